@@ -1,0 +1,71 @@
+"""Tables of entries: a name (or a user's own `package.module:name`) and its options become a frozen, validated object."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from hqc_ray.errors import InputError, unknown
+
+T = TypeVar("T")
+E = TypeVar("E", bound="Entry")
+
+
+class Entry(BaseModel):
+    """Base of what stands in a table; its fields are its options, and `repr` shows them all."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+
+def describe(entry: type[BaseModel]) -> str:
+    """The options of `entry` with their defaults: 'steps=20, step_size=None'."""
+    fields = entry.model_fields.items()
+    return ", ".join(name if f.is_required() else f"{name}={f.get_default(call_default_factory=True)!r}" for name, f in fields)
+
+
+def explain(error: ValidationError, entry: type[BaseModel]) -> tuple[str, str, str]:
+    """What is wrong, where, and what is valid, of the first problem that pydantic found."""
+    first = error.errors(include_url=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    valid = describe(entry) or "no options"
+    if first["type"] == "extra_forbidden":
+        return f"unknown option {where!r}", "", valid
+    if first["type"] == "missing":
+        return f"{where!r} is required", "", valid
+    return f"{first['msg']}, not {first['input']!r}", where, valid if not where else ""
+
+
+def lookup(kind: str, table: Mapping[str, T], name: str, error: type[InputError] = InputError) -> T | Any:
+    """The table's entry called `name`, or the object that a user's own `package.module:name` imports to.
+
+    Raises:
+        InputError: no such name (the valid ones are listed), or nothing to import.
+    """
+    if name in table:
+        return table[name]
+    if ":" not in str(name):
+        raise unknown(kind, name, [*table, "package.module:name"], error)
+    module, _, attribute = name.partition(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as problem:
+        raise error(f"cannot import {kind} {name!r}: {problem}", valid="package.module:name on PYTHONPATH") from problem
+
+
+def make(kind: str, table: Mapping[str, type[E]], name: str, options: Mapping[str, Any], error: type[InputError] = InputError) -> E:
+    """The entry `name` of `table` with `options`.
+
+    Raises:
+        InputError: an unknown name, option, or value; it lists the valid ones with their defaults.
+    """
+    entry = lookup(kind, table, name, error)
+    if not (isinstance(entry, type) and issubclass(entry, Entry)):
+        raise error(f"{kind} {name!r} is not a subclass of hqc_ray.entries.Entry")
+    try:
+        return entry(**options)
+    except ValidationError as problem:
+        what, where, valid = explain(problem, entry)
+        raise error(f"{kind} {name!r}: {what}", where=where, valid=valid) from problem
