@@ -1,0 +1,162 @@
+"""From a sweep file to what has to be done: distinct cells, models, attack groups, and their content keys. Computes nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Protocol
+
+from pydantic import BaseModel
+
+from hqc_ray.errors import SpecError
+from hqc_ray.spec import AttackSpec, Cell, DataSpec, DeviceSpec, ModelSpec, SweepSpec, TrainSpec
+
+KEY_VERSION = 1  # raise it when the same cell would give another row
+_MACHINE_ONLY = {"path"}  # where the data lies; what it holds is the data digest's business
+
+
+def content_key(*parts: Any) -> str:
+    """16 hexadecimal digits that stand for `parts`: equal parts, equal key, on every machine."""
+    text = json.dumps([KEY_VERSION, *(_plain(p) for p in parts)], sort_keys=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _plain(part: Any) -> Any:
+    if isinstance(part, BaseModel):
+        return {k: v for k, v in part.model_dump(mode="json").items() if k not in _MACHINE_ONLY}
+    return part
+
+
+class Resolver(Protocol):
+    """What the rooms say of a section: is it valid, and what are the options that were left out."""
+
+    def data(self, data: DataSpec) -> DataSpec:
+        """The same, with every option filled in."""
+
+    def model(self, model: ModelSpec) -> ModelSpec:
+        """The same, with every option filled in, and those that have no meaning for its head set to their default."""
+
+    def has_circuit(self, model: ModelSpec) -> bool:
+        """Whether its head is a circuit, so that it runs on devices."""
+
+    def attack(self, attack: AttackSpec) -> AttackSpec:
+        """The same, with every option filled in."""
+
+    def device(self, device: DeviceSpec, model: ModelSpec) -> DeviceSpec:
+        """The same, with every option filled in; refused where it cannot run the model's circuit."""
+
+
+@dataclass(frozen=True)
+class ModelJob:
+    """One training: everything that decides a model's weights, but for the digests of data and weights."""
+
+    data: DataSpec
+    model: ModelSpec
+    train: TrainSpec
+    seed: int
+    id: str
+
+
+@dataclass(frozen=True)
+class Group:
+    """The cells of one model on one device under one attack: they differ in epsilon alone and share its work."""
+
+    model: ModelJob
+    device: DeviceSpec | None
+    cells: tuple[Cell, ...]
+    id: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The distinct cells of a sweep in the order of its file."""
+
+    name: str
+    cells: tuple[Cell, ...]
+    groups: tuple[Group, ...]
+
+    @cached_property
+    def models(self) -> tuple[ModelJob, ...]:
+        """The distinct trainings."""
+        return tuple({g.model.id: g.model for g in self.groups}.values())
+
+    @cached_property
+    def fits(self) -> tuple[tuple[ModelJob, DeviceSpec], ...]:
+        """The distinct pairs of a model with a circuit and a device that runs it."""
+        return tuple({(g.model.id, content_key(g.device)): (g.model, g.device) for g in self.groups if g.device}.values())
+
+    @cached_property
+    def data(self) -> tuple[tuple[DataSpec, int], ...]:
+        """The distinct subsets: data and seed."""
+        return tuple({content_key(m.data, m.seed): (m.data, m.seed) for m in self.models}.values())
+
+
+class _Memo:
+    """Each distinct section is resolved and keyed once, not once a cell."""
+
+    def __init__(self, resolver: Resolver) -> None:
+        self.resolver = resolver
+        self.seen: dict[Any, Any] = {}
+
+    def __call__(self, method: str, *sections: BaseModel) -> tuple[Any, str]:
+        name = (method, *(id(s) for s in sections))
+        if name not in self.seen:
+            resolved = getattr(self.resolver, method)(*sections)
+            self.seen[name] = (resolved, content_key(resolved), sections)  # sections: keeps their ids from being reused
+        return self.seen[name][:2]
+
+
+def build(spec: SweepSpec, resolver: Resolver) -> Plan:
+    """The plan of a sweep.
+
+    Raises:
+        InputError: a name, option or combination that no room knows; it says in which part of the file.
+    """
+    memo = _Memo(resolver)
+    cells: dict[str, Cell] = {}
+    members: dict[str, list[Cell]] = {}
+    jobs: dict[str, ModelJob] = {}
+    heads: dict[str, tuple[ModelJob, DeviceSpec | None]] = {}
+    for cell in spec.cells():
+        data, data_key = memo("data", cell.data)
+        model, model_key = memo("model", cell.model)
+        attack, attack_key = memo("attack", cell.attack)
+        device, device_key = memo("device", cell.device or DeviceSpec(), model) if memo("has_circuit", model)[0] else (None, "")
+        train_key = memo("train", cell.train)[1]
+        evaluate_key = memo("evaluate", cell.evaluate)[1]
+        model_id = content_key(data_key, model_key, train_key, cell.seed)
+        cell_id = content_key(model_id, device_key, attack_key, evaluate_key)
+        if cell_id in cells:
+            continue
+        if model_id not in jobs:
+            jobs[model_id] = ModelJob(data, model, cell.train, cell.seed, model_id)
+        full = cell.model_copy(update={"data": data, "model": model, "attack": attack, "device": device})
+        group_id = content_key(model_id, device_key, evaluate_key, attack.name, attack.options)
+        cells[cell_id] = full
+        members.setdefault(group_id, []).append(full)
+        heads.setdefault(group_id, (jobs[model_id], device))
+    if not cells:
+        raise SpecError("the grid has no cell", where=spec.name)
+    groups = tuple(Group(*heads[g], tuple(members[g]), g) for g in members)
+    return Plan(spec.name, tuple(cells.values()), groups)
+
+
+def device_label(device: DeviceSpec | None) -> str:
+    """How a device is written in a table: its name, and in brackets the options that are set."""
+    if device is None:
+        return "classical"
+    shown = {k: v for k, v in device.options.items() if v is not None and k != "seed"}
+    noise, rest = shown.pop("noise", None), [f"{k}={v}" for k, v in sorted(shown.items())]
+    inner = ",".join([str(noise), *rest] if noise else rest)
+    return f"{device.name}[{inner}]" if inner else device.name
+
+
+def attack_label(attack: AttackSpec, others: Iterable[AttackSpec] = ()) -> str:
+    """The attack's name, with the options in which it differs from another attack of the sweep of the same name."""
+    rivals: Sequence[AttackSpec] = [o for o in others if o.name == attack.name]
+    telling = sorted(k for k, v in attack.options.items() if any(o.options.get(k) != v for o in rivals))
+    inner = ",".join(f"{k}={attack.options[k]}" for k in telling)
+    return f"{attack.name}({inner})" if inner else attack.name

@@ -1,0 +1,232 @@
+"""The sweep file as frozen, validated models. A list is an axis; the grid is the product of all axes of a block."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from hqc_ray.entries import explain
+from hqc_ray.errors import SpecError, unknown
+
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Section(BaseModel):
+    """One section of a cell. Sections that name an entry of a table carry its options as extra fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options that belong to the named entry."""
+        return dict(self.model_extra or {})
+
+
+class DataSpec(Section):
+    """`size` images of a data source, balanced, in a split. Other keys are options of the source (`path`, ...)."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    source: str
+    size: Annotated[int, Field(ge=10)]
+    test_fraction: Annotated[float, Field(gt=0, lt=1)] | None = None
+    validation_fraction: Fraction | None = None
+
+
+class ModelSpec(Section):
+    """Backbone (frozen, unless it is a CNN of ours) and head.
+
+    `n_qubits` is the width of the bottleneck: the circuit's qubits, or the width of its classical control (`tanh`,
+    `fourier`). None means the circuit's own number, 4 for a control. `hidden` is the mlp's width.
+    """
+
+    backbone: str
+    weights: str = "imagenet"
+    image_size: Annotated[int, Field(ge=16)] = 96
+    head: str = "linear"
+    n_qubits: Annotated[int, Field(ge=1, le=12)] | None = None
+    embedding: str = "rx"
+    hidden: Annotated[int, Field(ge=1)] = 64
+
+
+class TrainSpec(Section):
+    """Training of the head on cached features (of a CNN: of all of it, on images). Adam, cross-entropy."""
+
+    epochs: Annotated[int, Field(ge=1)] = 30
+    batch_size: Annotated[int, Field(ge=1)] = 32
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+
+
+class AttackSpec(Section):
+    """An attack at one strength; epsilon is in pixel units of [0, 1]. Other keys are the attack's options."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    name: str
+    epsilon: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+
+    @field_validator("epsilon", mode="before")
+    @classmethod
+    def _ratio(cls, value: Any) -> Any:
+        """Accept '4/255', as the field writes it."""
+        match = re.fullmatch(r"\s*([\d.]+)\s*/\s*([\d.]+)\s*", value) if isinstance(value, str) else None
+        return float(match[1]) / float(match[2]) if match and float(match[2]) else value
+
+
+class DeviceSpec(Section):
+    """What evaluates the circuit. Other keys are the device's options (`noise`, `shots`, ...)."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    name: str = "default.qubit"
+
+
+class EvaluateSpec(Section):
+    """Attack the first `images` images of the test part (None: all of them), in batches of `batch_size`."""
+
+    images: Annotated[int, Field(ge=1)] | None = 200
+    batch_size: Annotated[int, Field(ge=1)] = 50
+
+
+class Cell(BaseModel):
+    """One point of the grid; one row of the result. A model without a circuit has no device."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    data: DataSpec
+    model: ModelSpec
+    train: TrainSpec
+    evaluate: EvaluateSpec
+    attack: AttackSpec
+    device: DeviceSpec | None
+    seed: Annotated[int, Field(ge=0)]
+
+
+S = TypeVar("S", bound=Section)
+SECTIONS: dict[str, type[Section]] = {
+    "data": DataSpec, "model": ModelSpec, "train": TrainSpec, "evaluate": EvaluateSpec, "attack": AttackSpec, "device": DeviceSpec,
+}  # fmt: skip
+_FACE = ("name", "defaults", "blocks")
+
+
+class SweepSpec(BaseModel):
+    """A sweep file: its name, and its blocks with the defaults merged in, still with their axes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    name: str
+    blocks: tuple[dict[str, Any], ...]
+
+    def cells(self) -> Iterator[Cell]:
+        """Every cell of every block in the order of the file, repeated where blocks overlap.
+
+        Raises:
+            SpecError: an unknown key, a missing one, or a value out of range; it says in which block.
+        """
+        for number, block in enumerate(self.blocks):
+            where = f"blocks[{number}]"
+            axes = [_points(block, key, cls, where) for key, cls in SECTIONS.items()] + [_seeds(block, where)]
+            for data, model, train, evaluate, attack, device, seed in itertools.product(*axes):
+                # construct, not validate: every part is validated already, and grids have 100,000 cells
+                yield Cell.model_construct(
+                    data=data, model=model, train=train, evaluate=evaluate, attack=attack, device=device, seed=seed
+                )
+
+
+def _points(block: Mapping[str, Any], key: str, cls: type[S], where: str) -> list[S]:
+    """The points of one section: a mapping, or a list of mappings, in which every list is an axis."""
+    given = block.get(key, [{}])
+    points = []
+    entries = given if isinstance(given, list) else [given]
+    for i, entry in enumerate(entries):
+        place = f"{where}.{key}" + (f"[{i}]" if len(entries) > 1 else "")
+        if not isinstance(entry, Mapping):
+            raise SpecError(f"expected a mapping, not {entry!r}", where=place, valid=", ".join(cls.model_fields))
+        if empty := [k for k, v in entry.items() if v == []]:
+            raise SpecError(f"the axis {empty[0]!r} is empty", where=place)
+        axes = [v if isinstance(v, list) else [v] for v in entry.values()]
+        points += [_validated(cls, dict(zip(entry, values, strict=True)), place) for values in itertools.product(*axes)]
+    if not points:
+        raise SpecError(f"the axis {key!r} is empty", where=where)
+    return points
+
+
+def _validated(cls: type[S], values: dict[str, Any], where: str) -> S:
+    try:
+        return cls(**values)
+    except ValidationError as problem:
+        what, inner, valid = explain(problem, cls)
+        raise SpecError(what, where=f"{where}.{inner}" if inner else where, valid=valid) from problem
+
+
+def _seeds(block: Mapping[str, Any], where: str) -> list[int]:
+    given = block.get("seed", 0)
+    seeds = given if isinstance(given, list) else [given]
+    bad = [s for s in seeds if not isinstance(s, int) or isinstance(s, bool) or s < 0]
+    if bad or not seeds:
+        raise SpecError(f"not a seed: {bad[0] if bad else seeds!r}", where=f"{where}.seed", valid="an integer from 0, or a list of them")
+    return seeds
+
+
+def _merge(default: Any, own: Any) -> Any:
+    """Sections are merged key by key; anything else of the block replaces the default."""
+    if isinstance(default, Mapping) and isinstance(own, Mapping):
+        return {**default, **{k: _merge(default.get(k), v) for k, v in own.items()}}
+    return own
+
+
+def expand(value: Any, where: str = "") -> Any:
+    """Replace ${NAME} in a string by the environment's value; done as late as possible, so that no result names a machine's path.
+
+    Raises:
+        SpecError: the variable is not set.
+    """
+    if not isinstance(value, str):
+        return value
+    missing = [n for n in re.findall(r"\$\{(\w+)\}", value) if not os.environ.get(n)]
+    if missing:
+        raise SpecError(f"the environment variable {missing[0]} is not set", where=where, valid=f"export {missing[0]}=...")
+    return re.sub(r"\$\{(\w+)\}", lambda m: os.environ[m[1]], value)
+
+
+def load(path: str | Path) -> SweepSpec:
+    """Read a sweep file.
+
+    Raises:
+        SpecError: no such file, not YAML, or not of the form that `sweeps/example.yaml` shows.
+    """
+    path = Path(path)
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as problem:
+        reason = getattr(problem, "strerror", None) or "not a text file"
+        raise SpecError(f"cannot read the sweep file: {reason}", where=str(path)) from problem
+    except yaml.YAMLError as problem:
+        mark = getattr(problem, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        raise SpecError(f"not YAML: {getattr(problem, 'problem', problem)}", where=f"{path.name}{line}") from problem
+    return parse(raw, path.stem, path.name)
+
+
+def parse(raw: Any, name: str, where: str = "sweep") -> SweepSpec:
+    """The sweep that a YAML document describes; `name` is used where it has none."""
+    if not isinstance(raw, Mapping):
+        raise SpecError("expected a mapping", where=where, valid=", ".join(_FACE))
+    _known(raw, _FACE, "key", where)
+    name = str(raw.get("name", name))
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
+        raise SpecError(f"not a name: {name!r}", where=f"{where}.name", valid="letters, digits, '.', '_' and '-'")
+    defaults, blocks = raw.get("defaults") or {}, raw.get("blocks") or [{}]
+    if not isinstance(defaults, Mapping) or not isinstance(blocks, list) or not all(isinstance(b, Mapping) for b in blocks):
+        raise SpecError("expected `defaults` as a mapping and `blocks` as a list of mappings", where=where)
+    for place, block in [("defaults", defaults), *((f"blocks[{i}]", b) for i, b in enumerate(blocks))]:
+        _known(block, (*SECTIONS, "seed"), "section", f"{where}: {place}")
+    return SweepSpec(name=name, blocks=tuple(_merge(defaults, block) for block in blocks))
+
+
+def _known(mapping: Mapping[str, Any], valid: tuple[str, ...], kind: str, where: str) -> None:
+    for key in mapping:
+        if key not in valid:
+            raise unknown(kind, key, valid, SpecError, where)
