@@ -1,0 +1,166 @@
+"""Every flag with a row that earns it and one that is close to it and does not."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hqc_ray.evaluation import audit
+from hqc_ray.evaluation.statistics import pack, wilson
+
+N = 60
+CLEAN = np.arange(N) < 50  # the first 50 of 60 images are right before any attack
+
+
+def survivors(start, stop):
+    """Outcomes [N]: right where start <= image < stop."""
+    return (np.arange(N) >= start) & (np.arange(N) < stop)
+
+
+def row(attack, epsilon, robust, *, clean=CLEAN, **more):
+    """One row as the ledger holds it."""
+    low, high = wilson(int(clean.sum()), len(clean))
+    robust_low, robust_high = wilson(int(robust.sum()), len(robust))
+    return {
+        "key": f"{attack}-{epsilon}-{sorted(more.items())}", "status": "ok", "model_key": "m", "device": "default.qubit",
+        "data_source": "pcam", "data_digest": "d", "weights": "imagenet", "attack": attack, "attack_options": "{}", "norm": "linf",
+        "epsilon": epsilon, "n_evaluated": len(clean), "clean_low": low, "clean_high": high, "clean_correct": pack(clean),
+        "robust_low": robust_low, "robust_high": robust_high, "robust_correct": pack(robust), "bad_gradient_share": 0.0,
+        "outputs_normalised": False, "surrogate_error": 1e-15,
+    } | more  # fmt: skip
+
+
+def flags_of(*rows):
+    frame = pd.DataFrame(rows)
+    found = audit.flags(frame)
+    assert list(found) == [r["key"] for r in rows]
+    return list(found.values())
+
+
+def test_accuracy_that_rises_with_epsilon_is_flagged_where_it_is_higher():
+    low, high = row("fgsm", 0.05, survivors(0, 20)), row("fgsm", 0.25, survivors(0, 27))  # 7 more, none fewer: p = 1/128
+    assert flags_of(low, high) == [[], ["rises_with_epsilon"]]
+    assert flags_of(high, low) == [["rises_with_epsilon"], []]  # whatever the order of the rows
+
+
+@pytest.mark.parametrize("other", [
+    row("fgsm", 0.25, survivors(0, 26)),  # 6 more: p = 1/64 is not enough
+    row("fgsm", 0.25, survivors(13, 40)),  # 7 more on balance, but 20 for 13: chance
+    row("fgsm", 0.25, survivors(0, 27), model_key="another"),
+    row("fgsm", 0.25, survivors(0, 27), device="qiskit.aer[fake_manila]"),
+    row("fgsm", 0.25, survivors(0, 27), data_digest="another"),
+    row("fgsm", 0.25, survivors(0, 27), norm="l2"),
+    row("fgsm", 0.25, survivors(0, 27), attack_options='{"random_start": true}'),
+    row("deepfool", 0.25, survivors(0, 27)),
+    row("fgsm", 0.05, survivors(0, 27), attack_options='{"a": 1}'),
+    row("fgsm", 0.25, survivors(0, 27), status="failed"),
+])  # fmt: skip
+def test_rise_needs_significance_and_the_same_attack_model_device_and_images(other):
+    assert flags_of(row("fgsm", 0.05, survivors(0, 20)), other) == [[], []]
+
+
+def test_rise_is_found_against_any_smaller_epsilon():
+    rows = [row("pgd", e, survivors(0, k)) for e, k in [(0.05, 10), (0.15, 14), (0.25, 18)]]  # 4 at a time is chance, 8 is not
+    assert flags_of(*rows) == [[], [], ["rises_with_epsilon"]]
+
+
+def test_pgd_weaker_than_fgsm():
+    fgsm, pgd = row("fgsm", 0.05, survivors(0, 20)), row("pgd", 0.05, survivors(0, 27))
+    assert flags_of(fgsm, pgd) == [[], ["pgd_weaker_than_fgsm"]]
+    assert flags_of(pgd | {"attack": "fgsm"}, fgsm | {"attack": "pgd"}) == [[], []]  # as it should be
+    assert flags_of(fgsm, pgd | {"epsilon": 0.04}) == [[], []]
+    assert flags_of(fgsm, pgd | {"norm": "l2"}) == [[], []]
+    assert flags_of(fgsm, pgd | {"attack": "deepfool"}) == [[], []]
+
+
+def test_noise_as_strong_as_the_attack():
+    noise = row("noise", 0.05, survivors(0, 40))
+    assert flags_of(noise, row("fgsm", 0.05, survivors(0, 36))) == [[], ["noise_as_strong"]]  # 4 more: p = 1/16
+    assert flags_of(noise, row("fgsm", 0.05, survivors(0, 45))) == [[], ["noise_as_strong"]]  # even weaker
+    assert flags_of(noise, row("fgsm", 0.05, survivors(0, 35))) == [[], []]  # 5 more: p = 1/32
+    assert flags_of(noise, row("fgsm", 0.10, survivors(0, 36))) == [[], []]
+    assert flags_of(noise, row("fgsm", 0.05, survivors(0, 36), norm="l2")) == [[], []]
+    assert flags_of(noise, row("clean", 0.05, CLEAN)) == [[], []]
+
+
+def test_noise_that_fools_nothing_accuses_no_attack():
+    assert flags_of(row("noise", 0.01, CLEAN), row("pgd", 0.01, CLEAN)) == [[], []]
+
+
+def test_more_than_half_right_where_every_image_may_be_grey():
+    assert flags_of(row("pgd", 0.5, survivors(0, 39))) == [["survives_unbounded"]]
+    assert flags_of(row("pgd", 0.5, survivors(0, 37))) == [[]]  # interval reaches 0.5
+    assert flags_of(row("pgd", 0.49, survivors(0, 39))) == [[]]
+    assert flags_of(row("noise", 0.5, survivors(0, 39))) == [[]]
+    assert flags_of(row("pgd", 0.5, survivors(0, 39), norm="l2")) == [[]]
+
+
+@pytest.mark.parametrize(("column", "bad", "good", "flag"), [
+    ("outputs_normalised", True, False, "softmax_output"),
+    ("outputs_normalised", 1.0, None, "softmax_output"),
+    ("bad_gradient_share", 0.051, 0.05, "bad_gradients"),
+    ("bad_gradient_share", 1.0, float("nan"), "bad_gradients"),
+    ("surrogate_error", 2e-8, 1e-8, "surrogate_inexact"),
+    ("surrogate_error", 1.0, None, "surrogate_inexact"),
+])  # fmt: skip
+def test_flags_of_a_row_by_itself(column, bad, good, flag):
+    assert flags_of(row("fgsm", 0.05, survivors(0, 20), **{column: bad})) == [[flag]]
+    assert flags_of(row("fgsm", 0.05, survivors(0, 20), **{column: good})) == [[]]
+
+
+def test_near_chance():
+    robust = survivors(0, 5)
+    assert flags_of(row("fgsm", 0.05, robust, clean=survivors(0, 37))) == [["near_chance"]]  # Wilson: from 0.49
+    assert flags_of(row("fgsm", 0.05, robust, clean=survivors(0, 39))) == [[]]  # from 0.52
+    assert flags_of(row("fgsm", 0.05, robust, clean=survivors(0, 10))) == [["near_chance"]]  # worse than chance is no better
+
+
+def test_sampled_devices_are_compared_bit_by_bit_not_by_accuracy():
+    """The same accuracy gain with disagreement both ways is chance; the percentages alone cannot tell."""
+    first = row("fgsm", 0.05, survivors(10, 30))
+    assert flags_of(first, row("fgsm", 0.25, survivors(10, 37)))[1] == ["rises_with_epsilon"]
+    assert flags_of(first, row("fgsm", 0.25, survivors(23, 50)))[1] == []
+
+
+def test_failed_rows_and_missing_numbers_raise_no_flag():
+    failed = {"key": "f", "status": "failed", "model_key": "m", "device": "default.qubit", "data_source": "pcam", "data_digest": "d",
+              "attack": "pgd", "attack_options": "{}", "norm": "linf", "epsilon": 0.05, "weights": "imagenet"}  # fmt: skip
+    assert flags_of(failed, row("fgsm", 0.05, survivors(0, 20))) == [[], []]
+    bare = row("pgd", 0.05, survivors(0, 30), robust_correct=None, clean_correct=None)
+    assert flags_of(row("fgsm", 0.05, survivors(0, 20)), bare, row("noise", 0.05, survivors(0, 40))) == [[], [], []]
+
+
+def test_flags_come_in_one_order():
+    rows = [row("fgsm", 0.05, survivors(0, 20)), row("pgd", 0.04, survivors(0, 20)), row("noise", 0.05, survivors(0, 30)),
+            row("pgd", 0.05, survivors(0, 30), bad_gradient_share=0.9)]  # fmt: skip
+    assert flags_of(*rows)[3] == ["rises_with_epsilon", "pgd_weaker_than_fgsm", "noise_as_strong", "bad_gradients"]
+
+
+def test_annotate_keeps_foreign_flags_and_replaces_its_own():
+    rows = [row("fgsm", 0.05, survivors(0, 20), flags=["saturated_tanh", "bad_gradients"]),
+            row("fgsm", 0.25, survivors(0, 30), flags=None)]  # fmt: skip
+    before = pd.DataFrame(rows, index=[7, 3])
+    after = audit.annotate(before)
+    assert after["flags"].tolist() == [["saturated_tanh"], ["rises_with_epsilon"]]
+    assert before["flags"].tolist()[0] == ["saturated_tanh", "bad_gradients"]
+
+
+def test_notes():
+    fgsm, noise = row("fgsm", 0.05, survivors(0, 20)), row("noise", 0.05, survivors(0, 40))
+    assert audit.notes(pd.DataFrame([fgsm, noise])) == []
+    assert audit.notes(pd.DataFrame([fgsm, noise | {"norm": "l2"}])) == ["no_noise_control"]
+    assert audit.notes(pd.DataFrame([fgsm | {"weights": "random"}, noise])) == ["random_weights"]
+    assert audit.notes(pd.DataFrame([row("clean", 0.0, CLEAN)])) == []
+
+
+def test_every_flag_says_what_to_do():
+    assert all(text.endswith(".") and len(text.split()) > 10 for text in (audit.FLAGS | audit.NOTES).values())
+
+
+def test_audit_needs_neither_torch_nor_ray():
+    code = "import sys, hqc_ray.evaluation.audit, hqc_ray.report; sys.exit('torch' in sys.modules or 'ray' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
