@@ -1,0 +1,115 @@
+"""PatchCamelyon (Veeling et al. 2018, "Rotation equivariant CNNs for digital pathology") in its official HDF5 files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal, get_args
+
+import h5py
+import numpy as np
+
+from hqc_ray.data.source import Source, as_indices, existing_folder
+from hqc_ray.errors import DataError
+
+Split = Literal["train", "valid", "test"]
+Part = Literal["x", "y"]
+SPLITS: tuple[Split, ...] = get_args(Split)
+_SHAPES: dict[Part, tuple[int, ...]] = {"x": (96, 96, 3), "y": (1, 1, 1)}
+
+
+def file_name(split: str, part: str) -> str:
+    """The official name of a split's images (part 'x') or labels (part 'y')."""
+    return f"camelyonpatch_level_2_split_{split}_{part}.h5"
+
+
+class PCam(Source):
+    """Patches of 96 x 96 pixels; label 1 = tumour tissue in the centre 32 x 32 pixels.
+
+    Args:
+        path: folder with the official files.
+        split: which of them to read.
+    """
+
+    path: str
+    split: Split = "train"
+
+    def labels(self) -> np.ndarray:
+        """The labels of the split: [N] uint8 in {0, 1}."""
+        with self._open("y") as dataset:
+            labels = dataset[:].reshape(-1)
+        if labels.size and labels.max() > 1:
+            bad = int(np.argmax(labels > 1))
+            raise DataError(f"label {labels[bad]} at index {bad}", where=str(self._file("y")), valid="0, 1")
+        return labels
+
+    def read(self, indices: Iterable[int]) -> np.ndarray:
+        """The patches at `indices`: [n, 96, 96, 3] uint8. The file is opened and closed by each call."""
+        with self._open("x") as dataset:
+            wanted, back = np.unique(as_indices(indices, len(dataset)), return_inverse=True)
+            return _read_rows(dataset, wanted)[back]
+
+    def check(self) -> None:
+        """Opens both files; compares names, types, shapes and lengths; reads all labels and the last patch."""
+        labels = self.labels()
+        with self._open("x") as dataset:
+            count = len(dataset)
+        if count != len(labels):
+            raise DataError(
+                f"{count} images but {len(labels)} labels in {self._file('y').name}",
+                where=str(self._file("x")),
+                valid="as many labels as images",
+            )
+        if not count:
+            raise DataError("holds no images", where=str(self._file("x")))
+        self.read([count - 1])
+
+    def _file(self, part: Part) -> Path:
+        return existing_folder(self.path) / file_name(self.split, part)
+
+    @contextmanager
+    def _open(self, part: Part) -> Iterator[h5py.Dataset]:
+        """The validated dataset of one file; trouble while it is read becomes a DataError too."""
+        file = self._file(part)
+        if not file.exists():
+            raise DataError(f"no {file.name} in {file.parent}", where="path", valid=f"hqc data pcam --download {file.parent}")
+        try:
+            with h5py.File(file, "r") as opened:
+                yield _dataset(opened, part, file)
+        except (OSError, RuntimeError) as problem:  # h5py's two for damage
+            reason = str(problem).splitlines()[0]
+            raise DataError(
+                f"truncated, or not an HDF5 file ({reason})",
+                where=str(file),
+                valid=f"delete it, then: hqc data pcam --download {file.parent}",
+            ) from problem
+
+
+def _dataset(opened: h5py.File, part: Part, file: Path) -> h5py.Dataset:
+    """The dataset `part` of an open file, of the official shape and type."""
+    valid = f"dataset {part!r}, uint8 [N, {', '.join(map(str, _SHAPES[part]))}]"
+    dataset = opened.get(part)
+    if not isinstance(dataset, h5py.Dataset):
+        raise DataError(f"no dataset {part!r}, only {sorted(opened)}", where=str(file), valid=valid)
+    if dataset.dtype != np.uint8 or dataset.shape is None or dataset.shape[1:] != _SHAPES[part]:
+        raise DataError(f"dataset {part!r} is {dataset.dtype} {list(dataset.shape or ())}", where=str(file), valid=valid)
+    return dataset
+
+
+def _read_rows(dataset: h5py.Dataset, rows: np.ndarray) -> np.ndarray:
+    """The rows at strictly increasing indices [n].
+
+    One slice per storage chunk: a compressed chunk is decoded once, and h5py's own indexing with a list, quadratic in its
+    length, is avoided. Without compression the chunk does not matter, and each run of neighbours is one slice.
+    """
+    out = np.empty((len(rows), *dataset.shape[1:]), dataset.dtype)
+    if not len(rows):
+        return out
+    by_chunk = dataset.chunks is not None and dataset.compression is not None
+    group = rows // dataset.chunks[0] if by_chunk else rows - np.arange(len(rows))
+    starts = np.flatnonzero(np.diff(group, prepend=group[0] - 1))
+    for start, stop in zip(starts, [*starts[1:], len(rows)], strict=True):
+        first, last = int(rows[start]), int(rows[stop - 1])
+        out[start:stop] = dataset[first : last + 1][rows[start:stop] - first]
+    return out
