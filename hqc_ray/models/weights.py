@@ -1,0 +1,161 @@
+"""Where a frozen backbone's weights come from, which file they are, and how a state dict gets into a network."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+import re
+import sys
+from collections import OrderedDict
+from collections.abc import Mapping
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torchvision import models as torchvision_models
+
+from hqc_ray import seeds
+from hqc_ray.errors import ModelError
+
+TORCHVISION = "IMAGENET1K_V1"
+VALID = "imagenet, random, or the path of a state-dict file (.pth, .pt)"
+_AUXILIARY = ("AuxLogits.", "aux1.", "aux2.")  # training-time classifiers of Inception and GoogLeNet: never built here
+_OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12])\.")  # torchvision's files still have the old names
+
+
+@dataclass(frozen=True)
+class WeightsId:
+    """Which weights a backbone has: what to call them in a table, and what they are.
+
+    Attributes:
+        origin: for people: "file resnet18.pth", "torchvision IMAGENET1K_V1", "random"; never a folder of one machine.
+        digest: the first digits of the file's SHA-256; equal digests are equal weights.
+    """
+
+    origin: str
+    digest: str
+
+
+def identify(name: str, weights: str) -> WeightsId:
+    """The identity of `weights` for the backbone `name`, without reading a tensor and without downloading.
+
+    Raises:
+        ModelError: neither a known word nor a file that exists.
+    """
+    if weights == "random":
+        return WeightsId("random", f"{seeds.stream(0, 'weights', name):016x}")
+    path = _path(name, weights)
+    if path is None:
+        return WeightsId(f"torchvision {TORCHVISION}", _published_hash(_url(name)))
+    digest = _sha256(path, path.stat().st_mtime_ns, path.stat().st_size)
+    published = _published_hash(_url(name)) if weights == "imagenet" and _has_published(name) else ""
+    if published and digest.startswith(published):  # torchvision's own file, put there by hand
+        return WeightsId(f"torchvision {TORCHVISION}", published)
+    return WeightsId(f"file {path.name}", digest[:16])
+
+
+def read(name: str, weights: str) -> dict[str, Tensor]:
+    """The state dict of `weights` ("imagenet" or a path) for the backbone `name`, on the CPU, floating point as float32.
+
+    Raises:
+        ModelError: no such file, not a state dict, or the download failed (says where a file is looked for).
+    """
+    path = _path(name, weights)
+    state = _download(name) if path is None else _read(path)
+    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise ModelError("not a state dict", where=str(path or name), valid="what torch.save(model.state_dict(), FILE) writes")
+    kept = {_OLD_DENSENET.sub(r"\1\2.", key): value for key, value in state.items() if not key.startswith(_AUXILIARY)}
+    return {key: value.float() if value.is_floating_point() else value for key, value in kept.items()}
+
+
+def load_into(body: nn.Module, state: dict[str, Tensor], name: str, where: str) -> None:
+    """Put `state` into `body`, all of it or nothing.
+
+    Raises:
+        ModelError: the state is of another architecture; names the first key that is missing, unexpected or of another shape.
+    """
+    wanted = body.state_dict()
+    optional = {key for key in wanted if key.endswith("num_batches_tracked")}  # absent from old files, unused in eval mode
+    missing = [key for key in wanted if key not in state and key not in optional]
+    unexpected = [key for key in state if key not in wanted]
+    wrong = [key for key in wanted if key in state and state[key].shape != wanted[key].shape]
+    if missing or unexpected or wrong:
+        found = f"{len(missing)} keys missing, {len(unexpected)} unexpected, {len(wrong)} of another shape; first: "
+        if missing or unexpected:
+            found += ", ".join([f"missing {key!r}" for key in missing[:1]] + [f"unexpected {key!r}" for key in unexpected[:1]])
+        else:
+            found += f"{wrong[0]!r} is {list(state[wrong[0]].shape)}, not {list(wanted[wrong[0]].shape)}"
+        raise ModelError(f"these weights are not of the architecture {name}: {found}", where=where)
+    complete = OrderedDict((key, state[key] if key in state else torch.zeros((), dtype=torch.long)) for key in wanted)
+    complete._metadata = wanted._metadata  # type: ignore[attr-defined]  # layout versions: MNASNet refuses a state without
+    body.load_state_dict(complete, assign=True)
+
+
+def initialise(module: nn.Module, generator: torch.Generator) -> None:
+    """He et al. 2015 (arXiv 1502.01852): keeps activations alive through deep ReLU networks, with or without BatchNorm."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=generator)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+
+
+def _path(name: str, weights: str) -> Path | None:
+    """The file that `weights` stands for; None: torchvision's own download."""
+    if weights == "imagenet":
+        folder = os.environ.get("HQC_WEIGHTS", "")
+        path = Path(folder) / f"{name}.pth"
+        return path if folder and path.is_file() else None
+    if not weights.endswith((".pth", ".pt")):
+        raise ModelError(f"unknown weights {weights!r}", where=name, valid=VALID)
+    if not Path(weights).is_file():
+        raise ModelError(f"no such weights file {weights!r}", where=name, valid=VALID)
+    return Path(weights)
+
+
+def _has_published(name: str) -> bool:
+    return name in torchvision_models.list_models() and TORCHVISION in torchvision_models.get_model_weights(name).__members__
+
+
+def _url(name: str) -> str:
+    if not _has_published(name):
+        place = f"$HQC_WEIGHTS/{name}.pth"
+        raise ModelError(f"torchvision publishes no {TORCHVISION} weights of {name!r}", valid=f"{place}, random, or a path")
+    return str(torchvision_models.get_model_weights(name)[TORCHVISION].url)
+
+
+def _published_hash(url: str) -> str:
+    """The digits of the SHA-256 that torchvision puts into its file names: 'f37072fd' of 'resnet18-f37072fd.pth'."""
+    return url.rsplit("-", 1)[-1].removesuffix(".pth")
+
+
+@lru_cache(maxsize=64)
+def _sha256(path: Path, modified: int, size: int) -> str:
+    """Cached, because one sweep asks for the same file once per model; the time and size make a changed file a new one."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _read(path: Path) -> Any:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError) as problem:
+        reason = str(problem).strip().split("\n")[0]
+        raise ModelError(f"cannot be read: {reason}", where=str(path), valid="a state dict of plain tensors") from problem
+
+
+def _download(name: str) -> Any:
+    url = _url(name)
+    try:
+        with redirect_stdout(sys.stderr):  # it announces itself on stdout, which belongs to the command's own output
+            return torch.hub.load_state_dict_from_url(url, map_location="cpu", progress=False, check_hash=True, weights_only=True)
+    except (OSError, RuntimeError, pickle.UnpicklingError) as problem:
+        raise ModelError(
+            f"cannot download the weights of {name!r} ({problem})",
+            valid=f"fetch {url} by hand and put it at $HQC_WEIGHTS/{name}.pth, or use weights: random",
+        ) from problem
