@@ -55,13 +55,15 @@ def lookup(kind: str, table: Mapping[str, T], name: str, error: type[InputError]
         raise error(f"cannot import {kind} {name!r}: {problem}", valid="package.module:name on PYTHONPATH") from problem
 
 
-def make(kind: str, table: Mapping[str, type[E]], name: str, options: Mapping[str, Any], error: type[InputError] = InputError) -> E:
+def make(
+    kind: str, table: Mapping[str, type[E]], name: str, options: Mapping[str, Any], error: type[InputError] = InputError
+) -> E:
     """The entry `name` of `table` with `options`.
 
     Raises:
         InputError: an unknown name, option, or value; it lists the valid ones with their defaults.
     """
-    entry = lookup(kind, table, name, error)
+    entry: Any = lookup(kind, table, name, error)
     if not (isinstance(entry, type) and issubclass(entry, Entry)):
         raise error(f"{kind} {name!r} is not a subclass of hqc_ray.entries.Entry")
     try:

@@ -35,6 +35,7 @@ class Row(BaseModel):
     head: str
     n_qubits: int | None
     embedding: str | None
+    layers: int | None
     model_key: str
     device: str
     attack: str

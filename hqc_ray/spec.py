@@ -43,7 +43,8 @@ class ModelSpec(Section):
     """Backbone (frozen, unless it is a CNN of ours) and head.
 
     `n_qubits` is the width of the bottleneck: the circuit's qubits, or the width of its classical control (`tanh`,
-    `fourier`). None means the circuit's own number, 4 for a control. `hidden` is the mlp's width.
+    `fourier`). None means the circuit's own number, 4 for a control. `layers` repeats the circuit's gates; `hidden` is the
+    mlp's width.
     """
 
     backbone: str
@@ -52,6 +53,7 @@ class ModelSpec(Section):
     head: str = "linear"
     n_qubits: Annotated[int, Field(ge=1, le=12)] | None = None
     embedding: str = "rx"
+    layers: Annotated[int, Field(ge=1)] = 1
     hidden: Annotated[int, Field(ge=1)] = 64
 
 
@@ -107,8 +109,13 @@ class Cell(BaseModel):
 
 S = TypeVar("S", bound=Section)
 SECTIONS: dict[str, type[Section]] = {
-    "data": DataSpec, "model": ModelSpec, "train": TrainSpec, "evaluate": EvaluateSpec, "attack": AttackSpec, "device": DeviceSpec,
-}  # fmt: skip
+    "data": DataSpec,
+    "model": ModelSpec,
+    "train": TrainSpec,
+    "evaluate": EvaluateSpec,
+    "attack": AttackSpec,
+    "device": DeviceSpec,
+}
 _FACE = ("name", "defaults", "blocks")
 
 
@@ -166,7 +173,8 @@ def _seeds(block: Mapping[str, Any], where: str) -> list[int]:
     seeds = given if isinstance(given, list) else [given]
     bad = [s for s in seeds if not isinstance(s, int) or isinstance(s, bool) or s < 0]
     if bad or not seeds:
-        raise SpecError(f"not a seed: {bad[0] if bad else seeds!r}", where=f"{where}.seed", valid="an integer from 0, or a list of them")
+        wrong = bad[0] if bad else seeds
+        raise SpecError(f"not a seed: {wrong!r}", where=f"{where}.seed", valid="an integer from 0, or a list of them")
     return seeds
 
 

@@ -1,0 +1,77 @@
+"""Rough seconds on one core, for the order of jobs and for estimates; the estimate is corrected by what jobs really take."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from torchvision.models import get_model_weights, list_models
+
+from hqc_ray.models import backbones
+from hqc_ray.plan import ModelJob, Plan
+from hqc_ray.quantum import surrogate
+from hqc_ray.spec import AttackSpec, DeviceSpec, ModelSpec
+
+GMACS_PER_SECOND = 25.0  # of float32 convolutions on one core of a current server
+BACKWARD = 2.5  # an input gradient against a forward pass
+CNN_GMACS = 0.15
+UNKNOWN_GMACS = 4.0
+MINIMAL_STEPS = 8  # DeepFool's usual number
+START_SECONDS = 12.0  # starting Ray and importing the libraries
+
+
+@cache
+def _gmacs(backbone: str) -> tuple[float, float]:
+    """Multiply-adds of one image, in 1e9, and the side in pixels at which torchvision counted them."""
+    if backbone in backbones.TRAINABLE:
+        return CNN_GMACS, 96.0
+    if backbone not in list_models():
+        return UNKNOWN_GMACS, 224.0
+    published = next(iter(get_model_weights(backbone)))
+    return float(published.meta["_ops"]), float(published.transforms.keywords["crop_size"])
+
+
+def forward(model: ModelSpec) -> float:
+    """Seconds to extract the features of one image."""
+    gmacs, side = _gmacs(model.backbone)
+    return gmacs * (model.image_size / side) ** 2 / GMACS_PER_SECOND
+
+
+def train(job: ModelJob) -> float:
+    """Seconds to train a head on cached features, or a CNN on images."""
+    size, epochs = 0.7 * job.data.size, job.train.epochs
+    if job.model.backbone in backbones.TRAINABLE:
+        return size * epochs * (1 + BACKWARD) * forward(job.model)
+    qubits = job.model.n_qubits or 1
+    return size * epochs * (2e-4 + 3e-5 * 2 ** max(qubits - 3, 0)) * 32 / job.train.batch_size
+
+
+def circuits(model: ModelSpec) -> int:
+    """Circuit executions that measure the surrogate of a model on a device, its check included."""
+    return 3 ** (model.n_qubits or 1) + surrogate.N_CHECKS
+
+
+def fit(model: ModelSpec, device: DeviceSpec) -> float:
+    """Seconds to measure the surrogate of a circuit on a device."""
+    qubits = model.n_qubits or 1
+    return circuits(model) * (2e-3 * 2 ** max(qubits - 4, 0) if device.options.get("noise") else 1e-3)
+
+
+def attack(model: ModelSpec, attack: AttackSpec, epsilons: int, images: int) -> float:
+    """Seconds of one attack on one model at all its epsilons."""
+    gradients = {"clean": 0, "noise": 0, "deepfool": MINIMAL_STEPS}.get(attack.name)
+    if gradients is None:
+        gradients = int(attack.options.get("steps", 1)) * (epsilons if "steps" in attack.options else 1)
+    return images * forward(model) * (gradients * (1 + BACKWARD) + 1 + epsilons)
+
+
+def total(plan: Plan) -> float:
+    """Seconds of all work of a plan on one core, nothing of it done yet."""
+    seconds = sum(train(m) for m in plan.models) + sum(fit(m.model, d) for m, d in plan.fits)
+    distinct = {(m.model.backbone, m.model.image_size, m.model.weights, m.data.source, m.seed): m for m in
+                sorted(plan.models, key=lambda m: m.data.size) if m.model.backbone not in backbones.TRAINABLE}  # fmt: skip
+    seconds += sum(m.data.size * forward(m.model) for m in distinct.values())
+    for group in plan.groups:
+        first = group.cells[0]
+        n = min(first.evaluate.images or first.data.size, first.data.size // 5)
+        seconds += attack(first.model, first.attack, len(group.cells), n)
+    return seconds

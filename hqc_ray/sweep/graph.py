@@ -1,0 +1,249 @@
+"""From a plan and what the store has to the jobs that are left: the only place that knows how stages hang together."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from hqc_ray import attacks
+from hqc_ray.data import Source
+from hqc_ray.data.splits import Subset, subset
+from hqc_ray.models import backbones
+from hqc_ray.models.backbones import WeightsId
+from hqc_ray.plan import Group, ModelJob, Plan, attack_label, content_key, device_label
+from hqc_ray.rows import Row
+from hqc_ray.spec import DataSpec, DeviceSpec, EvaluateSpec, ModelSpec, expand
+from hqc_ray.sweep import costs, resolve
+from hqc_ray.sweep.jobs import Job
+from hqc_ray.sweep.store import Store
+
+CHUNK = 250  # images whose features are one job: seconds of work, and a unit that is cached
+MAX_EXAMPLES = 120  # cells that keep images for the figure
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a job is told: the model, and names of inputs."""
+
+    model: ModelJob
+    subset: str = ""
+    features: tuple[str, ...] = ()
+    images: str = ""
+    trained: str = ""
+    surrogate: str = ""
+    device: DeviceSpec | None = None
+    evaluate: EvaluateSpec | None = None
+    attack: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Graph:
+    """The jobs that are left, the inputs that are there (made when they are asked for), and every row's key in order."""
+
+    jobs: list[Job] = field(default_factory=list)
+    inputs: dict[str, Callable[[], Any]] = field(default_factory=dict)
+    order: list[str] = field(default_factory=list)
+
+
+class Builder:
+    """Builds the graph of a plan against a store.
+
+    Raises:
+        DataError: a subset cannot be had (too few distinct images of a class, ...).
+    """
+
+    def __init__(self, plan: Plan, store: Store, report: Callable[[str], None] = lambda _: None) -> None:
+        self.plan, self.store, self.graph, self.report = plan, store, Graph(), report
+        self.known: set[str] = set()  # ids of jobs and inputs that are in the graph
+        self.sources: dict[str, Source] = {}
+        self.subsets: dict[str, Subset] = {}
+        self.weights: dict[tuple[str, str], WeightsId] = {}
+        self.wanted: dict[str, dict[bytes, tuple[Source, int]]] = {}  # features key -> image hash -> where to read the image
+        self.users: dict[str, list[tuple[ModelSpec, Subset]]] = {}
+        self.chunks: dict[str, dict[bytes, str]] = {}  # features key -> image hash -> the chunk that holds its features
+        self.attacks = list({content_key(g.cells[0].attack.name, g.cells[0].attack.options): g.cells[0].attack for g in plan.groups}.values())
+        self.examples = 0
+
+    def build(self) -> Graph:
+        """All jobs that the ledger and the caches do not make superfluous."""
+        todo = []
+        for group in self.plan.groups:
+            rows = self._rows(group)
+            self.graph.order += [row.key for row in rows]
+            if open := tuple(row for row in rows if row.key not in self.store.ledger.done()):
+                todo.append((group, open))
+        missing = [(g, rows) for g, rows in todo if not self._trained(g.model)]
+        self._features([(g.model, None) for g, _ in missing] + [(g.model, g.device) for g, _ in todo if g.device])
+        for group, rows in todo:
+            self._attack(group, rows)
+        return self.graph
+
+    # what is where
+
+    def _source(self, data: DataSpec) -> Source:
+        key = content_key(data.source, data.options, data.options.get("path"))
+        if key not in self.sources:
+            self.sources[key] = resolve.source(data)
+        return self.sources[key]
+
+    def _subset(self, model: ModelJob) -> Subset:
+        key = content_key(model.data, model.seed)
+        if key not in self.subsets:
+            data = model.data
+            self.report(f"reading {data.size} images of {data.source}, seed {model.seed}")
+            found = subset(self._source(data), data.size, model.seed, data.test_fraction, data.validation_fraction)
+            self.subsets[key] = found
+        return self.subsets[key]
+
+    def _weights(self, model: ModelSpec) -> WeightsId:
+        name = (model.backbone, model.weights)
+        if name not in self.weights:
+            self.weights[name] = backbones.weights_id(model.backbone, str(expand(model.weights)))
+        return self.weights[name]
+
+    def model_key(self, model: ModelJob) -> str:
+        """A model is what made it: specification, seed, the data's digest, the weights' digest."""
+        return content_key(model.id, self._subset(model).digest, self._weights(model.model).digest)
+
+    def surrogate_id(self, model: ModelJob, device: DeviceSpec) -> str:
+        """The name of the surrogate of a model on a device: shots and their seed do not change it."""
+        exact = {k: v for k, v in device.options.items() if k not in ("shots", "seed")}
+        return f"surrogate/{content_key(self.model_key(model), device.name, exact)}"
+
+    def _trained(self, model: ModelJob) -> bool:
+        return self._cached(f"model/{self.model_key(model)}")
+
+    def _cached(self, id: str) -> bool:
+        """Whether the store has an artifact; if so it becomes an input."""
+        if id not in self.graph.inputs and id not in self.known and self.store.load(id) is not None:
+            self.graph.inputs[id] = lambda: self.store.load(id)
+        return id in self.graph.inputs
+
+    def _input(self, id: str, make: Callable[[], Any]) -> str:
+        self.graph.inputs.setdefault(id, make)
+        return id
+
+    def _job(self, job: Job) -> str:
+        if job.id not in self.known:
+            self.known.add(job.id)
+            self.graph.jobs.append(job)
+        return job.id
+
+    # stages
+
+    def _features(self, wanted: list[tuple[ModelJob, DeviceSpec | None]]) -> None:
+        """Feature jobs: every image once per backbone, size and weights, whatever the number of heads, seeds and attacks."""
+        for model, device in wanted:
+            if model.model.backbone in backbones.TRAINABLE or (device and self._cached(self.surrogate_id(model, device))):
+                continue
+            found, source = self._subset(model), self._source(model.data)
+            images = self.wanted.setdefault(self._features_key(model.model), {})
+            images.update(zip(found.hashes.tolist(), ((source, int(i)) for i in found.indices), strict=True))
+            self.users.setdefault(self._features_key(model.model), []).append((model.model, found))
+        for key, images in self.wanted.items():
+            self.chunks[key] = {}
+            for id, hashes in self.store.features(key):
+                if not images.keys().isdisjoint(hashes.tolist()):
+                    self.chunks[key].update(dict.fromkeys(hashes.tolist(), id))
+                    self._input(id, lambda id=id: self.store.load(id))  # type: ignore[misc]
+            missing = [h for h in images if h not in self.chunks[key]]
+            for start in range(0, len(missing), CHUNK):
+                self._chunk(key, self.users[key][0][0], missing[start : start + CHUNK])
+
+    def _features_key(self, model: ModelSpec) -> str:
+        return content_key(model.backbone, model.image_size, self._weights(model).digest)
+
+    def _chunk(self, key: str, model: ModelSpec, hashes: list[bytes]) -> None:
+        name = hashlib.sha256(b"".join(hashes)).hexdigest()[:16]
+        places = [self.wanted[key][h] for h in hashes]
+        pixels = self._input(f"pixels/{name}", lambda: {"hashes": np.array(hashes), "images": _read(places)})
+        task = Task(ModelJob(self.plan.models[0].data, model, self.plan.models[0].train, 0, ""), images=pixels)
+        cost = len(hashes) * costs.forward(model)
+        id = self._job(Job(f"features/{key}/{name}", "features", (pixels,), task, cost))
+        self.chunks[key].update(dict.fromkeys(hashes, id))
+
+    def _inputs(self, model: ModelJob) -> tuple[str, tuple[str, ...], str]:
+        """The names of a model's split, and of its features or (trained end to end) its images."""
+        found = self._subset(model)
+        split = self._input(f"subset/{found.digest}", lambda: found)
+        if model.model.backbone in backbones.TRAINABLE:
+            source = self._source(model.data)
+            return split, (), self._input(f"images/{found.digest}/all", lambda: source.read(found.indices))
+        chunks = self.chunks[self._features_key(model.model)]
+        return split, tuple(sorted({chunks[h] for h in found.hashes.tolist()})), ""
+
+    def _train(self, model: ModelJob) -> str:
+        id = f"model/{self.model_key(model)}"
+        if not self._cached(id) and id not in self.known:
+            split, features, images = self._inputs(model)
+            task = Task(model, split, features, images, options=self._meta(model))
+            self._job(Job(id, "train", (split, *features, *([images] if images else [])), task, costs.train(model)))
+        return id
+
+    def _meta(self, model: ModelJob) -> dict[str, Any]:
+        weights = self._weights(model.model)
+        return {"data_digest": self._subset(model).digest, "weights_digest": weights.digest, "weights_origin": weights.origin}
+
+    def _fit(self, model: ModelJob, device: DeviceSpec) -> str:
+        id = self.surrogate_id(model, device)
+        if not self._cached(id) and id not in self.known:
+            trained = self._train(model)
+            split, features, images = self._inputs(model)
+            task = Task(model, split, features, images, trained, device=device)
+            needs = (trained, split, *features, *([images] if images else []))
+            self._job(Job(id, "fit", needs, task, costs.fit(model.model, device), affinity=trained))
+        return id
+
+    def _attack(self, group: Group, rows: tuple[Row, ...]) -> None:
+        model, evaluate, attack = group.model, group.cells[0].evaluate, group.cells[0].attack
+        found, source = self._subset(model), self._source(model.data)
+        n = len(found.test) if evaluate.images is None else min(evaluate.images, len(found.test))
+        split = self._input(f"subset/{found.digest}", lambda: found)
+        images = self._input(f"images/{found.digest}/{n}", lambda: source.read(found.indices[found.test[:n]]))
+        trained = self._train(model)
+        surrogate = self._fit(model, group.device) if group.device else ""
+        needs = (split, images, trained, *([surrogate] if surrogate else []))
+        task = Task(model, split, (), images, trained, surrogate, group.device, evaluate, attack.name, attack.options)
+        cost = costs.attack(model.model, attack, len(rows), n)
+        key = content_key(group.id, [row.key for row in rows])
+        self._job(Job(f"attack/{key}", "attack", needs, task, cost, rows, affinity=trained))
+
+    # rows
+
+    def _rows(self, group: Group) -> tuple[Row, ...]:
+        """The group's rows, with every column that is known before anything is computed."""
+        model, data, device = group.model.model, group.model.data, group.device
+        weights, found, attack = self._weights(model), self._subset(group.model), group.cells[0].attack
+        entry = attacks.get(attack.name, **attack.options)
+        common = {
+            "status": "failed", "sweep": self.plan.name, "data_source": data.source, "data_size": data.size,
+            "data_digest": found.digest, "n_train": len(found.train), "n_test": len(found.test), "seed": group.model.seed,
+            "backbone": model.backbone, "weights": model.weights, "weights_origin": weights.origin,
+            "image_size": model.image_size, "head": model.head, "n_qubits": model.n_qubits,
+            "embedding": model.embedding if device else None, "layers": model.layers if device else None,
+            "model_key": self.model_key(group.model), "device": device_label(device),
+            "shots": device.options.get("shots") if device else None, "attack": attack.name, "norm": entry.norm,
+            "attack_options": json.dumps(attack.options, sort_keys=True), "attack_label": attack_label(attack, self.attacks),
+        }  # fmt: skip
+        pictured = group.model.seed == self.plan.groups[0].model.seed and not isinstance(entry, attacks.Clean)
+        rows = []
+        for cell in group.cells:
+            key = content_key(group.id, cell.attack.epsilon, found.digest, weights.digest)
+            keep = pictured and self.examples < MAX_EXAMPLES
+            self.examples += keep
+            rows.append(Row(**common, key=key, epsilon=cell.attack.epsilon, example=f"examples/{key}.npz" if keep else ""))
+        return tuple(rows)
+
+
+def _read(places: list[tuple[Source, int]]) -> np.ndarray:
+    """The images at these places, in order; all of one chunk mostly come from one source."""
+    source = places[0][0]
+    if all(s is source for s, _ in places):
+        return source.read(np.array([i for _, i in places]))
+    return np.concatenate([s.read(np.array([i])) for s, i in places])

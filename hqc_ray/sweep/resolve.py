@@ -1,0 +1,92 @@
+"""What the rooms say of a sweep file: every name and option is checked and filled in before anything is computed."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from hqc_ray import attacks, data
+from hqc_ray.errors import DataError, InputError
+from hqc_ray.models import backbones, heads
+from hqc_ray.quantum import circuits, devices
+from hqc_ray.spec import AttackSpec, DataSpec, DeviceSpec, ModelSpec, expand
+
+CONTROL_WIDTH = 4  # of a bottleneck without a circuit, where the file does not say
+
+
+def source(spec: DataSpec) -> data.Source:
+    """The data source of a section, with ${NAME} in its options replaced.
+
+    Raises:
+        InputError: an unknown source or option, or an unset variable.
+    """
+    options = {k: expand(v, f"data.{k}") for k, v in spec.options.items()}
+    return data.get(spec.source, **options)
+
+
+@cache
+def circuit(model: ModelSpec) -> circuits.Circuit:
+    """The circuit that is a model's head."""
+    return circuits.get(model.head, n_qubits=model.n_qubits, embedding=model.embedding, layers=model.layers)
+
+
+def device(spec: DeviceSpec) -> devices.Device:
+    """The device of a section."""
+    return devices.get(spec.name, **spec.options)
+
+
+class Rooms:
+    """The resolver of `hqc_ray.plan` that asks the real rooms."""
+
+    def data(self, data: DataSpec) -> DataSpec:
+        """Opens the source, and counts its labels."""
+        opened = _at("data", source, data)
+        _at("data", opened.check)
+        counts = np.bincount(opened.labels(), minlength=2)
+        if counts.min() < data.size // 2:
+            raise DataError(
+                f"{data.size} images asked for, {data.size // 2} of each class, but the source has {counts[0]} of class 0 and "
+                f"{counts[1]} of class 1", where="data.size", valid=f"10 to {2 * counts.min()}",
+            )  # fmt: skip
+        filled = {k: v for k, v in opened.model_dump(mode="json").items() if k not in data.options}
+        return DataSpec(**{**data.model_dump(), **filled})
+
+    def model(self, model: ModelSpec) -> ModelSpec:
+        """Checks backbone, weights and head; options that mean nothing for the head are set to their defaults."""
+        weights = "random" if model.backbone in backbones.TRAINABLE else model.weights
+        _at("model", backbones.weights_id, model.backbone, expand(weights, "model.weights"))
+        plain = {name: ModelSpec.model_fields[name].default for name in ("n_qubits", "embedding", "layers", "hidden")}
+        if self.has_circuit(model):
+            changes: dict[str, Any] = {"n_qubits": _at("model", circuit, model).n_qubits, "hidden": plain["hidden"]}
+        elif model.head in ("tanh", "fourier"):
+            changes = {**plain, "n_qubits": model.n_qubits or CONTROL_WIDTH}
+        else:
+            _at("model", heads.check, model.head)
+            changes = {**plain, "hidden": model.hidden if model.head == "mlp" else plain["hidden"]}
+        return model.model_copy(update={**changes, "weights": weights})
+
+    def has_circuit(self, model: ModelSpec) -> bool:
+        """Whether the head is a circuit: of the table, or a user's own."""
+        return model.head not in heads.HEADS
+
+    def attack(self, attack: AttackSpec) -> AttackSpec:
+        """The attack's options, defaults included; an attack that changes nothing has epsilon 0."""
+        entry = _at("attack", attacks.get, attack.name, **attack.options)
+        epsilon = 0.0 if isinstance(entry, attacks.Clean) else attack.epsilon
+        return AttackSpec(name=attack.name, epsilon=epsilon, **entry.model_dump(mode="json"))
+
+    def device(self, device: DeviceSpec, model: ModelSpec) -> DeviceSpec:
+        """The device's options, defaults included, checked against the model's circuit."""
+        entry = _at("device", devices.get, device.name, **device.options)
+        _at("device", entry.check, circuit(model))
+        return DeviceSpec(**{"name": device.name, **entry.model_dump(mode="json")})
+
+
+def _at(where: str, function: Any, *args: Any, **kwargs: Any) -> Any:
+    """Call a room, and say in which section of the file its complaint belongs."""
+    try:
+        return function(*args, **kwargs)
+    except InputError as problem:
+        raise problem.at(where) from problem

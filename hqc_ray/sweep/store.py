@@ -1,0 +1,152 @@
+"""The results folder and the cache beside it. One driver owns a folder, and is the only one that writes to it."""
+
+from __future__ import annotations
+
+import fcntl
+import io
+import json
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Iterable
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from hqc_ray import __version__
+from hqc_ray.errors import ResultsError
+from hqc_ray.rows import Ledger
+from hqc_ray.spec import SweepSpec
+
+PACKAGES = (
+    "ray", "torch", "torchvision", "pennylane", "pennylane-lightning", "pennylane-qiskit", "qiskit", "qiskit-aer",
+    "qiskit-ibm-runtime", "numpy", "scipy", "pandas", "h5py", "pydantic",
+)  # fmt: skip
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all: to a temporary name, then rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    except OSError as problem:
+        temporary.unlink(missing_ok=True)
+        raise ResultsError(f"cannot write: {problem.strerror}", where=str(path)) from problem
+
+
+class Store:
+    """A results folder: ledger, models, examples, provenance; and the cache that sweeps of one parent folder share.
+
+    Args:
+        folder: `results/<sweep>`; made if it is not there.
+        spec: the sweep that it belongs to.
+
+    Raises:
+        ResultsError: not writable, another driver is at work in it, or it belongs to another sweep.
+    """
+
+    def __init__(self, folder: Path, spec: SweepSpec) -> None:
+        self.folder = folder
+        self.cache = Path(os.environ.get("HQC_CACHE") or folder.parent / ".cache")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._lock = (folder / ".lock").open("w")
+        except OSError as problem:
+            raise ResultsError(f"cannot write to the results folder: {problem.strerror}", where=str(folder)) from problem
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as problem:
+            raise ResultsError("another driver is at work in this results folder", where=str(folder)) from problem
+        self._claim(spec)
+        self.ledger = Ledger(folder / "rows.jsonl")
+
+    def _claim(self, spec: SweepSpec) -> None:
+        """A folder keeps the name of its sweep; the grid may grow, and rows of cells that left it stay in the ledger."""
+        path = self.folder / "sweep.yaml"
+        owner = yaml.safe_load(path.read_text()).get("name") if path.exists() else None
+        if owner is not None and owner != spec.name or (owner is None and (self.folder / "rows.jsonl").exists()):
+            raise ResultsError(f"the results folder belongs to another sweep, {owner!r}", where=str(self.folder),
+                               valid=f"another --results, or the sweep {owner!r}")  # fmt: skip
+        write(path, yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False).encode())
+
+    def close(self) -> None:
+        """Let another driver in."""
+        self._lock.close()
+
+    def artifact_path(self, id: str) -> Path:
+        """Where the artifact of a job lies: models in the folder, everything that sweeps share in the cache."""
+        kind, _, rest = id.partition("/")
+        suffix = ".npz" if kind == "features" else ".pt"
+        root = self.folder / "models" if kind == "model" else self.cache / kind
+        return root / f"{rest}{suffix}"
+
+    def save(self, id: str, artifact: Any) -> None:
+        """Keep an artifact: arrays as npz, a model's or surrogate's bytes as they are."""
+        content = artifact if isinstance(artifact, bytes) else _npz(artifact)
+        write(self.artifact_path(id), content)
+        if id.startswith("model/"):
+            write(self.cache / f"{id}.pt", content)
+
+    def load(self, id: str) -> Any | None:
+        """The artifact of a job if it is there, of this sweep or another."""
+        path = self.artifact_path(id)
+        if id.startswith("model/") and not path.exists() and (self.cache / f"{id}.pt").exists():
+            path.parent.mkdir(exist_ok=True)
+            shutil.copyfile(self.cache / f"{id}.pt", path)
+        if not path.exists():
+            return None
+        if path.suffix != ".npz":
+            return path.read_bytes()
+        with np.load(path, allow_pickle=False) as arrays:
+            return dict(arrays)
+
+    def features(self, features_key: str) -> Iterable[tuple[str, np.ndarray]]:
+        """The cached chunks of features: their ids, and the hashes of the images in them."""
+        for path in sorted((self.cache / "features" / features_key).glob("*.npz")):
+            with np.load(path, allow_pickle=False) as arrays:
+                yield f"features/{features_key}/{path.stem}", arrays["hashes"]
+
+    def save_example(self, name: str, arrays: dict[str, Any]) -> None:
+        """Keep the first images of a cell, clean and adversarial."""
+        write(self.folder / name, _npz(arrays))
+
+    def save_provenance(self, facts: dict[str, Any]) -> dict[str, Any]:
+        """Versions, commit and hardware of this run, after those of earlier runs; never a path, a user or a secret."""
+        path = self.folder / "provenance.json"
+        earlier = json.loads(path.read_text())["runs"] if path.exists() else []
+        run = {"hqc_ray": __version__, "commit": _commit(), "python": platform.python_version(),
+               "packages": {p: _version(p) for p in PACKAGES},
+               "hardware": {"machine": platform.machine(), "cores": os.cpu_count(), "system": platform.system()}, **facts}  # fmt: skip
+        provenance = {"runs": [*earlier, run]}
+        write(path, json.dumps(provenance, indent=1).encode())
+        return provenance
+
+
+def _npz(arrays: dict[str, Any]) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    """The commit of the code that runs, with '+' behind it where the tree has changes."""
+    here = Path(__file__).parent
+    try:
+        head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
+        changed = subprocess.run(["git", "status", "--porcelain", "--", "."], cwd=here, capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return head + ("+" if changed else "")

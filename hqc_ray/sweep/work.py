@@ -1,0 +1,176 @@
+"""What a worker does with a job: features, training, the fit of a surrogate, an attack. Knows neither Ray nor files."""
+
+from __future__ import annotations
+
+import io
+import time
+import traceback
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+
+from hqc_ray import attacks
+from hqc_ray.evaluation.cell import evaluate
+from hqc_ray.evaluation.statistics import pack
+from hqc_ray.models import backbones, classifier, features, training
+from hqc_ray.models.classifier import Classifier
+from hqc_ray.plan import ModelJob
+from hqc_ray.quantum.surrogate import Surrogate
+from hqc_ray.rows import Row
+from hqc_ray.spec import ModelSpec, expand
+from hqc_ray.sweep import resolve
+from hqc_ray.sweep.graph import Task
+from hqc_ray.sweep.jobs import Job, Outcome
+
+RECENT = 8  # models that a worker keeps
+EXAMPLES = 4  # images that a pictured cell keeps
+ATTEMPTS = 2  # of a job that raises, before it counts as failed
+
+T = TypeVar("T")
+
+
+class Worker:
+    """Does jobs, one after another, and keeps recent backbones and models.
+
+    Args:
+        fetch: gives an input by its name.
+    """
+
+    def __init__(self, fetch: Callable[[str], Any]) -> None:
+        self.fetch = fetch
+        self._recent: OrderedDict[tuple[str, ...], Any] = OrderedDict()
+
+    @property
+    def warm(self) -> list[str]:
+        """The affinities of the models at hand, the latest first."""
+        return [key[1] for key in reversed(self._recent) if key[0] == "model"]
+
+    def run(self, job: Job) -> Outcome:
+        """Do a job; an exception is tried once more, then becomes the outcome's `error`."""
+        start = time.perf_counter()
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                outcome = KINDS[job.kind](self, job)
+                break
+            except Exception:
+                if attempt == ATTEMPTS:
+                    outcome = Outcome(job.id, 0.0, error=traceback.format_exc(limit=20))
+        return Outcome(job.id, time.perf_counter() - start, outcome.artifact, outcome.rows, outcome.examples, outcome.error)
+
+    def keep(self, key: tuple[str, ...], make: Callable[[], T]) -> T:
+        """The object of `key`, made if it is not among the recent ones."""
+        if key not in self._recent:
+            self._recent[key] = make()
+        self._recent.move_to_end(key)
+        while len(self._recent) > RECENT:
+            self._recent.popitem(last=False)
+        return self._recent[key]
+
+    def backbone(self, model: ModelSpec) -> backbones.Backbone:
+        """The frozen backbone of a model."""
+        weights = str(expand(model.weights))
+        key = ("backbone", model.backbone, weights, str(model.image_size))
+        return self.keep(key, lambda: backbones.get(model.backbone, weights, model.image_size))
+
+    def inputs(self, task: Task) -> np.ndarray:
+        """What a model's head reads, in the order of its subset: cached features [n, F], or (of a CNN) uint8 images."""
+        if task.images:
+            return self.fetch(task.images)
+        wanted, place = self.fetch(task.subset).hashes.tolist(), {}
+        chunks = [self.fetch(name) for name in task.features]
+        for chunk in chunks:
+            place.update((h, chunk["features"][i]) for i, h in enumerate(chunk["hashes"].tolist()))
+        return np.stack([place[h] for h in wanted])
+
+    def trained(self, task: Task) -> Classifier:
+        """The trained model of a task, with its ideal circuit."""
+        frozen = task.model.model.backbone not in backbones.TRAINABLE
+        backbone = self.backbone(task.model.model) if frozen else None
+        return self.keep(("model", task.trained), lambda: classifier.loads(self.fetch(task.trained), backbone)[0])
+
+    def on_device(self, task: Task) -> tuple[Classifier, dict[str, Any]]:
+        """The model of a task with the surrogate of its device in place of the circuit, and what the fit found."""
+        model = self.trained(task)
+        if not task.surrogate:
+            return model, {"test_accuracy": classifier.loads_meta(self.fetch(task.trained))["test_accuracy"]}
+        return self.keep(("surrogate", task.surrogate), lambda: _with_surrogate(model, self.fetch(task.surrogate)))
+
+
+def _with_surrogate(model: Classifier, content: bytes) -> tuple[Classifier, dict[str, Any]]:
+    found = torch.load(io.BytesIO(content), weights_only=True)
+    fitted = Surrogate(found["n_qubits"], found["degree"])
+    fitted.load_state_dict(found["state"])
+    return model.with_core(fitted), found["facts"]
+
+
+def _test_correct(model: Classifier, inputs: np.ndarray, labels: np.ndarray, batch_size: int = 500) -> np.ndarray:
+    """Which of the test part [n] the model gets right; from features, or (of a CNN) images."""
+    correct = []
+    with torch.inference_mode():
+        for start in range(0, len(labels), batch_size):
+            batch = inputs[start : start + batch_size]
+            logits = model(features.pixels(batch)) if batch.dtype == np.uint8 else model.classify(torch.from_numpy(batch))
+            correct.append(logits.argmax(1).numpy() == labels[start : start + batch_size])
+    return np.concatenate(correct)
+
+
+def _features(worker: Worker, job: Job) -> Outcome:
+    given = worker.fetch(job.task.images)
+    found = features.extract(worker.backbone(job.task.model.model), given["images"])
+    return Outcome(job.id, 0.0, {"hashes": given["hashes"], "features": found})
+
+
+def _train(worker: Worker, job: Job) -> Outcome:
+    task: Task = job.task
+    made: ModelJob = task.model
+    split, inputs = worker.fetch(task.subset), worker.inputs(task)
+    trained = training.train(made.model, made.train, inputs, split.labels, split.train, split.validation, made.seed)
+    backbone = None if inputs.dtype == np.uint8 else worker.backbone(made.model)
+    model = classifier.assemble(made.model, trained.state, backbone)
+    correct = _test_correct(model, inputs[split.test], split.labels[split.test])
+    meta = {
+        **task.options, "seed": made.seed, "data": made.data.model_dump(mode="json", exclude={"path"}),
+        "train": made.train.model_dump(mode="json"), "test_accuracy": float(correct.mean()), "test_correct": pack(correct),
+        "best_epoch": trained.best_epoch, "history": trained.history,
+    }  # fmt: skip
+    return Outcome(job.id, 0.0, classifier.dumps(made.model, trained.state, meta))
+
+
+def _fit(worker: Worker, job: Job) -> Outcome:
+    task: Task = job.task
+    split, inputs = worker.fetch(task.subset), worker.inputs(task)
+    device = resolve.device(task.device)
+    model = worker.trained(task).on(device)
+    fitted = model.head.core
+    correct = _test_correct(model, inputs[split.test], split.labels[split.test])
+    facts = {"test_accuracy": float(correct.mean()), "surrogate_error": fitted.max_error, "circuits": fitted.evaluations}
+    content = io.BytesIO()
+    torch.save({"n_qubits": fitted.n_qubits, "degree": fitted.degree, "state": fitted.state_dict(), "facts": facts}, content)
+    return Outcome(job.id, 0.0, content.getvalue())
+
+
+def _attack(worker: Worker, job: Job) -> Outcome:
+    task: Task = job.task
+    split, images = worker.fetch(task.subset), worker.fetch(task.images)
+    labels = split.labels[split.test[: len(images)]]
+    model, facts = worker.on_device(task)
+    shots = task.device.options.get("shots") if task.device else None
+    generator = torch.Generator() if shots else None
+    found = evaluate(
+        model, attacks.get(task.attack, **task.options), images, labels, [row.epsilon for row in job.rows],
+        seed=task.model.seed, batch_size=task.evaluate.batch_size, keep=EXAMPLES if any(r.example for r in job.rows) else 0,
+        judge=model.sampled(shots, generator) if shots else None, judge_generator=generator,
+    )  # fmt: skip
+    rows = [_filled(row, {**facts, **columns}) for row, columns in zip(job.rows, found.columns, strict=True)]
+    examples = {row.example: arrays for row, arrays in zip(job.rows, found.examples, strict=True) if row.example}
+    return Outcome(job.id, 0.0, rows=tuple(rows), examples=examples)
+
+
+def _filled(row: Row, columns: dict[str, Any]) -> Row:
+    return row.model_copy(update={**columns, "status": "ok"})
+
+
+KINDS: dict[str, Callable[[Worker, Job], Outcome]] = {"features": _features, "train": _train, "fit": _fit, "attack": _attack}
