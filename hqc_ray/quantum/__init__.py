@@ -1,0 +1,1 @@
+"""Circuits as pure data, the devices that evaluate them, and their exact surrogates. Knows no images."""

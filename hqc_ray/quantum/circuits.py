@@ -1,0 +1,63 @@
+"""The table of circuits, and `get`: a name, a number of qubits and an embedding become a `Circuit`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hqc_ray.entries import lookup
+from hqc_ray.errors import CircuitError, unknown
+from hqc_ray.quantum.ansatze import SIM, VQC, Ansatz
+from hqc_ray.quantum.ir import EMBEDDINGS, MAX_QUBITS, Builder, Circuit
+
+CIRCUITS: dict[str, Ansatz] = {**VQC, **SIM}
+
+
+def get(name: str, n_qubits: int | None = None, embedding: str = "rx", layers: int = 1) -> Circuit:
+    """The circuit `name`: a name in `CIRCUITS`, or a user's own `package.module:function`.
+
+    A user's function takes a `Builder`, which already holds the embedding, and adds gates to it.
+
+    Args:
+        name: see above.
+        n_qubits: Q, 2 to 16; None for the number that the ansatz is drawn with (4 for a user's own).
+        embedding: a name in `EMBEDDINGS`; angle i enters on wire i.
+        layers: repetitions of the ansatz.
+
+    Raises:
+        CircuitError: an unknown name or embedding, an embedding without input gradient, a count out of range.
+    """
+    ansatz = _ansatz(name)
+    _check_embedding(embedding)
+    qubits = ansatz.n_qubits if n_qubits is None else n_qubits
+    _check_count("n_qubits", qubits, 2, MAX_QUBITS, name)
+    _check_count("layers", layers, 1, 100, name)
+    builder = Builder(qubits, embedding)
+    if ansatz.first is not None:
+        ansatz.first(builder)
+    for _ in range(layers):
+        ansatz.layer(builder)
+    return Circuit(name, qubits, embedding, layers, builder.n_weights, tuple(builder.gates))
+
+
+def _ansatz(name: str) -> Ansatz:
+    found: Any = lookup("circuit", CIRCUITS, name, CircuitError)
+    if isinstance(found, Ansatz):
+        return found
+    if not callable(found):
+        raise CircuitError(f"circuit {name!r} is not a function", valid="a function that adds gates to the Builder it is given")
+    return Ansatz(found)
+
+
+def _check_embedding(embedding: str) -> None:
+    if embedding == "rz":
+        raise CircuitError(
+            "embedding 'rz' acts on |0...0> as a phase only: every input gradient would be exactly zero, which fakes robustness",
+            valid=", ".join(EMBEDDINGS),
+        )
+    if embedding not in EMBEDDINGS:
+        raise unknown("embedding", embedding, EMBEDDINGS, CircuitError)
+
+
+def _check_count(what: str, value: int, low: int, high: int, name: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise CircuitError(f"{what} {value!r}", where=f"circuit {name!r}", valid=f"a whole number from {low} to {high}")

@@ -1,0 +1,167 @@
+"""Circuits as data: a tuple of gates whose parameters are input angles, weights, or constants. No device, no numerics."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from hqc_ray.errors import CircuitError, unknown
+
+GATES: dict[str, tuple[int, int]] = {  # name: (wires, parameters); the names and conventions are PennyLane's
+    "H": (1, 0),
+    "RX": (1, 1),
+    "RY": (1, 1),
+    "RZ": (1, 1),
+    "PhaseShift": (1, 1),
+    "U1": (1, 1),
+    "U2": (1, 2),
+    "U3": (1, 3),
+    "CNOT": (2, 0),
+    "CZ": (2, 0),
+    "CRX": (2, 1),
+    "CRZ": (2, 1),
+}
+ANGLE_GATES = ("RX", "RY", "RZ", "PhaseShift", "U1")  # frequency 1: keeps the surrogate's degree whole
+EMBEDDINGS: dict[str, tuple[str, ...]] = {"rx": ("RX",), "ry": ("RY",), "h+ry": ("H", "RY")}
+MAX_QUBITS = 16  # dense unitaries and 3^Q features end well before this
+
+
+@dataclass(frozen=True)
+class Angle:
+    """Input angle `index` (the one of wire `index`), radians."""
+
+    index: int
+
+
+@dataclass(frozen=True)
+class Weight:
+    """Trainable weight `index`, radians."""
+
+    index: int
+
+
+Parameter = Angle | Weight | float  # a float is a constant, radians
+
+
+@dataclass(frozen=True)
+class Gate:
+    """One gate: a name of `GATES`, its wires (control first) and its parameters."""
+
+    name: str
+    wires: tuple[int, ...]
+    parameters: tuple[Parameter, ...] = ()
+
+
+@dataclass(frozen=True)
+class Circuit:
+    """Embedding + weighted gates, read out as <Z> or as probabilities of every wire; a pure function of (angles, weights).
+
+    Wire 0 is the leftmost bit of an outcome. Angles [B, Q] and weights [W] are radians.
+
+    Args:
+        name: the name it was asked for by.
+        n_qubits: Q.
+        embedding: name of the embedding that the gates begin with.
+        layers: repetitions of the ansatz.
+        n_weights: W.
+        gates: all gates in order, embedding included.
+
+    Raises:
+        CircuitError: a gate that is unknown, lies off the wires, or takes a parameter it cannot.
+    """
+
+    name: str
+    n_qubits: int
+    embedding: str
+    layers: int
+    n_weights: int
+    gates: tuple[Gate, ...] = field(repr=False)
+
+    def __post_init__(self) -> None:
+        """Hold every gate, also a user's own, to the gate table."""
+        for gate in self.gates:
+            _check(gate, self.n_qubits, where=f"circuit {self.name!r}")
+        used = {p.index for gate in self.gates for p in gate.parameters if isinstance(p, Weight)}
+        if used != set(range(self.n_weights)):
+            raise CircuitError(f"{len(used)} weights in use, {self.n_weights} declared", where=f"circuit {self.name!r}")
+
+    @property
+    def degree(self) -> int:
+        """How often the most frequent angle enters: the degree of the outcome probabilities in that angle."""
+        return max(Counter(p.index for gate in self.gates for p in gate.parameters if isinstance(p, Angle)).values(), default=0)
+
+    @property
+    def n_embedding_gates(self) -> int:
+        """How many of the first gates are the embedding."""
+        return len(EMBEDDINGS[self.embedding]) * self.n_qubits
+
+
+def _check(gate: Gate, n_qubits: int, where: str) -> None:
+    if gate.name not in GATES:
+        raise unknown("gate", gate.name, GATES, CircuitError, where)
+    wires, parameters = GATES[gate.name]
+    if len(gate.wires) != wires or len(set(gate.wires)) != wires or not all(0 <= w < n_qubits for w in gate.wires):
+        raise CircuitError(f"{gate.name} on wires {gate.wires}", where=where, valid=f"{wires} different wires below {n_qubits}")
+    if len(gate.parameters) != parameters:
+        raise CircuitError(f"{gate.name} with {len(gate.parameters)} parameters", where=where, valid=str(parameters))
+    for parameter in gate.parameters:
+        if isinstance(parameter, Angle) and (gate.name not in ANGLE_GATES or not 0 <= parameter.index < n_qubits):
+            valid = f"angles 0..{n_qubits - 1} in {', '.join(ANGLE_GATES)}"
+            raise CircuitError(f"{parameter} in {gate.name}", where=where, valid=valid)
+
+
+class Builder:
+    """Collects gates; parameters that are not given become fresh weights. What an ansatz, also a user's own, is written with.
+
+    Args:
+        n_qubits: Q.
+        embedding: name in `EMBEDDINGS`, applied at once; call `embed` again for data re-uploading.
+    """
+
+    def __init__(self, n_qubits: int, embedding: str) -> None:
+        self.n_qubits, self.embedding, self.n_weights = n_qubits, embedding, 0
+        self.gates: list[Gate] = []
+        self.embed()
+
+    def embed(self) -> None:
+        """The embedding: angle i on wire i."""
+        for name in EMBEDDINGS[self.embedding]:
+            for wire in range(self.n_qubits):
+                self.gates.append(Gate(name, (wire,), (Angle(wire),) if GATES[name][1] else ()))
+
+    def add(self, name: str, *wires: int) -> None:
+        """One gate on `wires` (control first), with fresh weights.
+
+        Raises:
+            CircuitError: unknown gate.
+        """
+        if name not in GATES:
+            raise unknown("gate", name, GATES, CircuitError)
+        count = GATES[name][1]
+        self.gates.append(Gate(name, wires, tuple(Weight(self.n_weights + i) for i in range(count))))
+        self.n_weights += count
+
+    def every(self, *names: str, wires: Iterable[int] | None = None) -> None:
+        """Each of `names` in turn on all wires (or on `wires`)."""
+        chosen = list(range(self.n_qubits) if wires is None else wires)
+        for name in names:
+            self.each(name, ((wire,) for wire in chosen))
+
+    def each(self, name: str, wires: Iterable[tuple[int, ...]]) -> None:
+        """`name` on each tuple of `wires`, in order."""
+        for at in wires:
+            self.add(name, *at)
+
+
+def chain(n: int) -> Iterator[tuple[int, int]]:
+    """(0,1),(2,3),... then (1,2),(3,4),...: neighbours in two moments."""
+    for start in (0, 1):
+        yield from ((wire, wire + 1) for wire in range(start, n - 1, 2))
+
+
+def ring(n: int) -> Iterator[tuple[int, int]]:
+    """`chain`, then (0, n-1); on two wires the chain is already closed."""
+    yield from chain(n)
+    if n > 2:
+        yield (0, n - 1)
