@@ -1,0 +1,32 @@
+"""Attacks: each only searches; `contract.run` projects, evaluates again, and decides success, once for all of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hqc_ray.attacks import contract
+from hqc_ray.attacks.base import Attack
+from hqc_ray.attacks.contract import run
+from hqc_ray.attacks.deepfool import DeepFool
+from hqc_ray.attacks.gradient import FGSM, PGD
+from hqc_ray.attacks.result import EpsilonResult, Result
+from hqc_ray.attacks.simple import Clean, Noise
+from hqc_ray.attacks.view import View, outputs_normalised
+from hqc_ray.entries import make
+from hqc_ray.errors import AttackError
+
+__all__ = ["ATTACKS", "Attack", "EpsilonResult", "Result", "View", "contract", "get", "outputs_normalised", "run"]
+
+ATTACKS: dict[str, type[Attack]] = {"clean": Clean, "noise": Noise, "fgsm": FGSM, "pgd": PGD, "deepfool": DeepFool}
+
+
+def get(name: str, **options: Any) -> Attack:
+    """The attack called `name` (or a user's own `package.module:Class`) with its options.
+
+    Raises:
+        AttackError: an unknown name, option or value; it lists the valid ones.
+    """
+    attack = make("attack", ATTACKS, name, options, AttackError)
+    if not isinstance(attack, Attack):
+        raise AttackError(f"attack {name!r} is not a subclass of hqc_ray.attacks.Attack")
+    return attack

@@ -1,0 +1,75 @@
+"""DeepFool: the smallest perturbation, by stepping onto the nearest boundary of the linearised model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from hqc_ray.attacks.balls import Norm, lengths, per_image, steepest
+from hqc_ray.attacks.base import Attack
+from hqc_ray.attacks.view import View, fooled
+
+_BEYOND = 1e-4  # added to each distance, as the authors' code does, so that a step crosses the boundary it aims at
+
+
+class DeepFool(Attack):
+    """DeepFool in the l2 or the linf norm. One run serves every epsilon; the contract clips it to each ball.
+
+    Source: Moosavi-Dezfooli, Fawzi, Frossard, arXiv 1511.04599: algorithm 2 (l2), equation 11 (other norms). A model
+    with two classes costs one gradient a step.
+
+    Attributes:
+        max_iter: steps at most; an image stops as soon as it is fooled.
+        overshoot: by which fraction to go beyond the boundary.
+        candidates: classes to consider, counting the true one.
+    """
+
+    kind: ClassVar[Literal["none", "budget", "minimal"]] = "minimal"
+    max_iter: int = Field(50, ge=1)
+    overshoot: float = Field(0.02, ge=0, allow_inf_nan=False)
+    candidates: int = Field(10, ge=2)
+
+    def search(
+        self, view: View, images: Tensor, labels: Tensor, epsilons: Sequence[float], generator: torch.Generator
+    ) -> Iterator[Tensor]:
+        """Yield the same minimal perturbation for every epsilon."""
+        minimal = self._minimal(view, images, labels)
+        for _ in epsilons:
+            yield minimal
+
+    def _minimal(self, view: View, images: Tensor, labels: Tensor) -> Tensor:
+        x, total = images.clone(), torch.zeros_like(images)
+        active = torch.arange(len(images), device=images.device)
+        others: Tensor | None = None
+        for _ in range(self.max_iter):
+            wanted = self.candidates - 1 if others is None else others[active]
+            gradients, differences, logits, chosen = view.differences(x[active], labels[active], wanted)
+            others = chosen if others is None else others
+            step = self._step(gradients, differences)
+            # an image without a gradient stays where it is for good
+            going = ~fooled(logits, labels[active]) & (step != 0).flatten(1).any(1)
+            active = active[going]
+            if not len(active):
+                break
+            total[active] += step[going]
+            x[active] = (images[active] + (1 + self.overshoot) * total[active]).clamp(0.0, 1.0)
+        return x
+
+    def _step(self, gradients: Tensor, differences: Tensor) -> Tensor:
+        """The shortest step onto one of the k linearised boundaries: [B, k, ...], [B, k] -> [B, ...]."""
+        batch, k = differences.shape
+        slopes = _slopes(gradients.flatten(0, 1), self.norm).reshape(batch, k)
+        distances = differences.abs() / (slopes + 1e-8)
+        nearest = distances.argmin(1)
+        rows = torch.arange(batch, device=nearest.device)
+        distance = distances[rows, nearest] + _BEYOND
+        return per_image(distance, gradients[:, 0]) * steepest(gradients[rows, nearest], self.norm)
+
+
+def _slopes(gradients: Tensor, norm: Norm) -> Tensor:
+    """How fast a function with these gradients [B, ...] can change per unit of distance in `norm`: [B] (l1 for linf)."""
+    return gradients.flatten(1).abs().sum(1) if norm == "linf" else lengths(gradients, "l2")

@@ -1,0 +1,43 @@
+"""The controls: doing nothing, and noise of the attack's own strength."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from hqc_ray.attacks.balls import random_directions
+from hqc_ray.attacks.base import Attack
+from hqc_ray.attacks.view import View
+
+
+class Clean(Attack):
+    """No attack: robust accuracy is clean accuracy."""
+
+    kind: ClassVar[Literal["none", "budget", "minimal"]] = "none"
+
+    def search(
+        self, view: View, images: Tensor, labels: Tensor, epsilons: Sequence[float], generator: torch.Generator
+    ) -> Iterator[Tensor]:
+        """Yield the images themselves."""
+        for _ in epsilons:
+            yield images
+
+
+class Noise(Attack):
+    """Random noise on the surface of the ball: a random sign times epsilon for each value (linf), a random direction (l2).
+
+    An attack that does no better than this has found nothing. Each epsilon scales the same noise.
+    """
+
+    kind: ClassVar[Literal["none", "budget", "minimal"]] = "none"
+
+    def search(
+        self, view: View, images: Tensor, labels: Tensor, epsilons: Sequence[float], generator: torch.Generator
+    ) -> Iterator[Tensor]:
+        """Yield the noisy images."""
+        directions = random_directions(images, self.norm, generator)
+        for epsilon in epsilons:
+            yield images + epsilon * directions
