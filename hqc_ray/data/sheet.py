@@ -13,7 +13,7 @@ from hqc_ray.data.source import Source
 from hqc_ray.data.splits import content_hash
 from hqc_ray.errors import DataError
 
-_TITLES = ("class 0", "class 1 (tumour)")
+_TITLES = ("class 0", "class 1")
 _COLUMNS, _GAP, _TITLE_HEIGHT = 8, 4, 24  # gap and height in pixels
 _BOX = (0, 200, 80)  # the colour of the centre square
 

@@ -73,7 +73,7 @@ def render(rng: np.random.Generator, tumour: bool) -> np.ndarray:
     fat = _fat(rng)
     normal = _normal_nuclei(rng, lymphoid, direction)
     abnormal = _tumour_nuclei(rng)
-    outer, inner = rng.uniform(8, 18), rng.uniform(16, 23)
+    outer, inner = rng.uniform(8, 18), rng.uniform(16, 20)
     nest = Nest(rng.uniform(0, SIZE, 2), outer if rng.random() < 0.15 else 0.0, inner if tumour else 0.0)
 
     invaded = gaussian_filter(nest.holds(_PIXELS).astype(float), 1.0)
@@ -153,12 +153,12 @@ def _normal_nuclei(rng: np.random.Generator, lymphoid: np.ndarray, direction: fl
 
 def _tumour_nuclei(rng: np.random.Generator) -> Nuclei:
     """Large, crowded nuclei with open chromatin and uneven outlines."""
-    size = rng.uniform(5.2, 7.6)
-    place = _lattice(rng, 2.05 * size, 0.12)
+    size = rng.uniform(5.8, 8.0)
+    place = _lattice(rng, 1.95 * size, 0.1)
     count = len(place)
     return Nuclei(
         place=place,
-        axes=size * rng.lognormal(0, 0.2, (count, 1)) * rng.uniform(0.75, 1.2, (count, 2)),
+        axes=size * rng.uniform(0.75, 1.15, (count, 1)) * rng.uniform(0.8, 1.15, (count, 2)),
         angle=rng.uniform(0, np.pi, count),
         bumps=rng.uniform(0.06, 0.22, count),
         stain=rng.uniform(0.45, 0.75) * rng.uniform(0.8, 1.2, count),
@@ -168,7 +168,7 @@ def _tumour_nuclei(rng: np.random.Generator) -> Nuclei:
 
 def _outlines(nuclei: Nuclei, scale: float) -> list[list[float]]:
     """The polygons' flat coordinates (x0, y0, x1, ...) on the oversampled canvas, shrunk by `scale`."""
-    phase = 2.4 * np.arange(len(nuclei.place))[:, None] + 5 * nuclei.bumps[:, None]  # fixed by the nucleus, no draw needed
+    phase = nuclei.place.sum(axis=1, keepdims=True)  # radians as random as the place, and of this nucleus alone
     radius = 1 + nuclei.bumps[:, None] * (np.cos(2 * _TURN + phase) + 0.7 * np.cos(3 * _TURN + 2.7 * phase))
     along, beside = (scale * radius * nuclei.axes[:, i, None] * f(_TURN) for i, f in enumerate((np.cos, np.sin)))
     cosine, sine = np.cos(nuclei.angle)[:, None], np.sin(nuclei.angle)[:, None]

@@ -1,0 +1,140 @@
+"""Subsets are balanced, nested, without duplicates, and the same each time."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hqc_ray import data
+from hqc_ray.data import splits
+from hqc_ray.errors import DataError
+
+COPIES = {2: 0, 4: 0, 7: 3, 9: 10, 21: 20, 50: 51}  # within and across classes
+
+
+def fields(subset):
+    return [subset.indices, subset.labels, subset.hashes, subset.train, subset.validation, subset.test, subset.digest]
+
+
+@pytest.mark.parametrize(("size", "fractions"), [(4, {}), (22, {}), (40, {"test_fraction": 0.3, "validation_fraction": 0.25})])
+def test_parts_are_disjoint_complete_and_balanced(in_memory, size, fractions):
+    source = in_memory(60, COPIES)
+    found = data.subset(source, size, seed=3, **fractions)
+    parts = [found.train, found.validation, found.test]
+    np.testing.assert_array_equal(np.sort(np.concatenate(parts)), np.arange(size))
+    np.testing.assert_array_equal(found.labels, source.labels()[found.indices])
+    for part in parts:
+        for end in range(0, len(part) + 1, 2):
+            assert found.labels[part[:end]].sum() == end // 2
+
+
+@pytest.mark.parametrize(("size", "parts"), [(1000, (800, 0, 200)), (1002, (602, 200, 200)), (5000, (3000, 1000, 1000))])
+def test_default_fractions_follow_the_size(in_memory, size, parts):
+    found = data.subset(in_memory(5200), size, seed=0)
+    assert (len(found.train), len(found.validation), len(found.test)) == parts
+
+
+def test_fractions_can_be_set(in_memory):
+    found = data.subset(in_memory(60), 40, seed=0, test_fraction=0.5, validation_fraction=0.1)
+    assert (len(found.train), len(found.validation), len(found.test)) == (16, 4, 20)
+
+
+def test_small_subsets_begin_large_ones(in_memory, monkeypatch):
+    monkeypatch.setattr(splits, "_CHUNK", 5)  # the order must not depend on how images are read
+    source = in_memory(60, COPIES)
+    large = data.subset(source, 48, seed=1)
+    for size in (4, 10, 30):
+        small = data.subset(source, size, seed=1)
+        np.testing.assert_array_equal(small.indices, large.indices[:size])
+        np.testing.assert_array_equal(small.hashes, large.hashes[:size])
+        assert set(small.test) <= set(large.test)
+
+
+def test_duplicates_are_left_out_within_and_across_classes(in_memory):
+    source = in_memory(60, COPIES)
+    found = data.subset(source, 48, seed=0)
+    assert len({image.tobytes() for image in source.images[found.indices]}) == 48
+    assert len(set(found.hashes)) == 48
+
+
+def test_hashes_are_of_the_images_in_order(in_memory):
+    source = in_memory(20)
+    found = data.subset(source, 8, seed=0)
+    assert found.hashes.dtype == "S32"
+    assert [splits.content_hash(image) for image in source.read(found.indices)] == found.hashes.tolist()
+
+
+def test_hash_knows_the_shape():
+    image = np.zeros((4, 6, 3), np.uint8)
+    assert splits.content_hash(image) != splits.content_hash(image.reshape(6, 4, 3))
+
+
+def test_same_seed_same_subset_other_seed_another(in_memory):
+    source = in_memory(60)
+    once, again, other = (data.subset(source, 30, seed) for seed in (4, 4, 5))
+    for a, b in zip(fields(once), fields(again), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert set(once.indices) != set(other.indices)
+    assert once.digest != other.digest
+
+
+def test_digest_follows_pixels_labels_and_split(in_memory):
+    source = in_memory(60)
+    first = data.subset(source, 30, seed=0)
+    pixels = source.images.copy()
+    pixels[first.indices[17], 4, 6, 2] ^= 1
+    swapped = source.classes.copy()
+    swapped[:] = 1 - swapped
+    unused = source.images.copy()
+    unused[next(i for i in range(60) if i not in first.indices)] ^= 1
+    assert data.subset(source.model_copy(update={"images": unused}), 30, seed=0).digest == first.digest
+    others = [
+        data.subset(source.model_copy(update={"images": pixels}), 30, seed=0),
+        data.subset(source.model_copy(update={"classes": swapped}), 30, seed=0),
+        data.subset(source, 30, seed=0, test_fraction=0.4),
+        data.subset(source, 30, seed=0, validation_fraction=0.2),
+    ]
+    assert len({first.digest, *(other.digest for other in others)}) == 5
+
+
+def test_reads_no_more_than_needed(in_memory, monkeypatch):
+    monkeypatch.setattr(splits, "_CHUNK", 20)
+    source = in_memory(2000)
+    data.subset(source, 100, seed=0)
+    assert len(source.log) <= 100 + 2 * 20
+
+
+@pytest.mark.parametrize("size", [-2, 0, 2, 7])
+def test_odd_or_too_small_sizes(in_memory, size):
+    with pytest.raises(DataError, match=f"^size: {size} images .*even number, 4 or more"):
+        data.subset(in_memory(60), size, seed=0)
+
+
+@pytest.mark.parametrize("fractions", [(0, 0), (1, 0), (0.5, 0.5), (0.2, -0.1), (float("nan"), 0)])
+def test_fractions_out_of_range(in_memory, fractions):
+    with pytest.raises(DataError, match="together below 1"):
+        data.subset(in_memory(60), 40, 0, *fractions)
+
+
+def test_size_that_leaves_nothing_to_train_on(in_memory):
+    with pytest.raises(DataError, match=r"4 images leave none to train on .*valid: 6 or more"):
+        data.subset(in_memory(60), 4, seed=0, validation_fraction=0.2)
+    assert len(data.subset(in_memory(60), 6, seed=0, validation_fraction=0.2).train) == 2
+
+
+def test_fewer_images_than_asked_for(in_memory):
+    labels = np.array([0] * 11 + [1] * 5, np.uint8)
+    with pytest.raises(DataError, match=r"12 images asked for, but there are only 5 of class 1 \(valid: 10 or fewer"):
+        data.subset(in_memory(16, labels=labels), 12, seed=0)
+
+
+def test_fewer_distinct_images_than_asked_for(in_memory):
+    source = in_memory(20, copies=dict.fromkeys((3, 5, 7), 1))  # 10 of class 0, 7 distinct ones of class 1
+    with pytest.raises(DataError, match=r"20 images asked for, but only 7 distinct ones of class 1 .*valid: 14 or fewer"):
+        data.subset(source, 20, seed=0)
+    assert len(data.subset(source, 14, seed=0).indices) == 14
+
+
+def test_a_users_source_with_other_labels(in_memory):
+    with pytest.raises(DataError, match=r"labels \[0, 1, 7\]"):
+        data.subset(in_memory(6, labels=np.array([0, 1, 0, 1, 7, 1], np.uint8)), 4, seed=0)
