@@ -6,12 +6,14 @@ from typing import Any
 
 from hqc_ray.entries import make
 from hqc_ray.errors import DeviceError, unknown
+from hqc_ray.quantum.aer import Aer
 from hqc_ray.quantum.device import Device
 from hqc_ray.quantum.plugins import DefaultQubit, LightningQubit, PennyLane, plugin_names
 
 DEVICES: dict[str, type[Device]] = {
     "default.qubit": DefaultQubit,
     "lightning.qubit": LightningQubit,
+    "qiskit.aer": Aer,
     "pennylane": PennyLane,
 }
 

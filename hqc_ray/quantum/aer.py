@@ -1,0 +1,188 @@
+"""Qiskit Aer, directly: compiled once per circuit with angles and weights as parameters, bound in batches, one thread.
+
+PennyLane's plugin compiles every tape anew, turns shots=None into 1,024 shots and drops readout errors; hence this device.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import field_validator
+from torch import Tensor
+
+from hqc_ray.errors import DeviceError
+from hqc_ray.quantum import noise as noises
+from hqc_ray.quantum.device import Device
+from hqc_ray.quantum.ir import Angle, Circuit, Parameter, Weight
+
+METHODS = {
+    "H": "h",
+    "RX": "rx",
+    "RY": "ry",
+    "RZ": "rz",
+    "PhaseShift": "p",
+    "U1": "p",
+    "U3": "u",
+    "CNOT": "cx",
+    "CZ": "cz",
+    "CRX": "crx",
+    "CRZ": "crz",
+}
+CHUNK = 512  # bound circuits in one Aer job: bounds the memory of its result
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A circuit for a machine.
+
+    Args:
+        measured: the transpiled circuit; classical bit i is wire i.
+        angles: Qiskit's parameters of the angles.
+        weights: and of the weights.
+        layout: physical qubit of each wire at the end.
+    """
+
+    measured: Any
+    angles: Any
+    weights: Any
+    layout: list[int]
+
+    def bound(self, weights: np.ndarray) -> Any:
+        """The transpiled circuit with its weights bound."""
+        # the compiler may have removed a weight that cannot change the outcome, as a phase before the measurement
+        values = dict(zip(self.weights, weights, strict=True))
+        return self.measured.assign_parameters(values, strict=False)
+
+
+class Aer(Device):
+    """Qiskit Aer's simulator: ideal, or with the calibrated noise of a real machine. Probabilities are exact.
+
+    With noise the circuit is transpiled to the gates and the coupling map of the machine, its density matrix is evolved with an
+    error after each gate, and readout errors are applied by their assignment matrices. Idling is free: nothing is scheduled.
+
+    Args:
+        noise: a fake backend of qiskit-ibm-runtime by name, as fake_manila; None for an ideal device.
+        optimization_level: of the transpiler.
+        transpile_seed: of the transpiler's layout and routing.
+    """
+
+    name: ClassVar[str] = "qiskit.aer"
+    noise: str | None = None
+    optimization_level: Literal[0, 1, 2, 3] = 2
+    transpile_seed: int = 0
+
+    @field_validator("noise")
+    @classmethod
+    def _canonical(cls, noise: str | None) -> str | None:
+        return None if noise is None else noises.canonical(noise)
+
+    def _tags(self) -> list[str]:
+        defaults = type(self).model_fields
+        changed = [key for key in ("optimization_level", "transpile_seed") if getattr(self, key) != defaults[key].default]
+        return [*([self.noise] if self.noise else []), *(f"{key}={getattr(self, key)}" for key in changed)]
+
+    def check(self, circuit: Circuit) -> None:
+        """Look whether Aer is there and the machine large enough.
+
+        Raises:
+            DeviceError: Aer is not installed, or the circuit has more qubits than the machine.
+        """
+        noises.require("qiskit_aer", "qiskit-aer")
+        if self.noise is not None and circuit.n_qubits > (size := noises.backend(self.noise).num_qubits):
+            raise DeviceError(f"{circuit!r} has more qubits than {self.noise}", where="noise", valid=f"up to {size} qubits")
+
+    def compiled(self, circuit: Circuit, weights: Tensor) -> Any:
+        """The transpiled `QuantumCircuit` with weights [W] bound and the angles as parameters angle[0..Q-1].
+
+        It ends in measurements: classical bit i is wire i (in Qiskit's count strings wire 0 is therefore the rightmost).
+        """
+        self.check(circuit)
+        return self._compile(circuit).bound(weights.detach().cpu().double().numpy())
+
+    def facts(self, circuit: Circuit) -> dict[str, Any]:
+        """After transpilation: qubits, gates, two_qubit_gates, depth (measurement not counted), layout, noisy_gates, noisy_readouts."""
+        self.check(circuit)
+        compiled, machine = self._compile(circuit), noises.machine(self.noise) if self.noise else None
+        gates = compiled.measured.remove_final_measurements(inplace=False)
+        return {
+            "qubits": circuit.n_qubits,
+            "gates": gates.size(),
+            "two_qubit_gates": gates.num_nonlocal_gates(),
+            "depth": gates.depth(),
+            "layout": list(compiled.layout),
+            "noisy_gates": machine.noisy_gates(gates) if machine else 0,
+            "noisy_readouts": sum(qubit in machine.readout for qubit in compiled.layout) if machine else 0,
+        }
+
+    def run(self, circuit: Circuit, weights: np.ndarray, angles: np.ndarray) -> np.ndarray:
+        """See `Device.run`."""
+        compiled = self._compile(circuit)
+        program = compiled.bound(weights).remove_final_measurements(inplace=False)
+        program.save_probabilities(compiled.layout[::-1])  # Qiskit's last qubit is the leftmost bit
+        chunks = [angles[start : start + CHUNK] for start in range(0, len(angles), CHUNK)]
+        true = np.concatenate([self._execute(program, compiled.angles, chunk) for chunk in chunks])
+        return noises.read(true, noises.machine(self.noise), compiled.layout) if self.noise else true
+
+    def _execute(self, program: Any, parameters: Any, angles: np.ndarray) -> np.ndarray:
+        kept = [i for i, parameter in enumerate(parameters) if parameter in program.parameters]
+        binds = {parameters[i]: angles[:, i].tolist() for i in kept}
+        result = _simulator(self.noise).run([program], parameter_binds=[binds], shots=1).result()
+        if not result.success:
+            raise DeviceError(f"Aer failed: {result.status}", where=self.label)
+        return np.stack([np.asarray(result.data(i)["probabilities"]) for i in range(len(result.results))])
+
+    def _compile(self, circuit: Circuit) -> Compiled:
+        return _compile(circuit, self.noise, self.optimization_level, self.transpile_seed)
+
+
+def _written(circuit: Circuit) -> tuple[Any, Any, Any]:
+    """The circuit in Qiskit's gates, not measured yet, with its parameters."""
+    from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister
+    from qiskit.circuit import ParameterVector
+
+    angles, weights = ParameterVector("angle", circuit.n_qubits), ParameterVector("weight", circuit.n_weights)
+    written = QuantumCircuit(QuantumRegister(circuit.n_qubits, "wire"), ClassicalRegister(circuit.n_qubits, "outcome"))
+
+    def value(parameter: Parameter) -> Any:
+        if isinstance(parameter, Angle):
+            return angles[parameter.index]
+        return weights[parameter.index] if isinstance(parameter, Weight) else parameter
+
+    for gate in circuit.gates:
+        values = [value(parameter) for parameter in gate.parameters]
+        if gate.name == "U2":
+            written.u(math.pi / 2, *values, *gate.wires)
+        else:
+            getattr(written, METHODS[gate.name])(*values, *gate.wires)
+    return written, angles, weights
+
+
+@functools.lru_cache(maxsize=64)
+def _compile(circuit: Circuit, noise: str | None, level: int, seed: int) -> Compiled:
+    from qiskit import transpile
+
+    written, angles, weights = _written(circuit)
+    target = noises.backend(noise) if noise else _simulator(None)
+    wires = range(circuit.n_qubits)
+    measured = "measure" in target.operation_names  # the calibration of some early machines knows no measurement
+    if measured:
+        written.measure(wires, wires)
+    compiled = transpile(written, target, optimization_level=level, seed_transpiler=seed)
+    layout = compiled.layout.final_index_layout() if compiled.layout else list(wires)
+    if not measured:
+        compiled.measure(layout, wires)
+    if noise and not noises.machine(noise).noisy_gates(compiled):
+        raise DeviceError(f"no gate of {circuit!r} carries an error on {noise}: the noise would never fire", where="noise")
+    return Compiled(compiled, angles, weights, layout)
+
+
+@functools.lru_cache(maxsize=8)
+def _simulator(noise: str | None) -> Any:
+    simulator = noises.require("qiskit_aer", "qiskit-aer").AerSimulator
+    if noise is None:
+        return simulator(method="statevector", max_parallel_threads=1)
+    return simulator(method="density_matrix", noise_model=noises.machine(noise).gate_noise, max_parallel_threads=1)
