@@ -27,8 +27,8 @@ def row(attack, epsilon, robust, *, clean=CLEAN, **more):
     robust_low, robust_high = wilson(int(robust.sum()), len(robust))
     return {
         "key": f"{attack}-{epsilon}-{sorted(more.items())}", "status": "ok", "model_key": "m", "device": "default.qubit",
-        "data_source": "pcam", "data_digest": "d", "weights": "imagenet", "attack": attack, "attack_options": "{}", "norm": "linf",
-        "epsilon": epsilon, "n_evaluated": len(clean), "clean_low": low, "clean_high": high, "clean_correct": pack(clean),
+        "data_source": "pcam", "data_digest": "d", "weights": "imagenet", "attack": attack, "attack_options": "{}",
+        "norm": "linf", "epsilon": epsilon, "n_evaluated": len(clean), "clean_low": low, "clean_high": high, "clean_correct": pack(clean),
         "robust_low": robust_low, "robust_high": robust_high, "robust_correct": pack(robust), "bad_gradient_share": 0.0,
         "outputs_normalised": False, "surrogate_error": 1e-15,
     } | more  # fmt: skip
@@ -127,8 +127,8 @@ def test_sampled_devices_are_compared_bit_by_bit_not_by_accuracy():
 
 
 def test_failed_rows_and_missing_numbers_raise_no_flag():
-    failed = {"key": "f", "status": "failed", "model_key": "m", "device": "default.qubit", "data_source": "pcam", "data_digest": "d",
-              "attack": "pgd", "attack_options": "{}", "norm": "linf", "epsilon": 0.05, "weights": "imagenet"}  # fmt: skip
+    failed = {"key": "f", "status": "failed", "model_key": "m", "device": "default.qubit", "data_source": "pcam",
+              "data_digest": "d", "attack": "pgd", "attack_options": "{}", "norm": "linf", "epsilon": 0.05, "weights": "imagenet"}  # fmt: skip
     assert flags_of(failed, row("fgsm", 0.05, survivors(0, 20))) == [[], []]
     bare = row("pgd", 0.05, survivors(0, 30), robust_correct=None, clean_correct=None)
     assert flags_of(row("fgsm", 0.05, survivors(0, 20)), bare, row("noise", 0.05, survivors(0, 40))) == [[], [], []]

@@ -66,7 +66,7 @@ def test_first_image_is_the_highest_bit():
 
 @pytest.mark.parametrize(("text", "n"), [("80", 9), ("8000", 8), ("81", 7), ("zz", 8)])
 def test_unpack_refuses_another_number_of_images(text, n):
-    with pytest.raises(ValueError, match="images|beyond|hexadecimal"):
+    with pytest.raises(ValueError, match=r"images|beyond|hexadecimal"):
         unpack(text, n)
 
 

@@ -1,0 +1,185 @@
+"""One self-contained HTML page: nothing is fetched when it is opened, and it can be mailed."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from hqc_ray.report import notes, reference
+from hqc_ray.report.lines import Line, gather
+from hqc_ray.report.tables import cells, columns, header
+
+FIGURES = 60  # inside the page; the rest stay beside it
+CSS = """
+:root { --ink: #1a1a1a; --soft: #5f6368; --line: #dfe1e5; --warn: #9a3b00; --warnback: #fff3e6; }
+body { font: 15px/1.5 system-ui, "Segoe UI", Helvetica, Arial, sans-serif; color: var(--ink); margin: 0 auto; max-width: 1500px;
+  padding: 1.5rem 2rem 4rem; }
+h1 { font-size: 1.7rem; margin: 0 0 .2rem; } h2 { font-size: 1.2rem; margin: 2.4rem 0 .6rem; }
+p, ul, dl { max-width: 75rem; } .soft, .note { color: var(--soft); font-size: .88rem; } .note { margin: .15rem 0; }
+.tiles { display: flex; flex-wrap: wrap; gap: .8rem; margin: 1.2rem 0; }
+.tile { border: 1px solid var(--line); border-radius: 8px; padding: .5rem 1rem; min-width: 6rem; }
+.tile b { display: block; font-size: 1.35rem; }
+.tile.warn { background: var(--warnback); color: var(--warn); border-color: #f0c9a6; }
+.scroll { overflow: auto; max-height: 85vh; border: 1px solid var(--line); border-radius: 8px; }
+table { border-collapse: collapse; font-size: .84rem; font-variant-numeric: tabular-nums; width: 100%; }
+th, td { padding: .32rem .6rem; text-align: left; vertical-align: top; border-bottom: 1px solid var(--line); }
+th { position: sticky; top: 0; background: #f6f7f9; white-space: nowrap; z-index: 1; }
+td small { color: var(--soft); display: block; white-space: nowrap; } td.flagged { background: var(--warnback); }
+td.flagged b, td.flags { color: var(--warn); } td b { font-weight: 600; } tr.model td { border-top: 2px solid #b9bec6; }
+td.number { white-space: nowrap; }
+dt { font-weight: 600; color: var(--warn); font-family: ui-monospace, Menlo, Consolas, monospace; font-size: .88rem;
+  margin-top: .5rem; }
+dd { margin: 0 0 0 1rem; } figure { margin: 1.2rem 0; } figure img { max-width: 100%; height: auto; }
+figcaption { color: var(--soft); font-size: .8rem; } details summary { cursor: pointer; font-weight: 600; margin: 1rem 0; }
+.provenance th { position: static; width: 18rem; background: none; font-weight: 600; } .provenance td { word-break: break-word; }
+@media print { .scroll { max-height: none; overflow: visible; } }
+"""
+
+
+def page(rows: pd.DataFrame, figures: Sequence[Path], provenance: Mapping[str, Any], title: str) -> str:
+    """The page's HTML.
+
+    Args:
+        rows: with the column `flags` (see `hqc_ray.evaluation.audit.annotate`).
+        figures: PNG files, put into the page as data.
+        provenance: versions, commit, hardware; nested mappings and lists are written out.
+        title: of the page.
+    """
+    lines = gather(rows)
+    body = [
+        f"<h1>{escape(title)}</h1>",
+        '<p class="soft">Adversarial robustness, one line a model x images x device x epsilon.</p>',
+    ]
+    body += [_tiles(rows, lines), "<h2>Results</h2>", _results(lines), *_notes(rows, lines), *_flags(rows), *_failures(rows)]
+    body += [*_figures(figures), "<h2>The reference study</h2>", *_reference(), *_provenance(provenance)]
+    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{escape(title)}</title>'
+    return (
+        f'<!DOCTYPE html>\n<html lang="en"><head>{head}<style>{CSS}</style></head>\n<body>\n'
+        + "\n".join(body)
+        + "\n</body></html>\n"
+    )
+
+
+def _tiles(rows: pd.DataFrame, lines: Sequence[Line]) -> str:
+    good = rows["status"] == "ok"
+    suspect = int(rows["flags"].map(len).gt(0).sum())
+    tiles = [
+        (len(rows), "cells", False),
+        (int((~good).sum()), "failed", bool((~good).any())),
+        (rows["model_key"].nunique(), "trained models", False),
+        (rows["seed"].nunique(), "seeds", False),
+        (len(lines), "lines", False),
+        (suspect, "flagged cells", suspect > 0),
+    ]
+    inner = (f'<div class="tile{" warn" if warn else ""}"><b>{number:,}</b>{text}</div>' for number, text, warn in tiles)
+    return f'<div class="tiles">{"".join(inner)}</div>'
+
+
+def _results(lines: Sequence[Line]) -> str:
+    if not lines:
+        return "<p>No rows yet.</p>"
+    attacks = columns(lines)
+    rows, before = [], None
+    for line in lines:
+        texts = cells(line, attacks)
+        values = {3: line.clean, **{8 + i: line.attacks.get(a) for i, a in enumerate(attacks)}, len(texts) - 2: line.worst}
+        tds = []
+        for i, text in enumerate(texts):
+            value = values.get(i)
+            kind = (
+                "flags"
+                if i == len(texts) - 1
+                else "number" + (" flagged" if value and value.flags else "")
+                if i in values
+                else ""
+            )
+            tds.append(f'<td class="{kind}">{_stacked(text) if i in values else escape(text)}</td>')
+        first = "" if line.model == before else ' class="model"'
+        rows.append(f"<tr{first}>{''.join(tds)}</tr>")
+        before = line.model
+    head = "".join(f"<th>{escape(h)}</th>" for h in header(attacks))
+    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>\n' + "\n".join(rows) + "\n</tbody></table></div>"
+
+
+def _stacked(text: str) -> str:
+    """The mean on one line, interval and the paper's number below it."""
+    mean, bracket, rest = text.partition(" [")
+    parts = [escape(p) for p in (bracket + rest).strip().replace(" (", "\n(").split("\n") if p]
+    return f"<b>{escape(mean)}</b>" + "".join(f"<small>{p}</small>" for p in parts)
+
+
+def _notes(rows: pd.DataFrame, lines: Sequence[Line]) -> Iterator[str]:
+    yield from (f'<p class="note">{escape(note)}</p>' for note in notes.reading(rows, lines))
+
+
+def _flags(rows: pd.DataFrame) -> Iterator[str]:
+    meanings = notes.flag_meanings(rows)
+    yield "<h2>What the audit says</h2>"
+    if not meanings:
+        yield "<p>No flag was raised.</p>"
+        return
+    counts = notes.raised(rows)
+    items = (
+        f"<dt>{escape(flag)}{f' · {counts[flag]} cells' if flag in counts else ''}</dt><dd>{escape(text)}</dd>"
+        for flag, text in meanings.items()
+    )
+    yield f"<dl>{''.join(items)}</dl>"
+
+
+def _failures(rows: pd.DataFrame) -> Iterator[str]:
+    failures = notes.failures(rows)
+    if failures:
+        yield "<h2>Failed cells</h2><ul>" + "".join(f"<li>{escape(f)}</li>" for f in failures) + "</ul>"
+
+
+def _figures(figures: Sequence[Path]) -> Iterator[str]:
+    if figures:
+        yield "<h2>Figures</h2>"
+    for path in figures[:FIGURES]:
+        data = base64.b64encode(path.read_bytes()).decode("ascii")
+        name = escape(path.stem)
+        yield f'<figure><img alt="{name}" src="data:image/png;base64,{data}"><figcaption>{name}</figcaption></figure>'
+    if len(figures) > FIGURES:
+        yield f'<p class="note">{len(figures) - FIGURES} more figures lie in the folder figures/.</p>'
+
+
+def _reference() -> Iterator[str]:
+    """The paper's own table under the same audit."""
+    table = reference.audit_reference()
+    records = table.to_dict("records")
+    flagged = sum(bool(r["flags"]) for r in records)
+    yield (
+        f'<p class="soft">{escape(reference.SOURCE)}: {flagged} of its {len(records)} rows would be flagged. It prints percentages '
+        "only, so that a rise counts where the 95 % interval of the difference of two independent samples, of a fifth of the "
+        "images each, lies above 0.</p>"
+    )
+    names = ["Model", "Images", "Clean", "VQC", "Epsilon", *(reference.NAMES[a] for a in reference.ATTACKS), "Flags"]
+    body = []
+    for r in records:
+        left = [r["model"], f"{r['images']:,}", f"{r['clean_accuracy']:.2f}", r["head"] if r["computation"] == "hybrid" else "–"]
+        tds = [f"<td>{escape(text)}</td>" for text in [*left, f"{r['epsilon']:g}"]]
+        for a in reference.ATTACKS:
+            bad = any(f.startswith(reference.NAMES[a]) for f in r["flags"])
+            tds.append(f'<td class="number{" flagged" if bad else ""}"><b>{r[f"{a}_accuracy"]:.2f}</b></td>')
+        body.append(f'<tr>{"".join(tds)}<td class="flags">{escape("; ".join(r["flags"]))}</td></tr>')
+    head = "".join(f"<th>{n}</th>" for n in names)
+    yield f"<details><summary>The paper's table with flags</summary><table><tr>{head}</tr>{''.join(body)}</table></details>"
+
+
+def _provenance(provenance: Mapping[str, Any]) -> Iterator[str]:
+    if provenance:
+        rows = (f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in _flat(provenance))
+        yield f'<h2>Where the numbers come from</h2><table class="provenance">{"".join(rows)}</table>'
+
+
+def _flat(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _flat(inner, f"{name}.{key}" if name else str(key))
+    else:
+        yield name, ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

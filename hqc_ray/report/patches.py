@@ -1,0 +1,160 @@
+"""Clean and adversarial patches side by side, with the perturbation magnified (after Fig. 8 of arXiv 2309.06377)."""
+
+from __future__ import annotations
+
+import warnings
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from hqc_ray.report import style
+from hqc_ray.report.style import attack_name, attack_order, epsilon_text
+
+COLUMNS = 9  # attack x epsilon, of one figure
+FIGURES = 12  # models that are shown, of one report
+IMAGES = 2  # of one figure
+SIDE = 1.15  # of a patch, in inches
+CLASSES = {"pcam": ("normal", "tumour")}
+_GAINS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+_PLACE = ("data_source", "data_size", "backbone", "weights", "head", "device", "norm")
+_KEYS = ("clean", "adversarial", "labels", "clean_prediction", "prediction")
+
+
+@dataclass(frozen=True)
+class Example:
+    """The first k evaluated images of a cell: `clean` and `adversarial` [k, 3, H, W] in [0, 1], three times k class numbers."""
+
+    label: str
+    epsilon: float
+    norm: str
+    clean: NDArray[np.float32]
+    adversarial: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    clean_prediction: NDArray[np.int64]
+    prediction: NDArray[np.int64]
+
+
+def load(path: Path, label: str, epsilon: float, norm: str) -> Example | None:
+    """The example that a cell kept; None, with a warning, where its file is missing or broken: the report stands without it."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            images = [np.asarray(file[key], dtype=np.float32) for key in _KEYS[:2]]
+            classes = [np.asarray(file[key], dtype=np.int64) for key in _KEYS[2:]]
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as problem:
+        warnings.warn(f"the example {path.name} cannot be read, so it is not drawn: {problem}", stacklevel=2)
+        return None
+    return Example(label, epsilon, norm, images[0], images[1], classes[0], classes[1], classes[2])
+
+
+def patches(rows: pd.DataFrame, folder: Path) -> Iterator[tuple[str, Figure]]:
+    """(name, figure) for each model and device that kept examples, at its smallest seed; `folder` is the results folder."""
+    has_example = rows["example"].map(lambda e: isinstance(e, str) and bool(e))
+    kept = rows[has_example & (rows["status"] == "ok") & (rows["attack"] != "clean")]
+    models: dict[tuple[Any, ...], list[Mapping[Any, Any]]] = defaultdict(list)
+    for row in kept.sort_values("seed", kind="stable").to_dict("records"):
+        models[tuple(row[c] for c in _PLACE)].append(row)
+    for place in sorted(models, key=lambda p: (p[0], p[1], p[2], p[3], style.head_order(p[4]), p[5:]))[:FIGURES]:
+        its = [r for r in models[place] if r["model_key"] == models[place][0]["model_key"]]
+        loaded = [load(folder / r["example"], str(r["attack_label"]), float(r["epsilon"]), str(r["norm"])) for r in its]
+        examples = _same_images([e for e in loaded if e is not None])
+        if examples:
+            yield style.slug("patches", *place), _figure(its[0], _columns(examples))
+
+
+def _same_images(examples: Sequence[Example]) -> list[Example]:
+    """Those that show the images that the first one shows, in the order of the columns."""
+    first = examples[0] if examples else None
+    same = [e for e in examples if first is not None and np.array_equal(e.clean, first.clean) and len(e.clean)]
+    return sorted(same, key=lambda e: (attack_order(e.label), e.epsilon))
+
+
+def _columns(examples: Sequence[Example]) -> list[Example]:
+    """All if they fit; else as many epsilons of each attack as fit, evenly chosen, the largest among them."""
+    attacks = sorted({e.label for e in examples}, key=attack_order)[:COLUMNS]
+    share = COLUMNS // len(attacks)
+    chosen = []
+    for attack in attacks:
+        mine = [e for e in examples if e.label == attack]
+        chosen += mine if len(examples) <= COLUMNS else [mine[i] for i in _spread(len(mine), share)]
+    return chosen
+
+
+def _spread(n: int, k: int) -> list[int]:
+    return list(range(n)) if n <= k else [n - 1] if k == 1 else [round(i * (n - 1) / (k - 1)) for i in range(k)]
+
+
+def _images(examples: Sequence[Example]) -> list[int]:
+    """One image of each class where there is one: right before any attack, and fooled by the most of them."""
+    first = examples[0]
+    fooled = sum((e.prediction != e.labels).astype(int) for e in examples)
+    score = np.where(first.clean_prediction == first.labels, np.asarray(fooled), -1)
+    best = [max(np.flatnonzero(first.labels == c), key=lambda i: (score[i], -i)) for c in np.unique(first.labels)]
+    return [int(i) for i in best[:IMAGES]]
+
+
+def gain(perturbation: NDArray[np.float32]) -> int:
+    """By how much a perturbation is magnified: the largest round factor that keeps it within half of the grey scale."""
+    largest = float(np.abs(perturbation).max(initial=0))
+    return max((g for g in _GAINS if g * largest <= 0.5 + 1e-3), default=1) if largest > 1e-4 else 1
+
+
+def _figure(row: Mapping[Any, Any], examples: Sequence[Example]) -> Figure:
+    images = _images(examples)
+    height, width = examples[0].clean.shape[2:]
+    beside = len(images) if len(images) * len(examples) <= COLUMNS else 1  # blocks of images side by side, else stacked
+    columns, blocks = beside * len(examples), len(images) // beside
+    figure = Figure(figsize=(max(SIDE * columns + 0.8, 4.2), (3 * SIDE * height / width + 0.55) * blocks + 1.0))
+    figure.set_layout_engine("compressed", h_pad=0.03, hspace=0.0)  # leaves no holes between images of a fixed shape
+    device = f", {row['device']}" if row["device"] != "classical" else ""
+    figure.suptitle(
+        f"{style.backbone_name(row['backbone'])} {row['head']}, {row['data_size']:,} images{device}", fontweight="bold"
+    )
+    axes = figure.subplots(3 * blocks, columns, squeeze=False)
+    names = CLASSES.get(row["data_source"], ("class 0", "class 1"))
+    for number, image in enumerate(images):
+        block, left = (0, number * len(examples)) if beside > 1 else (number, 0)
+        for column, example in enumerate(examples, left):
+            _triple(list(axes[3 * block : 3 * block + 3, column]), example, image, names, top=block == 0)
+    for ax, text in zip(axes[:, 0], ("clean", "perturbation", "adversarial") * blocks, strict=True):
+        ax.set_ylabel(text)
+    figure.supxlabel(
+        f"Predicted class above each patch, × where it is wrong. Perturbations are magnified by the factor below them "
+        f"and drawn around grey. Epsilon in {style.norm_text(examples[0].norm)}.",
+        fontsize=7, wrap=True,
+    )  # fmt: skip
+    return figure
+
+
+def _triple(axes: Sequence[Axes], example: Example, i: int, names: Sequence[str], top: bool) -> None:
+    """Clean patch, magnified perturbation and adversarial patch, one below the other."""
+    change = example.adversarial[i] - example.clean[i]
+    factor = gain(change)
+    for ax, pixels in zip(axes, (example.clean[i], 0.5 + factor * change, example.adversarial[i]), strict=True):
+        ax.imshow(np.clip(pixels, 0, 1).transpose(1, 2, 0), interpolation="nearest")
+        ax.set_xticks([])
+        ax.set_yticks([])
+        ax.grid(False)
+        ax.spines[:].set_visible(True)
+    _verdict(axes[0], int(example.clean_prediction[i]), int(example.labels[i]), names)
+    _verdict(axes[2], int(example.prediction[i]), int(example.labels[i]), names)
+    axes[1].set_xlabel(f"× {factor}", labelpad=1)
+    if top:
+        head = f"{attack_name(example.label)}\nε = {epsilon_text(example.epsilon)}"
+        place: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "ha": "center", "va": "bottom"}
+        axes[0].annotate(head, (0.5, 1), (0, 14), fontweight="bold", **place)
+
+
+def _verdict(ax: Axes, prediction: int, label: int, names: Sequence[str]) -> None:
+    right = prediction == label
+    colour = style.BLUE if right else style.VERMILLION
+    ax.set_title(names[prediction] + ("" if right else " ×"), color=colour, pad=2, fontsize=8)
+    ax.spines[:].set(color=colour, linewidth=1.6)
