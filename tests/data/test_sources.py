@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from hqc_ray import data
+from hqc_ray.data import pcam
 from hqc_ray.data.synthetic import Synthetic
 from hqc_ray.errors import DataError
 
@@ -127,3 +128,20 @@ def test_folder_images_are_resized_and_made_rgb(image_folder):
     Image.fromarray(np.full((30, 50), 77, np.uint8)).save(root / "0" / "a_first.png")
     assert (data.get("folder", path=str(root), size_pixels=16).read([0]) == 77).all()
     assert data.get("folder", path=str(root), size_pixels=16).read([0, 1]).shape == (2, 16, 16, 3)
+
+
+@pytest.mark.parametrize(("compression", "slices", "rows_read"), [(None, 4, 5), ("gzip", 3, 9)])
+def test_pcam_reads_little_more_than_asked_for(compression, slices, rows_read):
+    class Dataset:  # stands in for a large file
+        shape, dtype, chunks = (100_000, 2, 3), np.dtype(np.uint8), (64, 2, 3)
+
+        def __init__(self):
+            self.compression, self.read = compression, []
+
+        def __getitem__(self, rows):
+            self.read.append(len(range(*rows.indices(100_000))))
+            return np.zeros((self.read[-1], 2, 3), np.uint8)
+
+    dataset = Dataset()
+    assert pcam._read_rows(dataset, np.array([2, 7, 8, 640, 99_999])).shape == (5, 2, 3)
+    assert (len(dataset.read), sum(dataset.read)) == (slices, rows_read)
