@@ -104,7 +104,8 @@ class _Memo:
     def __call__(self, method: str, *sections: BaseModel) -> tuple[Any, str]:
         name = (method, *(id(s) for s in sections))
         if name not in self.seen:
-            resolved = getattr(self.resolver, method)(*sections)
+            ask = getattr(self.resolver, method, None)  # what has no options of an entry is valid as it stands
+            resolved = ask(*sections) if ask else sections[0]
             self.seen[name] = (resolved, content_key(resolved), sections)  # sections: keeps their ids from being reused
         return self.seen[name][:2]
 
@@ -142,16 +143,6 @@ def build(spec: SweepSpec, resolver: Resolver) -> Plan:
         raise SpecError("the grid has no cell", where=spec.name)
     groups = tuple(Group(*heads[g], tuple(members[g]), g) for g in members)
     return Plan(spec.name, tuple(cells.values()), groups)
-
-
-def device_label(device: DeviceSpec | None) -> str:
-    """How a device is written in a table: its name, and in brackets the options that are set."""
-    if device is None:
-        return "classical"
-    shown = {k: v for k, v in device.options.items() if v is not None and k != "seed"}
-    noise, rest = shown.pop("noise", None), [f"{k}={v}" for k, v in sorted(shown.items())]
-    inner = ",".join([str(noise), *rest] if noise else rest)
-    return f"{device.name}[{inner}]" if inner else device.name
 
 
 def attack_label(attack: AttackSpec, others: Iterable[AttackSpec] = ()) -> str:

@@ -7,7 +7,7 @@ from functools import cache
 from torchvision.models import get_model_weights, list_models
 
 from hqc_ray.models import backbones
-from hqc_ray.plan import ModelJob, Plan
+from hqc_ray.plan import Group, ModelJob, Plan
 from hqc_ray.quantum import surrogate
 from hqc_ray.spec import AttackSpec, DeviceSpec, ModelSpec
 
@@ -75,3 +75,10 @@ def total(plan: Plan) -> float:
         n = min(first.evaluate.images or first.data.size, first.data.size // 5)
         seconds += attack(first.model, first.attack, len(group.cells), n)
     return seconds
+
+
+def sampled_shots(group: Group) -> int:
+    """Shots that judge a group's cells on a sampled device: clean and attacked, each image once an epsilon."""
+    shots = group.device.options.get("shots") if group.device else None
+    first = group.cells[0]
+    return int(shots or 0) * (1 + len(group.cells)) * min(first.evaluate.images or first.data.size, first.data.size // 5)

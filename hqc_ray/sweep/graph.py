@@ -15,7 +15,7 @@ from hqc_ray.data import Source
 from hqc_ray.data.splits import Subset, subset
 from hqc_ray.models import backbones
 from hqc_ray.models.backbones import WeightsId
-from hqc_ray.plan import Group, ModelJob, Plan, attack_label, content_key, device_label
+from hqc_ray.plan import Group, ModelJob, Plan, attack_label, content_key
 from hqc_ray.rows import Row
 from hqc_ray.spec import DataSpec, DeviceSpec, EvaluateSpec, ModelSpec, expand
 from hqc_ray.sweep import costs, resolve
@@ -67,7 +67,8 @@ class Builder:
         self.wanted: dict[str, dict[bytes, tuple[Source, int]]] = {}  # features key -> image hash -> where to read the image
         self.users: dict[str, list[tuple[ModelSpec, Subset]]] = {}
         self.chunks: dict[str, dict[bytes, str]] = {}  # features key -> image hash -> the chunk that holds its features
-        self.attacks = list({content_key(g.cells[0].attack.name, g.cells[0].attack.options): g.cells[0].attack for g in plan.groups}.values())
+        firsts = [group.cells[0].attack for group in plan.groups]
+        self.attacks = list({content_key(a.name, a.options): a for a in firsts}.values())
         self.examples = 0
 
     def build(self) -> Graph:
@@ -227,7 +228,7 @@ class Builder:
             "backbone": model.backbone, "weights": model.weights, "weights_origin": weights.origin,
             "image_size": model.image_size, "head": model.head, "n_qubits": model.n_qubits,
             "embedding": model.embedding if device else None, "layers": model.layers if device else None,
-            "model_key": self.model_key(group.model), "device": device_label(device),
+            "model_key": self.model_key(group.model), "device": resolve.device(device).label if device else "classical",
             "shots": device.options.get("shots") if device else None, "attack": attack.name, "norm": entry.norm,
             "attack_options": json.dumps(attack.options, sort_keys=True), "attack_label": attack_label(attack, self.attacks),
         }  # fmt: skip

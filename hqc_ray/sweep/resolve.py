@@ -8,12 +8,10 @@ from typing import Any
 import numpy as np
 
 from hqc_ray import attacks, data
-from hqc_ray.errors import DataError, InputError
+from hqc_ray.errors import DataError, InputError, ModelError, unknown
 from hqc_ray.models import backbones, heads
 from hqc_ray.quantum import circuits, devices
 from hqc_ray.spec import AttackSpec, DataSpec, DeviceSpec, ModelSpec, expand
-
-CONTROL_WIDTH = 4  # of a bottleneck without a circuit, where the file does not say
 
 
 def source(spec: DataSpec) -> data.Source:
@@ -29,6 +27,8 @@ def source(spec: DataSpec) -> data.Source:
 @cache
 def circuit(model: ModelSpec) -> circuits.Circuit:
     """The circuit that is a model's head."""
+    if ":" not in model.head and model.head not in heads.HEADS:
+        raise unknown("head", model.head, [*heads.HEADS, "package.module:function"], ModelError, "head")
     return circuits.get(model.head, n_qubits=model.n_qubits, embedding=model.embedding, layers=model.layers)
 
 
@@ -61,15 +61,14 @@ class Rooms:
         if self.has_circuit(model):
             changes: dict[str, Any] = {"n_qubits": _at("model", circuit, model).n_qubits, "hidden": plain["hidden"]}
         elif model.head in ("tanh", "fourier"):
-            changes = {**plain, "n_qubits": model.n_qubits or CONTROL_WIDTH}
+            changes = {**plain, "n_qubits": model.n_qubits or heads.WIDTH}
         else:
-            _at("model", heads.check, model.head)
             changes = {**plain, "hidden": model.hidden if model.head == "mlp" else plain["hidden"]}
         return model.model_copy(update={**changes, "weights": weights})
 
     def has_circuit(self, model: ModelSpec) -> bool:
         """Whether the head is a circuit: of the table, or a user's own."""
-        return model.head not in heads.HEADS
+        return model.head not in heads.CONTROLS
 
     def attack(self, attack: AttackSpec) -> AttackSpec:
         """The attack's options, defaults included; an attack that changes nothing has epsilon 0."""

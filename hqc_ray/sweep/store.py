@@ -70,9 +70,11 @@ class Store:
         """A folder keeps the name of its sweep; the grid may grow, and rows of cells that left it stay in the ledger."""
         path = self.folder / "sweep.yaml"
         owner = yaml.safe_load(path.read_text()).get("name") if path.exists() else None
-        if owner is not None and owner != spec.name or (owner is None and (self.folder / "rows.jsonl").exists()):
-            raise ResultsError(f"the results folder belongs to another sweep, {owner!r}", where=str(self.folder),
-                               valid=f"another --results, or the sweep {owner!r}")  # fmt: skip
+        stranger = owner is None and (self.folder / "rows.jsonl").exists()
+        if stranger or owner not in (None, spec.name):
+            raise ResultsError(
+                f"the results folder belongs to another sweep, {owner!r}", where=str(self.folder), valid="another --results"
+            )
         write(path, yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False).encode())
 
     def close(self) -> None:
@@ -120,9 +122,14 @@ class Store:
         """Versions, commit and hardware of this run, after those of earlier runs; never a path, a user or a secret."""
         path = self.folder / "provenance.json"
         earlier = json.loads(path.read_text())["runs"] if path.exists() else []
-        run = {"hqc_ray": __version__, "commit": _commit(), "python": platform.python_version(),
-               "packages": {p: _version(p) for p in PACKAGES},
-               "hardware": {"machine": platform.machine(), "cores": os.cpu_count(), "system": platform.system()}, **facts}  # fmt: skip
+        run = {
+            "hqc_ray": __version__,
+            "commit": _commit(),
+            "python": platform.python_version(),
+            "packages": {p: _version(p) for p in PACKAGES},
+            "hardware": {"machine": platform.machine(), "cores": os.cpu_count(), "system": platform.system()},
+            **facts,
+        }
         provenance = {"runs": [*earlier, run]}
         write(path, json.dumps(provenance, indent=1).encode())
         return provenance
@@ -142,11 +149,13 @@ def _version(package: str) -> str | None:
 
 
 def _commit() -> str | None:
-    """The commit of the code that runs, with '+' behind it where the tree has changes."""
-    here = Path(__file__).parent
+    """The commit of the code that runs, with '+' behind it where the package has changes."""
     try:
-        head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
-        changed = subprocess.run(["git", "status", "--porcelain", "--", "."], cwd=here, capture_output=True, text=True, check=True).stdout
+        return _git("rev-parse", "HEAD").strip() + ("+" if _git("status", "--porcelain", "--", ".") else "")
     except (OSError, subprocess.CalledProcessError):
         return None
-    return head + ("+" if changed else "")
+
+
+def _git(*arguments: str) -> str:
+    here = Path(__file__).parent.parent
+    return subprocess.run(["git", *arguments], cwd=here, capture_output=True, text=True, check=True).stdout

@@ -1,0 +1,188 @@
+"""`hqc`: plan, run and report sweeps; look at data. Bad input is one line on standard error, and exit code 2."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from hqc_ray import __version__
+from hqc_ray.errors import HqcError, InputError, ResultsError
+
+OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    arguments = _parser().parse_args(argv)
+    try:
+        return int(arguments.command(arguments))
+    except InputError as problem:
+        print(f"hqc: error: {problem}", file=sys.stderr)
+        return BAD_INPUT
+    except HqcError as problem:
+        print(f"hqc: {problem}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        print("hqc: interrupted; what was done is kept", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # `hqc ... | head`: nobody reads on
+        return OK
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="hqc", description="Adversarial robustness of hybrid quantum-classical classifiers.")
+    parser.add_argument("--version", action="version", version=f"hqc_ray {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    plan = commands.add_parser("plan", help="validate a sweep file and show what it would do; computes nothing")
+    plan.add_argument("file", help="a sweep file, such as sweeps/quickstart.yaml")
+    plan.set_defaults(command=_plan)
+
+    sweep = commands.add_parser("sweep", help="run a sweep, or what is left of it")
+    sweep.add_argument("file", help="a sweep file, such as sweeps/quickstart.yaml")
+    sweep.add_argument("--results", default="results", help="parent of the results folder (default: results)")
+    sweep.add_argument("--workers", type=_positive, help="CPUs to use on this machine (default: all)")
+    sweep.add_argument("--address", help="run on the Ray cluster at this address ('auto': the one this machine is part of)")
+    sweep.add_argument("--serial", action="store_true", help="run in this process, without Ray")
+    sweep.add_argument("--resume", action="store_true", default=True, help="skip what is done (this is the default)")
+    sweep.set_defaults(command=_sweep)
+
+    report = commands.add_parser("report", help="rebuild tables and figures from the rows of a results folder")
+    report.add_argument("folder", help="such as results/quickstart")
+    report.set_defaults(command=_report)
+
+    data = commands.add_parser("data", help="check a data source, and draw a sheet of samples")
+    data.add_argument("source", help="pcam, folder, synthetic, or package.module:name")
+    data.add_argument("options", nargs="*", help="options of the source, such as path=DIR split=train")
+    data.add_argument("--sheet", default="", help="where to write the sample sheet (default: SOURCE.png)")
+    data.add_argument("--download", metavar="DIR", help="fetch PatchCamelyon into DIR first (7 GB; pcam only)")
+    data.set_defaults(command=_data)
+    return parser
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise ValueError
+    return value
+
+
+def _plan(arguments: argparse.Namespace) -> int:
+    from hqc_ray.sweep import costs, run
+    from hqc_ray.sweep.progress import duration
+
+    _, plan = run.prepare(arguments.file)
+    console = _console()
+    table = Table(title=f"{plan.name}: {len(plan.cells)} cells", title_justify="left")
+    for column in ("backbone", "weights", "head", "qubits", "images", "seeds", "devices", "attacks", "cells"):
+        table.add_column(column, justify="right" if column in ("qubits", "images", "cells") else "left", overflow="fold")
+    for line in _plan_lines(plan):
+        table.add_row(*line)
+    console.print(table)
+    circuits = sum(costs.circuits(job.model) for job, _ in plan.fits)
+    shots = sum(costs.sampled_shots(group) for group in plan.groups)
+    cores, seconds = os.cpu_count() or 1, costs.total(plan)
+    print(f"{len(plan.data)} subsets of images, {len(plan.models)} trainings, {len(plan.groups)} attacks on a model")
+    print(f"{circuits:,} circuit executions for {len(plan.fits)} surrogates" + (f", then {shots:,} shots" if shots else ""))
+    print(f"about {duration(seconds)} on one core, {duration(seconds / cores + costs.START_SECONDS)} on the {cores} here")
+    print("(rough, and as if nothing were done yet; a running sweep shows a better estimate)")
+    return OK
+
+
+def _console() -> Console:
+    """Standard output; wide enough for a table when it is a file or a pipe."""
+    return Console() if sys.stdout.isatty() else Console(width=140)
+
+
+def _plan_lines(plan: Any) -> list[list[str]]:
+    """A line for each backbone, head and number of images, with the axes that cross it."""
+    from hqc_ray.plan import attack_label
+    from hqc_ray.sweep import resolve
+
+    lines: dict[tuple[str, ...], list[Any]] = {}
+    for group in plan.groups:
+        m = group.model.model
+        key = (m.backbone, m.weights, m.head, str(m.n_qubits or ""), f"{group.model.data.size:,}")
+        seeds, devices, attacks, count = lines.setdefault(key, [{}, {}, {}, 0])
+        seeds[str(group.model.seed)] = devices[resolve.device(group.device).label if group.device else "classical"] = None
+        epsilons = [c.attack.epsilon for c in group.cells if c.attack.epsilon]
+        attacks[attack_label(group.cells[0].attack) + (f" x {len(epsilons)}" if epsilons else "")] = None
+        lines[key][3] = count + len(group.cells)
+    return [[*key, *(", ".join(axis) for axis in axes[:3]), str(axes[3])] for key, axes in lines.items()]
+
+
+def _sweep(arguments: argparse.Namespace) -> int:
+    from hqc_ray import report
+    from hqc_ray.sweep import run
+
+    if arguments.serial and (arguments.address or arguments.workers):
+        raise InputError("--serial runs in this process", valid="--serial alone, or --workers / --address")
+    found = run.execute(
+        arguments.file, arguments.results, serial=arguments.serial, workers=arguments.workers, address=arguments.address
+    )
+    if len(found.rows):
+        paths = report.build(found.folder, found.rows, found.provenance, found.folder.name)
+        _console().print(report.terminal_table(found.rows))
+        print(*paths, sep="\n")
+    if found.failed:
+        failed = found.rows[found.rows["status"] == "failed"]
+        print(f"hqc: {found.failed} of {len(found.rows)} cells failed; the first:", file=sys.stderr)
+        print(failed["error"].iloc[0], file=sys.stderr)
+    if found.missing:
+        print(f"hqc: interrupted with {found.missing} cells left; the same command goes on with them", file=sys.stderr)
+        return INTERRUPTED
+    return FAILED if found.failed else OK
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    from hqc_ray import report, rows
+
+    folder = Path(arguments.folder)
+    ledger = folder / "rows.jsonl"
+    if not ledger.is_file():
+        raise ResultsError("no rows.jsonl", where=str(folder), valid="a folder that `hqc sweep` made")
+    latest = {row.key: row for row in rows.read(ledger)}
+    provenance = folder / "provenance.json"
+    facts = json.loads(provenance.read_text()) if provenance.exists() else {}
+    for path in report.build(folder, rows.frame(latest.values()), facts, folder.resolve().name):
+        print(path)
+    return OK
+
+
+def _data(arguments: argparse.Namespace) -> int:
+    from hqc_ray import data
+    from hqc_ray.data import download, sheet
+
+    options = dict(_option(text) for text in arguments.options)
+    if arguments.download:
+        if arguments.source != "pcam":
+            raise InputError("only PatchCamelyon can be fetched", where="--download", valid="hqc data pcam --download DIR")
+        download.fetch_pcam(arguments.download)
+        options.setdefault("path", arguments.download)
+    source = data.get(arguments.source, **options)
+    source.check()
+    for name, value in sheet.summary(source).items():
+        print(f"{name}: {value}")
+    path = Path(arguments.sheet or f"{arguments.source.replace(':', '_')}.png")
+    sheet.sample_sheet(source, path)
+    print(f"sample sheet: {path}")
+    return OK
+
+
+def _option(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise InputError(f"not an option: {text!r}", valid="name=value, such as path=DIR")
+    return name, value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,93 @@
+"""Live progress with an estimate of the time left: a bar in a terminal, a line now and then in a log."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterable
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from hqc_ray.sweep.jobs import Job
+
+SECONDS_BETWEEN_LINES = 10.0
+START_SECONDS = 10.0  # of Ray and the libraries, before the first job is done
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people write them: '45 s', '12 min', '3 h 20 min'."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
+class Live:
+    """Shows how many cells are done, what was done last, and how long it will take.
+
+    The time left is the expected cost of the open jobs, corrected for each kind of job by what the finished ones took.
+
+    Args:
+        console: where to show it.
+        jobs: all jobs.
+        workers: how many are done at a time.
+    """
+
+    def __init__(self, console: Console, jobs: Iterable[Job], workers: int) -> None:
+        self.console, self.workers = console, max(workers, 1)
+        self.open = {job.id: job for job in jobs}
+        self.cells = sum(len(job.rows) for job in self.open.values())
+        self.done = self.failed = 0
+        self.spent: dict[str, float] = defaultdict(float)
+        self.expected: dict[str, float] = defaultdict(float)
+        self.last_line = self.began = time.monotonic()
+        self.bar = Progress(
+            SpinnerColumn(), TextColumn("{task.completed:.0f}/{task.total:.0f} cells"), BarColumn(), TimeElapsedColumn(),
+            TextColumn("{task.description}"), console=console, disable=not console.is_terminal, transient=True,
+        )  # fmt: skip
+        self.task = self.bar.add_task(f"about {duration(self.left())} left", total=self.cells)
+
+    def left(self) -> float:
+        """Expected seconds until all jobs are done."""
+        cost: dict[str, float] = defaultdict(float)
+        for job in self.open.values():
+            cost[job.kind] += job.cost
+        total, known = sum(self.expected.values()), sum(self.spent.values())
+        overall = known / total if total else 1.0
+        work = sum(c * (self.spent[k] / self.expected[k] if self.expected[k] else overall) for k, c in cost.items())
+        return work / min(self.workers, max(len(self.open), 1)) + (0.0 if total else START_SECONDS)
+
+    def finished(self, job: Job, seconds: float, failed: bool = False) -> None:
+        """Job `job` took `seconds`."""
+        self.open.pop(job.id, None)
+        self.spent[job.kind] += seconds
+        self.expected[job.kind] += job.cost
+        self.done += len(job.rows)
+        self.failed += len(job.rows) if failed else 0
+        text = f"{_title(job)}  {f'{self.failed} failed  ' if self.failed else ''}about {duration(self.left())} left"
+        self.bar.update(self.task, completed=self.done, description=text)
+        now = time.monotonic()
+        if not self.console.is_terminal and (now - self.last_line > SECONDS_BETWEEN_LINES or not self.open):
+            self.last_line = now
+            self.console.print(f"{self.done}/{self.cells} cells  {now - self.began:.0f} s  {text}", highlight=False)
+
+    def __enter__(self) -> Live:
+        self.bar.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.bar.stop()
+
+
+def _title(job: Job) -> str:
+    """What a job is, in a few words."""
+    model = job.task.model.model
+    parts = {
+        "features": [model.backbone, "features"],
+        "train": ["train", model.backbone, model.head],
+        "fit": ["measure", model.head, "on", job.task.device.name if job.task.device else ""],
+        "attack": [job.task.attack, model.backbone, model.head],
+    }
+    return " ".join(parts[job.kind])

@@ -1,0 +1,89 @@
+import pytest
+import yaml
+
+from hqc_ray import spec
+from hqc_ray.errors import SpecError
+
+MINIMAL = """
+defaults:
+  data: {source: synthetic, size: 40}
+  attack: [{name: fgsm, epsilon: [0.05, 4/255]}, {name: pgd, epsilon: 0.1, steps: [10, 20]}]
+  seed: [0, 1]
+blocks:
+  - model: {backbone: resnet18, head: [vqc1, tanh]}
+    data: {size: [40, 80]}
+"""
+
+
+def parse(text):
+    return spec.parse(yaml.safe_load(text), "sweep")
+
+
+def cells(text=MINIMAL):
+    return list(parse(text).cells())
+
+
+def test_the_grid_is_the_product_of_the_axes_of_a_block():
+    found = cells()
+    assert len(found) == 2 * 2 * 4 * 2  # sizes, heads, attacks with their axes, seeds
+    assert {(c.data.size, c.model.head, c.seed) for c in found} == {(n, h, s) for n in (40, 80) for h in ("vqc1", "tanh") for s in (0, 1)}
+    assert {(c.attack.name, c.attack.epsilon, c.attack.options.get("steps")) for c in found} == {
+        ("fgsm", 0.05, None), ("fgsm", 4 / 255, None), ("pgd", 0.1, 10), ("pgd", 0.1, 20),
+    }  # fmt: skip
+
+
+def test_a_block_overrides_keys_of_a_section_and_replaces_lists():
+    found = cells(MINIMAL + "    attack: [{name: clean}]\n")
+    assert {c.attack.name for c in found} == {"clean"}
+    assert {c.data.source for c in found} == {"synthetic"}
+
+
+def test_every_section_survives_a_dump_and_a_load():
+    for cell in cells():
+        assert spec.Cell(**cell.model_dump()) == cell
+
+
+BAD = {
+    "blocks:\n  - model: {backbone: resnet18, hed: vqc1}\n    data: {source: synthetic, size: 40}\n    attack: {name: clean}": (
+        "blocks[0].model", "unknown option 'hed'", "head='linear'",
+    ),
+    "defaults: {modle: {}}": ("defaults", "unknown section 'modle'", "model"),
+    "blokcs: []": ("sweep", "unknown key 'blokcs'; did you mean 'blocks'", "defaults"),
+    "blocks:\n  - data: {source: synthetic, size: four}": ("blocks[0].data.size", "not 'four'", ""),
+    "blocks:\n  - data: {source: synthetic, size: []}": ("blocks[0].data", "axis 'size' is empty", ""),
+    "blocks:\n  - data: {source: synthetic}": ("blocks[0].data", "'size' is required", ""),
+    "defaults: {data: {source: synthetic, size: 40}, model: {backbone: cnn1}, attack: {name: fgsm, epsilon: -1}}": (
+        "blocks[0].attack.epsilon", "greater than or equal to 0", "",
+    ),
+    "defaults: {data: {source: synthetic, size: 40}, model: {backbone: cnn1}, attack: {name: fgsm}, seed: [0, x]}": (
+        "blocks[0].seed", "not a seed: 'x'", "an integer",
+    ),
+    "name: ../up": ("sweep.name", "not a name", "letters"),
+    "[1, 2]": ("sweep", "expected a mapping", "blocks"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", BAD, ids=range(len(BAD)))
+def test_bad_input_says_what_where_and_what_is_valid_in_one_line(text):
+    where, what, valid = BAD[text]
+    with pytest.raises(SpecError) as caught:
+        cells(text)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert all(part in message for part in (where, what, valid))
+
+
+def test_a_file_that_is_missing_or_not_yaml(tmp_path):
+    with pytest.raises(SpecError, match=r"nothing\.yaml: cannot read the sweep file: No such file"):
+        spec.load(tmp_path / "nothing.yaml")
+    (tmp_path / "broken.yaml").write_text("a: [1,\nb: 2")
+    with pytest.raises(SpecError, match=r"broken\.yaml, line 2: not YAML"):
+        spec.load(tmp_path / "broken.yaml")
+
+
+def test_environment_variables_are_expanded_late_and_refused_when_unset(monkeypatch):
+    monkeypatch.setenv("HQC_PLACE", "/somewhere")
+    assert spec.expand("${HQC_PLACE}/x") == "/somewhere/x"
+    monkeypatch.delenv("HQC_PLACE")
+    with pytest.raises(SpecError, match="data.path: the environment variable HQC_PLACE is not set"):
+        spec.expand("${HQC_PLACE}/x", "data.path")
