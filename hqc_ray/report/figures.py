@@ -91,7 +91,7 @@ def _heads_figure(lines: Sequence[Line], device: str, norm: str, page: str) -> F
 def _by_figure(lines: Sequence[Line]) -> dict[tuple[tuple[object, ...], str], list[Line]]:
     groups: dict[tuple[tuple[object, ...], str], list[Line]] = defaultdict(list)
     for line in lines:
-        if line.epsilon is not None:
+        if any(v.seeds for v in line.attacks.values()):  # a model whose every cell failed has no curve
             m = line.model
             size = m.image_size if m.image_size != 96 else ""
             groups[(m.data_source, m.data_size, m.backbone, m.weights, size), line.norm].append(line)

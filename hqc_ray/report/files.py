@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +24,8 @@ def replace(path: Path, write: Callable[[Path], object]) -> Path:
     except OSError as problem:
         raise ResultsError(f"cannot write {path.name}: {problem.strerror or problem}", where=str(path.parent)) from problem
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
     return path
 
 

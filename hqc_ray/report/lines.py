@@ -88,12 +88,12 @@ class Line:
     worst: Value | None  # over attacks and smaller epsilons of the same norm
 
     @property
-    def flags(self) -> dict[str, list[str]]:
-        """Flag -> the labels that earned it, with the seeds where not all did."""
-        found: dict[str, list[str]] = defaultdict(list)
+    def flags(self) -> dict[str, dict[str, str]]:
+        """Flag -> label of what earned it (`clean` or an attack) -> '1/3' where not every seed did, else ''."""
+        found: dict[str, dict[str, str]] = defaultdict(dict)
         for label, value in {"clean": self.clean, **self.attacks}.items():
             for flag, count in value.flags.items():
-                found[flag].append(label + (f" {count}/{value.seeds}" if count < value.seeds else ""))
+                found[flag][label] = f"{count}/{value.seeds}" if count < value.seeds else ""
         return dict(found)
 
 

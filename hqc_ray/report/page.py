@@ -15,10 +15,11 @@ from hqc_ray.report.lines import Line, gather
 from hqc_ray.report.tables import cells, columns, header
 
 FIGURES = 60  # inside the page; the rest stay beside it
+DPI = 150  # of the figures, on the page
 CSS = """
 :root { --ink: #1a1a1a; --soft: #5f6368; --line: #dfe1e5; --warn: #9a3b00; --warnback: #fff3e6; }
-body { font: 15px/1.5 system-ui, "Segoe UI", Helvetica, Arial, sans-serif; color: var(--ink); margin: 0 auto; max-width: 1500px;
-  padding: 1.5rem 2rem 4rem; }
+body { font: 15px/1.5 system-ui, "Segoe UI", Helvetica, Arial, sans-serif; color: var(--ink); margin: 0 auto; max-width: 1700px;
+  padding: 1.5rem 1.5rem 4rem; }
 h1 { font-size: 1.7rem; margin: 0 0 .2rem; } h2 { font-size: 1.2rem; margin: 2.4rem 0 .6rem; }
 p, ul, dl { max-width: 75rem; } .soft, .note { color: var(--soft); font-size: .88rem; } .note { margin: .15rem 0; }
 .tiles { display: flex; flex-wrap: wrap; gap: .8rem; margin: 1.2rem 0; }
@@ -26,12 +27,13 @@ p, ul, dl { max-width: 75rem; } .soft, .note { color: var(--soft); font-size: .8
 .tile b { display: block; font-size: 1.35rem; }
 .tile.warn { background: var(--warnback); color: var(--warn); border-color: #f0c9a6; }
 .scroll { overflow: auto; max-height: 85vh; border: 1px solid var(--line); border-radius: 8px; }
-table { border-collapse: collapse; font-size: .84rem; font-variant-numeric: tabular-nums; width: 100%; }
-th, td { padding: .32rem .6rem; text-align: left; vertical-align: top; border-bottom: 1px solid var(--line); }
-th { position: sticky; top: 0; background: #f6f7f9; white-space: nowrap; z-index: 1; }
+table { border-collapse: collapse; font-size: .8rem; font-variant-numeric: tabular-nums; width: 100%; }
+th, td { padding: .32rem .45rem; text-align: left; vertical-align: top; border-bottom: 1px solid var(--line); }
+th { position: sticky; top: 0; background: #f6f7f9; z-index: 1; vertical-align: bottom; overflow-wrap: anywhere; }
 td small { color: var(--soft); display: block; white-space: nowrap; } td.flagged { background: var(--warnback); }
 td.flagged b, td.flags { color: var(--warn); } td b { font-weight: 600; } tr.model td { border-top: 2px solid #b9bec6; }
 td.number { white-space: nowrap; }
+td.flags { min-width: 11rem; overflow-wrap: anywhere; } td.device { max-width: 9.5rem; overflow-wrap: anywhere; }
 dt { font-weight: 600; color: var(--warn); font-family: ui-monospace, Menlo, Consolas, monospace; font-size: .88rem;
   margin-top: .5rem; }
 dd { margin: 0 0 0 1rem; } figure { margin: 1.2rem 0; } figure img { max-width: 100%; height: auto; }
@@ -86,24 +88,25 @@ def _results(lines: Sequence[Line]) -> str:
     attacks = columns(lines)
     rows, before = [], None
     for line in lines:
-        texts = cells(line, attacks)
-        values = {3: line.clean, **{8 + i: line.attacks.get(a) for i, a in enumerate(attacks)}, len(texts) - 2: line.worst}
-        tds = []
-        for i, text in enumerate(texts):
-            value = values.get(i)
-            kind = (
-                "flags"
-                if i == len(texts) - 1
-                else "number" + (" flagged" if value and value.flags else "")
-                if i in values
-                else ""
-            )
-            tds.append(f'<td class="{kind}">{_stacked(text) if i in values else escape(text)}</td>')
-        first = "" if line.model == before else ' class="model"'
-        rows.append(f"<tr{first}>{''.join(tds)}</tr>")
+        rows.append(_row(line, attacks, first=line.model != before))
         before = line.model
     head = "".join(f"<th>{escape(h)}</th>" for h in header(attacks))
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>\n' + "\n".join(rows) + "\n</tbody></table></div>"
+
+
+def _row(line: Line, attacks: Sequence[str], first: bool) -> str:
+    """One line of the table; the first one of a model is set off."""
+    names, texts = header(attacks), cells(line, attacks)
+    start = len(names) - len(attacks) - 2
+    values = {names.index("Clean accuracy"): line.clean, len(names) - 2: line.worst}
+    values |= {start + i: line.attacks.get(attack) for i, attack in enumerate(attacks)}
+    kinds = {names.index("Device"): "device", len(names) - 1: "flags"}
+    tds = []
+    for i, text in enumerate(texts):
+        value = values.get(i)
+        kind = kinds.get(i, "number" if i in values else "text") + (" flagged" if value and value.flags else "")
+        tds.append(f'<td class="{kind}">{_stacked(text) if i in values else escape(text)}</td>')
+    return f"<tr{' class=model' if first else ''}>{''.join(tds)}</tr>"
 
 
 def _stacked(text: str) -> str:
@@ -141,9 +144,10 @@ def _figures(figures: Sequence[Path]) -> Iterator[str]:
     if figures:
         yield "<h2>Figures</h2>"
     for path in figures[:FIGURES]:
-        data = base64.b64encode(path.read_bytes()).decode("ascii")
-        name = escape(path.stem)
-        yield f'<figure><img alt="{name}" src="data:image/png;base64,{data}"><figcaption>{name}</figcaption></figure>'
+        png, name = path.read_bytes(), escape(path.stem)
+        width = int.from_bytes(png[16:20], "big") * 96 // DPI  # as large as it was drawn, and sharp on dense screens
+        image = f'<img alt="{name}" width="{width}" src="data:image/png;base64,{base64.b64encode(png).decode("ascii")}">'
+        yield f"<figure>{image}<figcaption>{name}</figcaption></figure>"
     if len(figures) > FIGURES:
         yield f'<p class="note">{len(figures) - FIGURES} more figures lie in the folder figures/.</p>'
 
@@ -154,9 +158,9 @@ def _reference() -> Iterator[str]:
     records = table.to_dict("records")
     flagged = sum(bool(r["flags"]) for r in records)
     yield (
-        f'<p class="soft">{escape(reference.SOURCE)}: {flagged} of its {len(records)} rows would be flagged. It prints percentages '
-        "only, so that a rise counts where the 95 % interval of the difference of two independent samples, of a fifth of the "
-        "images each, lies above 0.</p>"
+        f'<p class="soft">{escape(reference.SOURCE)}: {flagged} of its {len(records)} rows would be flagged. It prints '
+        "percentages only, so that a rise counts where the 95 % interval of the difference of two independent samples, of a "
+        "fifth of the images each, lies above 0.</p>"
     )
     names = ["Model", "Images", "Clean", "VQC", "Epsilon", *(reference.NAMES[a] for a in reference.ATTACKS), "Flags"]
     body = []

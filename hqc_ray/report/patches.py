@@ -46,11 +46,12 @@ class Example:
 def load(path: Path, label: str, epsilon: float, norm: str) -> Example | None:
     """The example that a cell kept; None, with a warning, where its file is missing or broken: the report stands without it."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as binary, np.load(binary, allow_pickle=False) as file:  # np.load leaves a broken file open
             images = [np.asarray(file[key], dtype=np.float32) for key in _KEYS[:2]]
             classes = [np.asarray(file[key], dtype=np.int64) for key in _KEYS[2:]]
     except (OSError, ValueError, KeyError, EOFError, BadZipFile) as problem:
-        warnings.warn(f"the example {path.name} cannot be read, so it is not drawn: {problem}", stacklevel=2)
+        reason = getattr(problem, "strerror", None) or problem
+        warnings.warn(f"the example {path.name} cannot be read, so it is not drawn: {reason}", stacklevel=2)
         return None
     return Example(label, epsilon, norm, images[0], images[1], classes[0], classes[1], classes[2])
 

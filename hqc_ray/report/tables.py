@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import get_args
 
 import pandas as pd
+from rich import box
 from rich.table import Table
 from rich.text import Text
 
@@ -55,11 +56,11 @@ def value_text(value: Value | None) -> str:
 
 def flags_text(line: Line) -> str:
     """'rises_with_epsilon (FGSM, PGD 2/3); near_chance': without attacks where all of the line's have it."""
-    everywhere = {"clean", *line.attacks}
     texts = []
     for flag, where in line.flags.items():
-        general = set(where) >= everywhere - {"clean"} and len(everywhere) > 2
-        texts.append(flag if general else f"{flag} ({', '.join(attack_name(label) for label in where)})")
+        general = set(where) >= set(line.attacks) and not any(where.values()) and len(line.attacks) > 1
+        names = ", ".join(f"{attack_name(label)} {share}".strip() for label, share in where.items())
+        texts.append(flag if general else f"{flag} ({names})")
     return "; ".join(texts)
 
 
@@ -105,11 +106,12 @@ def terminal_table(rows: pd.DataFrame, max_lines: int = 60) -> Table:
     lines = gather(rows)
     attacks = _for_terminal(lines)
     caption = _caption(rows, lines, attacks, max_lines)
-    table = Table(title="Accuracy, % (mean over seeds)", caption=Text(caption), caption_justify="left")
+    table = Table(title="Accuracy, % (mean over seeds)", caption=Text(caption), caption_justify="left", box=box.SIMPLE_HEAD)
+    table.collapse_padding, table.pad_edge = True, False
     for name in ("Model", "Images", "Device"):
-        table.add_column(name, overflow="ellipsis", no_wrap=True, max_width={"Model": 26, "Device": 24}.get(name))
+        table.add_column(name, overflow="ellipsis", no_wrap=True, max_width={"Model": 24, "Device": 20}.get(name))
     for name in ("ε", "Clean", *(attack_name(a) for a in attacks), "Worst"):
-        table.add_column(name, justify="right", overflow="ellipsis", no_wrap=True, max_width=9)
+        table.add_column(Text(name), justify="right", overflow="ellipsis", no_wrap=True, max_width=8)
     for line in lines[:max_lines]:
         m = line.model
         values = [line.clean, *(line.attacks.get(a) for a in attacks), line.worst]

@@ -1,0 +1,106 @@
+"""The whole report: every file, from rows that are odd as well, and a page that fetches nothing."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+
+import pandas as pd
+import pytest
+from conftest import as_frame, failed_row, make_row, suspect_rows, sweep_rows, write_examples
+
+from hqc_ray import report
+from hqc_ray.errors import ResultsError
+
+PROVENANCE = {"commit": "abc123", "versions": {"torch": "2.15"}, "hosts": ["a", "b"]}
+
+
+class Page(HTMLParser):
+    """What a browser would fetch, and whether every tag is closed."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.sources, self.open, self.texts = [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.sources += [value for name, value in attributes if name in ("src", "href", "srcset", "data")]
+        if tag not in ("meta", "img", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    tmp_path = tmp_path_factory.mktemp("results")
+    rows = write_examples(tmp_path, sweep_rows(heads=("tanh", "vqc1"), seeds=(0,)))
+    rows += [failed_row(head="vqc2", attack="pgd")]
+    rows = as_frame(suspect_rows() + rows)
+    return tmp_path, rows, report.build(tmp_path, rows, PROVENANCE, "A <sweep> & more")
+
+
+def test_every_file_is_there_and_returned(built):
+    folder, _, paths = built
+    names = [p.relative_to(folder).as_posix() for p in paths]
+    assert [n for n in names if "figures" not in n] == ["table.md", "rows.csv", "rows.parquet", "report.html"]
+    assert len([n for n in names if n.startswith("figures/accuracy_")]) == 2
+    assert len([n for n in names if n.startswith("figures/heads_")]) == 1
+    assert len([n for n in names if n.startswith("figures/patches_")]) == 2
+    assert all(p.stat().st_size > 500 for p in paths)
+    assert not [p for p in folder.rglob("*") if ".part" in p.name]
+
+
+def test_page_fetches_nothing_and_says_everything(built):
+    folder, _, paths = built
+    text = paths[-1].read_text(encoding="utf-8")
+    page = Page(text)
+    assert page.open == []
+    assert len(page.sources) == len([p for p in paths if p.suffix == ".png"])
+    assert all(s.startswith("data:image/png;base64,") for s in page.sources)
+    assert not re.search(r"(?:src|href|url\(|@import)\s*=?\s*[\"']?\s*(?:https?:)?//", text)
+    told = " ".join(page.texts)
+    for expected in ("A <sweep> & more", "rises_with_epsilon (FGSM)", "MemoryError", "versions.torch", "2.15", "a, b",
+                     "FGSM rises_with_epsilon", "15 of its 33 rows would be flagged", "(paper 77.8!)"):  # fmt: skip
+        assert expected in told
+    assert str(folder) not in text
+
+
+def test_rebuilding_gives_the_same(built):
+    folder, rows, paths = built
+    before = {p: p.read_bytes() for p in paths}
+    stale = folder / "figures" / "accuracy_of_an_earlier_sweep.png"
+    foreign = folder / "figures" / "my_own.png"
+    stale.write_bytes(b"")
+    foreign.write_bytes(b"")
+    again = report.build(folder, rows.sample(frac=1, random_state=2), PROVENANCE, "A <sweep> & more")
+    assert again == paths
+    assert {p: p.read_bytes() for p in again} == before
+    assert not stale.exists()
+    assert foreign.exists()
+
+
+@pytest.mark.parametrize("rows", [
+    [],
+    [make_row("pgd", 0.05, robust=30)],
+    [make_row("clean", 0.0)],
+    [failed_row(attack="pgd")],
+    [make_row("fgsm", 0.05, robust=30, head="linear"), make_row("pgd", 0.0, robust=176, head="linear")],
+    [make_row("pgd", 0.05, robust=30, example="examples/gone.npz", mean_l2=None, test_accuracy=None, n_train=None)],
+    [make_row("pgd", 0.05, n=3, clean=0, robust=0)],
+], ids=["none", "single", "clean", "failed", "classical", "missing", "nothing right"])  # fmt: skip
+@pytest.mark.filterwarnings("ignore:the example")
+def test_odd_rows_still_give_a_report(tmp_path, rows):
+    paths = report.build(tmp_path, as_frame(rows), {}, "odd")
+    assert [p.name for p in paths if p.suffix != ".png"] == ["table.md", "rows.csv", "rows.parquet", "report.html"]
+    assert Page(paths[-1].read_text(encoding="utf-8")).open == []
+    assert len(pd.read_parquet(tmp_path / "rows.parquet")) == len(rows)
+
+
+def test_another_table_is_refused(tmp_path):
+    with pytest.raises(ResultsError, match="without the column 'attack'"):
+        report.build(tmp_path, pd.DataFrame({"key": ["a"], "status": ["ok"]}), {}, "x")

@@ -1,0 +1,176 @@
+"""What is drawn, read back from the artists."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from conftest import EPSILONS, as_frame, failed_row, make_row, sweep_rows, write_examples
+from matplotlib.colors import to_hex
+
+from hqc_ray.evaluation.audit import annotate
+from hqc_ray.report import figures, patches, style
+from hqc_ray.report.lines import gather
+
+NOISY = "qiskit.aer[fake_manila,shots=4096]"
+
+
+def drawn(family, rows):
+    return dict(family(gather(annotate(rows))))
+
+
+def curve(ax, colour):
+    """The (x, y) of the line in that colour, without its markers and the paper's crosses."""
+    (line,) = [line for line in ax.lines if to_hex(line.get_color()) == colour.lower() and line.get_linestyle() != "None"]
+    return np.asarray(line.get_xdata()), np.asarray(line.get_ydata())
+
+
+def legend(figure):
+    return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+def test_panels_and_curves(sweep):
+    (name, figure), = drawn(figures.accuracy, sweep).items()  # fmt: skip
+    assert name == "accuracy_pcam_1000_resnet18_imagenet_linf"
+    titles = [ax.get_title() for ax in figure.axes]
+    assert titles == ["linear (classical)", "tanh (classical)", "vqc1, 4 qubits\ndefault.qubit", "vqc6, 4 qubits\ndefault.qubit"]
+    x, y = curve(figure.axes[2], style.VERMILLION)
+    means = sweep[(sweep["head"] == "vqc1") & (sweep["attack"] == "pgd")].groupby("epsilon")["robust_accuracy"].mean() * 100
+    np.testing.assert_allclose(x, [0, *EPSILONS])
+    np.testing.assert_allclose(y[1:], means)
+    assert y[0] == pytest.approx(88.5)  # the clean accuracy
+    assert len(figure.axes[2].collections) == 4  # a band each
+    assert legend(figure) == ["FGSM", "DeepFool", "PGD", "Noise", "clean", "the paper's"]
+
+
+def test_flagged_points_are_hollow_and_in_the_legend(suspect, sweep):
+    (figure,) = drawn(figures.accuracy, suspect).values()
+    hollow = [line for line in figure.axes[0].lines if line.get_gid() == "flagged"]
+    assert [list(line.get_xdata()) for line in hollow] == [[0.15, 0.25]]
+    assert to_hex(hollow[0].get_markerfacecolor()) == "#ffffff"
+    assert "flagged by the audit" in legend(figure)
+    (clean,) = drawn(figures.accuracy, sweep).values()
+    assert not [line for ax in clean.axes for line in ax.lines if line.get_gid() == "flagged"]
+
+
+def test_the_papers_numbers_are_crosses_in_the_attacks_colour(suspect):
+    (figure,) = drawn(figures.accuracy, suspect).values()
+    crosses = {to_hex(line.get_color()): list(line.get_ydata()) for line in figure.axes[0].lines if line.get_marker() == "x"}
+    assert crosses[style.SKY.lower()] == [50.94, 69.69, 77.75]
+    assert len(crosses) == 3
+
+
+def test_many_models_go_over_pages():
+    rows = as_frame(sweep_rows(heads=("linear", *(f"sim{i}" for i in range(1, 20))), seeds=(0,)))
+    pages = drawn(figures.accuracy, rows)
+    assert [len(f.axes) for f in pages.values()] == [9, 9, 2]
+    assert [n.rpartition("_")[2] for n in pages] == ["1", "2", "3"]
+    heads = drawn(figures.heads, rows)
+    assert [len([t for t in legend(f) if t.startswith("sim")]) for f in heads.values()] == [6, 6, 6, 1]
+    assert all("linear (classical)" in legend(f) for f in heads.values())
+
+
+def test_small_epsilons_stay_readable():
+    epsilons = (1 / 255, 2 / 255, 4 / 255, 8 / 255, 0.05, 0.1, 0.15, 0.25)
+    (figure,) = drawn(figures.accuracy, as_frame(sweep_rows(heads=("vqc1",), seeds=(0,), epsilons=epsilons))).values()
+    ax = figure.axes[0]
+    assert ax.get_xscale() == "symlog"
+    figure.canvas.draw()
+    boxes = [t.get_window_extent() for t in ax.get_xticklabels() if t.get_text()]
+    boxes.sort(key=lambda b: b.x0)
+    assert len(boxes) >= 4
+    assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
+    (linear,) = drawn(figures.accuracy, as_frame(sweep_rows(heads=("vqc1",), seeds=(0,)))).values()
+    assert linear.axes[0].get_xscale() == "linear"
+
+
+def test_heads_stand_side_by_side_for_each_device():
+    rows = as_frame(sweep_rows(devices=("default.qubit", NOISY)))
+    found = drawn(figures.heads, rows)
+    assert len(found) == 2
+    for figure in found.values():
+        assert [ax.get_title() for ax in figure.axes] == ["FGSM", "DeepFool", "PGD", "Noise"]
+        assert legend(figure) == ["linear (classical)", "tanh (classical)", "vqc1, 4 qubits", "vqc6, 4 qubits"]
+    ideal, noisy = (curve(f.axes[2], style.VERMILLION)[1] for f in found.values())
+    assert not np.allclose(ideal, noisy)
+
+
+def test_one_head_has_nobody_to_stand_beside():
+    assert drawn(figures.heads, as_frame(sweep_rows(heads=("vqc1",)))) == {}
+
+
+def test_norms_have_their_own_axis():
+    rows = as_frame([make_row("pgd", 0.05, robust=9), make_row("pgd", 2.0, robust=9, norm="l2", attack_label="pgd(norm=l2)")])
+    found = drawn(figures.accuracy, rows)
+    assert [n.rpartition("_")[2] for n in found] == ["linf", "l2"]
+    assert [f.axes[-1].get_xlabel() for f in found.values()] == [f"epsilon ({n}, pixels in [0, 1])" for n in ("L∞", "L2")]
+
+
+def test_failed_and_clean_cells_draw_nothing():
+    rows = as_frame([failed_row(attack="pgd"), make_row("clean", 0.0, head="vqc2")])
+    assert drawn(figures.accuracy, rows) == drawn(figures.heads, rows) == {}
+
+
+def test_an_attack_keeps_its_colour_and_its_variants_their_dashes():
+    alone, all_of_them = style.attack_style(["pgd"]), style.attack_style(["mine", "pgd(steps=40)", "fgsm", "pgd", "noise"])
+    assert alone["pgd"] == all_of_them["pgd"]
+    assert all_of_them["pgd"][0] == all_of_them["pgd(steps=40)"][0]
+    assert len({all_of_them[a][2] for a in ("pgd", "pgd(steps=40)")}) == 2
+    assert len({c for c, _, _ in all_of_them.values()}) == 4
+
+
+WRITTEN = [(0.05, "0.05"), (1 / 255, "1/255"), (8 / 255, "8/255"), (0.2, "0.2"), (0.12345, "0.123")]
+
+
+@pytest.mark.parametrize(("epsilon", "text"), WRITTEN)
+def test_epsilon_is_written_as_the_field_does(epsilon, text):
+    assert style.epsilon_text(epsilon) == text
+
+
+def patch_figures(folder, rows):
+    return dict(patches.patches(as_frame(rows), folder))
+
+
+def test_patches_show_what_the_examples_hold(tmp_path):
+    rows = write_examples(tmp_path, [make_row("fgsm", 0.05, robust=0), make_row("pgd", 0.15, robust=0), make_row("clean", 0.0)])
+    (name, figure), = patch_figures(tmp_path, rows).items()  # fmt: skip
+    assert name == "patches_pcam_1000_resnet18_imagenet_vqc1_default.qubit_linf"
+    assert len(figure.axes) == 3 * 4  # clean, perturbation, adversarial x (two attacks x an image of each class)
+    axes = np.array(figure.axes).reshape(3, 4)
+    pictures = [[ax.images[0].get_array() for ax in row] for row in axes]
+    assert pictures[0][0].shape == (20, 24, 3)
+    with np.load(tmp_path / rows[0]["example"]) as example:
+        clean, adversarial = (example[k].astype(np.float32) for k in ("clean", "adversarial"))
+        image = int(np.flatnonzero((clean.transpose(0, 2, 3, 1) == pictures[0][0]).all((1, 2, 3)))[0])
+        change = adversarial[image] - clean[image]
+        np.testing.assert_allclose(pictures[2][0], adversarial[image].transpose(1, 2, 0))
+        expected = np.clip(0.5 + patches.gain(change) * change, 0, 1)
+        np.testing.assert_allclose(pictures[1][0], expected.transpose(1, 2, 0), atol=1e-6)
+        assert axes[1, 0].get_xlabel() == f"× {patches.gain(change)}"
+    assert axes[0, 0].get_title() == "normal"
+    assert axes[2, 0].get_title() == "tumour ×"  # every image is fooled at robust accuracy 0
+    assert to_hex(axes[2, 0].spines["top"].get_edgecolor()) == style.VERMILLION.lower()
+    assert to_hex(axes[0, 0].spines["top"].get_edgecolor()) == style.BLUE.lower()
+
+
+def test_columns_are_limited_and_keep_the_strongest(tmp_path):
+    rows = write_examples(tmp_path, sweep_rows(heads=("vqc1",), seeds=(0,), epsilons=(0.01, 0.02, 0.05, 0.1, 0.25)))
+    (figure,) = patch_figures(tmp_path, rows).values()
+    heads = [t.get_text() for ax in figure.axes for t in ax.texts]
+    assert heads == [f"{a}\nε = {e}" for a in ("FGSM", "DeepFool", "PGD", "Noise") for e in ("0.01", "0.25")]
+
+
+@pytest.mark.parametrize(("largest", "factor"), [(0.05, 10), (0.25, 2), (0.5, 1), (1.0, 1), (1 / 255, 100), (0.0, 1)])
+def test_gain_stays_within_the_grey_scale(largest, factor):
+    assert patches.gain(np.array([[-largest, largest / 3]], dtype=np.float32)) == factor
+
+
+def test_missing_and_broken_examples_are_skipped_with_a_warning(tmp_path):
+    good, gone, broken = write_examples(tmp_path, [make_row(a, 0.05, robust=9) for a in ("fgsm", "pgd", "deepfool")])
+    (tmp_path / gone["example"]).unlink()
+    (tmp_path / broken["example"]).write_bytes(b"PK\x03\x04 half a file")
+    with pytest.warns(UserWarning, match="cannot be read") as caught:
+        (figure,) = patch_figures(tmp_path, [good, gone, broken]).values()
+    assert len(caught) == 2, [str(w.message) for w in caught]
+    assert [t.get_text() for ax in figure.axes for t in ax.texts] == ["FGSM\nε = 0.05"] * 2

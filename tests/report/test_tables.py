@@ -1,0 +1,204 @@
+"""The table's text, number by number, and the files of rows."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import EPSILONS, as_frame, failed_row, make_row, sweep_rows
+from rich.console import Console
+
+from hqc_ray.errors import ResultsError
+from hqc_ray.report import table_markdown, terminal_table, write_rows
+from hqc_ray.rows import VOLATILE
+
+
+def parsed(rows):
+    """The Markdown table as dictionaries, and the notes below it."""
+    text = table_markdown(rows)
+    table, _, notes = text.partition("\n\n")
+    lines = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in table.splitlines()]
+    return [dict(zip(lines[0], line, strict=True)) for line in lines[2:]], notes
+
+
+def test_one_seed_shows_mean_interval_and_the_papers_number():
+    (line,), notes = parsed(as_frame([make_row("fgsm", 0.05, robust=104, clean=177)]))
+    assert line["FGSM"] == "52.0 [45-59] (paper 46.5)"
+    assert line["Clean accuracy"] == "88.5 [83-92] (paper 88.5)"
+    assert [line[c] for c in ("Model", "Computation", "Images", "Head", "Qubits", "Device", "Epsilon")] == [
+        "ResNet18", "hybrid", "1,000", "vqc1", "4", "default.qubit", "0.05",
+    ]  # fmt: skip
+    assert line["PGD"] == line["DeepFool"] == line["Noise"] == "–"
+    assert "Evaluated: 200 test images a seed; seeds 0." in notes
+    assert "compressed ImageNet" in notes
+    assert "arXiv 2309.06377" in notes
+
+
+def test_seeds_are_averaged_and_their_images_pooled():
+    rows = as_frame([make_row("pgd", 0.07, robust=r, seed=s) for s, r in enumerate((100, 110, 120))])
+    (line,), notes = parsed(rows)
+    assert line["PGD"] == "55.0 ± 5.0 [51-59]"  # Wilson of 330 of 600: 51.0 to 58.9
+    assert "seeds 0, 1, 2" in notes
+
+
+def test_papers_number_is_marked_where_it_would_be_flagged(suspect):
+    lines, notes = parsed(suspect)
+    assert [line["FGSM"].partition("(")[2] for line in lines] == ["paper 50.9)", "paper 69.7!)", "paper 77.8!)"]
+    assert "- !: the paper's own number would be flagged" in notes
+
+
+@pytest.mark.parametrize("change", [
+    {"data_source": "synthetic"}, {"weights": "random"}, {"attack_label": "fgsm(steps=2)"}, {"n_qubits": 5}, {"layers": 2},
+    {"device": "qiskit.aer[fake_manila]"}, {"epsilon": 0.06}, {"norm": "l2"}, {"data_size": 2000}, {"backbone": "vgg16"},
+])  # fmt: skip
+def test_no_paper_number_beside_another_cell(change):
+    (line,), _ = parsed(as_frame([make_row(robust=104, **change)]))
+    attacked = {k: v for k, v in line.items() if k.startswith("FGSM")}
+    assert any(v.startswith("52.0 [45-59]") for v in attacked.values())
+    assert "paper" not in "".join(attacked.values())
+
+
+def test_flags_stand_on_their_line_with_their_meaning(suspect):
+    lines, notes = parsed(suspect)
+    assert lines[0]["Flags"] == ""
+    assert lines[1]["Flags"] == "rises_with_epsilon (FGSM)"
+    assert lines[2]["Flags"] == "rises_with_epsilon (FGSM); noise_as_strong (FGSM)"
+    assert "- rises_with_epsilon: robust accuracy is significantly higher" in notes
+    assert "near_chance" not in notes
+
+
+def test_flag_of_some_seeds_says_how_many():
+    rows = [make_row("fgsm", 0.05, robust=90, seed=s, bad_gradient_share=0.5 * (s == 1)) for s in range(3)]
+    (line,), _ = parsed(as_frame(rows))
+    assert line["Flags"] == "bad_gradients (FGSM 1/3)"
+
+
+def test_flag_of_every_attack_names_none():
+    rows = as_frame([make_row(a, 0.05, robust=40, clean=100) for a in ("fgsm", "pgd")])
+    (line,), _ = parsed(rows)
+    assert line["Flags"] == "near_chance"
+
+
+def test_worst_case_is_over_attacks_and_smaller_epsilons(suspect):
+    lines, _ = parsed(suspect)
+    assert [line["Worst case"] for line in lines] == ["46.0 [39-53]", "45.0 [38-52]", "44.0 [37-51]"]
+    rising = suspect[suspect["attack"] == "fgsm"]
+    assert [line["Worst case"] for line in parsed(rising)[0]] == ["51.0 [44-58]"] * 3
+
+
+def test_lines_are_sorted_like_the_papers_and_do_not_depend_on_the_rows_order(sweep):
+    lines, _ = parsed(sweep)
+    assert [(line["Head"], line["Epsilon"]) for line in lines] == [
+        (h, f"{e:g}") for h in ("linear", "tanh", "vqc1", "vqc6") for e in EPSILONS
+    ]
+    assert [line["Qubits"] for line in lines[::3]] == ["–", "–", "4", "4"]
+    shuffled = sweep.sample(frac=1, random_state=3)
+    assert table_markdown(shuffled) == table_markdown(sweep)
+
+
+def test_models_that_differ_in_training_alone_are_not_averaged_as_seeds():
+    rows = [make_row("fgsm", 0.05, robust=100 + 20 * i, model_key=f"{i}bcdefgh12", key=str(i)) for i in range(2)]
+    lines, _ = parsed(as_frame(rows))
+    assert [(line["Model"], line["FGSM"][:4]) for line in lines] == [
+        ("ResNet18 (0bcdefgh)", "50.0"),
+        ("ResNet18 (1bcdefgh)", "60.0"),
+    ]
+
+
+def test_variants_norms_and_user_heads_have_their_own_place():
+    rows = [make_row("pgd", 0.05, robust=90, attack_label="pgd(steps=40)"), make_row("mine", 2.0, robust=80, norm="l2"),
+            make_row("fgsm", 4 / 255, robust=99, head="pkg.mod:circuit", embedding="ry", layers=3, weights="random")]  # fmt: skip
+    lines, notes = parsed(as_frame(rows))
+    assert [(line["Model"], line["Head"], line["Epsilon"]) for line in lines] == [
+        ("ResNet18", "vqc1", "0.05"),
+        ("ResNet18", "vqc1", "2 (L2)"),
+        ("ResNet18 (random weights)", "pkg.mod:circuit x3 (ry)", "4/255"),
+    ]
+    assert lines[0]["PGD(steps=40)"].startswith("45.0")
+    assert lines[1]["mine"].startswith("40.0")
+    assert "random_weights:" in notes
+    assert "no_noise_control:" in notes
+
+
+def test_failed_cells_are_shown_and_listed():
+    rows = [make_row("pgd", 0.05, robust=100, seed=0), failed_row(attack="pgd", seed=1), failed_row(attack="fgsm", head="vqc2")]
+    lines, notes = parsed(as_frame(rows))
+    assert lines[0]["PGD"] == "50.0 [43-57] (1 of 2 seeds) (paper 50.5)"
+    assert (lines[1]["FGSM"], lines[1]["Clean accuracy"]) == ("failed", "failed")
+    assert notes.count("MemoryError: no room for \\| 2**30 amplitudes") == 2
+    assert "Traceback" not in notes
+
+
+def test_many_failures_are_counted():
+    rows = as_frame([failed_row(attack="pgd", seed=s) for s in range(30)])
+    (line,), notes = parsed(rows)
+    assert line["PGD"] == "failed (paper 50.5)"
+    assert notes.count("- failed:") == 20
+    assert "10 more cells failed" in notes
+    assert "Nothing was evaluated" in notes
+
+
+def test_clean_rows_alone_and_no_rows():
+    (line,), _ = parsed(as_frame([make_row("clean", 0.0, clean=150)]))
+    assert (line["Clean accuracy"], line["Epsilon"], line["Worst case"]) == ("75.0 [69-80] (paper 88.5)", "–", "–")
+    assert table_markdown(as_frame([])) == "No rows yet.\n"
+
+
+def shown(rows, width=120, **options):
+    console = Console(width=width, color_system=None)
+    with console.capture() as capture:
+        console.print(terminal_table(rows, **options))
+    return capture.get()
+
+
+def test_terminal_table_fits_and_marks_flags(suspect):
+    noisy = as_frame(sweep_rows(heads=("vqc1",), devices=("qiskit.aer[fake_manila,shots=4096]",), attack_label="fgsm(a=1)"))
+    more = [make_row("pgd", e, robust=50, attack_label=f"pgd(steps={s})") for e in EPSILONS for s in (10, 20, 40)]
+    other = as_frame([*more, failed_row(head="vqc2", attack="pgd")])
+    text = shown(pd.concat([suspect, noisy, other], ignore_index=True), width=200)
+    assert max(map(len, text.splitlines())) <= 120
+    assert "77.5!" in text
+    assert "51.0 " in text
+    assert "rises_with_epsilon (2)" in text
+    assert "qiskit.aer[fake" in text  # not taken for markup
+    assert "1 of " in text
+    assert "failed" in text
+
+
+def test_terminal_table_is_cut(sweep):
+    text = shown(sweep, max_lines=2)
+    assert "10 more lines in table.md" in text
+    assert text.count("ResNet18") == 2
+
+
+def test_rows_come_back_from_csv_and_parquet(tmp_path, suspect):
+    rows = pd.concat([suspect, as_frame([failed_row(head="linear", attack="pgd")])], ignore_index=True)
+    paths = write_rows(rows.sample(frac=1, random_state=1), tmp_path)
+    assert [p.name for p in paths] == ["rows.csv", "rows.parquet"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["rows.csv", "rows.parquet"]  # no temporary file is left
+    parquet, csv = pd.read_parquet(paths[1]), pd.read_csv(paths[0], dtype={"clean_correct": str, "robust_correct": str})
+    assert list(parquet.columns) == list(csv.columns)
+    assert list(parquet.columns[-3:]) == list(VOLATILE)
+    given = rows.set_index("key")
+    for table in (parquet.set_index("key"), csv.set_index("key")):
+        assert set(table.index) == set(given.index)
+        for column in ("robust_accuracy", "epsilon", "clean_low", "n_evaluated", "n_qubits", "seed"):
+            np.testing.assert_array_equal(table[column].astype(float), given.loc[table.index, column].astype(float))
+        back = table["robust_correct"].dropna()
+        assert back.tolist() == given.loc[back.index, "robust_correct"].tolist()
+    flags = {k: list(f) for k, f in zip(parquet["key"], parquet["flags"], strict=True)}
+    assert {k: (f.split(";") if isinstance(f, str) else []) for k, f in zip(csv["key"], csv["flags"], strict=True)} == flags
+    assert sum("rises_with_epsilon" in f for f in flags.values()) == 2
+    assert "200.0" not in paths[0].read_text()  # counts stay whole although a row lacks them
+
+
+def test_files_do_not_depend_on_the_rows_order(tmp_path, sweep):
+    first = [p.read_bytes() for p in write_rows(sweep, tmp_path / "a")]
+    again = [p.read_bytes() for p in write_rows(sweep.sample(frac=1, random_state=5), tmp_path / "b")]
+    assert first == again
+
+
+def test_unwritable_folder_is_one_line(tmp_path, sweep):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ResultsError, match=r"cannot write rows\.csv"):
+        write_rows(sweep, tmp_path / "file")
