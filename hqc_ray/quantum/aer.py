@@ -16,6 +16,7 @@ from torch import Tensor
 
 from hqc_ray.errors import DeviceError
 from hqc_ray.quantum import noise as noises
+from hqc_ray.quantum import transfer
 from hqc_ray.quantum.device import Device
 from hqc_ray.quantum.ir import Angle, Circuit, Parameter, Weight
 
@@ -44,12 +45,14 @@ class Compiled:
         angles: Qiskit's parameters of the angles.
         weights: and of the weights.
         layout: physical qubit of each wire at the end.
+        simulator: Aer with the errors of this circuit.
     """
 
     measured: Any
     angles: Any
     weights: Any
     layout: list[int]
+    simulator: Any
 
     def bound(self, weights: np.ndarray) -> Any:
         """The transpiled circuit with its weights bound."""
@@ -104,7 +107,7 @@ class Aer(Device):
         return self._compile(circuit).bound(weights.detach().cpu().double().numpy())
 
     def facts(self, circuit: Circuit) -> dict[str, Any]:
-        """After transpilation: qubits, gates, two_qubit_gates, depth (measurement not counted), layout, noisy_gates, noisy_readouts."""
+        """After transpilation, unmeasured: qubits, gates, two_qubit_gates, depth, layout, noisy_gates, noisy_readouts."""
         self.check(circuit)
         compiled, machine = self._compile(circuit), noises.machine(self.noise) if self.noise else None
         gates = compiled.measured.remove_final_measurements(inplace=False)
@@ -114,7 +117,7 @@ class Aer(Device):
             "two_qubit_gates": gates.num_nonlocal_gates(),
             "depth": gates.depth(),
             "layout": list(compiled.layout),
-            "noisy_gates": machine.noisy_gates(gates) if machine else 0,
+            "noisy_gates": len(machine.noisy_gates(gates)) if machine else 0,
             "noisy_readouts": sum(qubit in machine.readout for qubit in compiled.layout) if machine else 0,
         }
 
@@ -124,13 +127,25 @@ class Aer(Device):
         program = compiled.bound(weights).remove_final_measurements(inplace=False)
         program.save_probabilities(compiled.layout[::-1])  # Qiskit's last qubit is the leftmost bit
         chunks = [angles[start : start + CHUNK] for start in range(0, len(angles), CHUNK)]
-        true = np.concatenate([self._execute(program, compiled.angles, chunk) for chunk in chunks])
+        true = np.concatenate([self._execute(compiled, program, chunk) for chunk in chunks])
         return noises.read(true, noises.machine(self.noise), compiled.layout) if self.noise else true
 
-    def _execute(self, program: Any, parameters: Any, angles: np.ndarray) -> np.ndarray:
-        kept = [i for i, parameter in enumerate(parameters) if parameter in program.parameters]
-        binds = {parameters[i]: angles[:, i].tolist() for i in kept}
-        result = _simulator(self.noise).run([program], parameter_binds=[binds], shots=1).result()
+    def tabulate(self, circuit: Circuit, weights: np.ndarray, angles: np.ndarray) -> np.ndarray:
+        """See `Device.tabulate`: with noise, by transfer matrices, where the compiled circuit allows them."""
+        if self.noise is None:
+            return self.run(circuit, weights, angles)
+        compiled = self._compile(circuit)
+        try:
+            true = transfer.probabilities(compiled.bound(weights), angles, compiled.angles, self.noise, compiled.layout)
+        except transfer.UnsupportedError:
+            return self.run(circuit, weights, angles)
+        return noises.read(true, noises.machine(self.noise), compiled.layout)
+
+    def _execute(self, compiled: Compiled, program: Any, angles: np.ndarray) -> np.ndarray:
+        """Probabilities [N, 2**Q] saved by `program`, bound to angles [N, Q] in one job."""
+        kept = [i for i, parameter in enumerate(compiled.angles) if parameter in program.parameters]
+        binds = {compiled.angles[i]: angles[:, i].tolist() for i in kept}
+        result = compiled.simulator.run([program], parameter_binds=[binds], shots=1).result()
         if not result.success:
             raise DeviceError(f"Aer failed: {result.status}", where=self.label)
         return np.stack([np.asarray(result.data(i)["probabilities"]) for i in range(len(result.results))])
@@ -166,7 +181,7 @@ def _compile(circuit: Circuit, noise: str | None, level: int, seed: int) -> Comp
     from qiskit import transpile
 
     written, angles, weights = _written(circuit)
-    target = noises.backend(noise) if noise else _simulator(None)
+    target = noises.backend(noise) if noise else _simulator()
     wires = range(circuit.n_qubits)
     measured = "measure" in target.operation_names  # the calibration of some early machines knows no measurement
     if measured:
@@ -177,12 +192,12 @@ def _compile(circuit: Circuit, noise: str | None, level: int, seed: int) -> Comp
         compiled.measure(layout, wires)
     if noise and not noises.machine(noise).noisy_gates(compiled):
         raise DeviceError(f"no gate of {circuit!r} carries an error on {noise}: the noise would never fire", where="noise")
-    return Compiled(compiled, angles, weights, layout)
+    simulator = _simulator(noises.machine(noise).noise_of(compiled)) if noise else target
+    return Compiled(compiled, angles, weights, layout, simulator)
 
 
-@functools.lru_cache(maxsize=8)
-def _simulator(noise: str | None) -> Any:
-    simulator = noises.require("qiskit_aer", "qiskit-aer").AerSimulator
-    if noise is None:
-        return simulator(method="statevector", max_parallel_threads=1)
-    return simulator(method="density_matrix", noise_model=noises.machine(noise).gate_noise, max_parallel_threads=1)
+def _simulator(noise_model: Any = None) -> Any:
+    """Aer, exact and in one thread."""
+    method = "statevector" if noise_model is None else "density_matrix"
+    aer = noises.require("qiskit_aer", "qiskit-aer").AerSimulator
+    return aer(method=method, noise_model=noise_model, max_parallel_threads=1)

@@ -36,12 +36,22 @@ class Device(Entry):
     def run(self, circuit: Circuit, weights: np.ndarray, angles: np.ndarray) -> np.ndarray:
         """Exact outcome probabilities [N, 2**Q] of weights [W], angles [N, Q], radians; wire 0 is the leftmost bit."""
 
+    def tabulate(self, circuit: Circuit, weights: np.ndarray, angles: np.ndarray) -> np.ndarray:
+        """What `run` returns, by the fastest exact way that the device has for many angles at once."""
+        return self.run(circuit, weights, angles)
+
     def check(self, circuit: Circuit) -> None:
         """Raise what `probabilities` would raise, before anything is computed.
 
         Raises:
             DeviceError: the device cannot run `circuit`.
         """
+
+    def check_input(self, circuit: Circuit, weights: Tensor, angles: Tensor) -> None:
+        """`check`, and the shapes and values of weights [W], angles [B, Q]; raises what `probabilities` raises."""
+        _check_values("weights", weights, (circuit.n_weights,), circuit)
+        _check_values("angles", angles, (len(angles) if angles.ndim else 0, circuit.n_qubits), circuit)
+        self.check(circuit)
 
     def facts(self, circuit: Circuit) -> dict[str, Any]:
         """What the device makes of `circuit`: qubits, gates, two-qubit gates, depth; after compilation where there is one."""
@@ -70,9 +80,7 @@ class Device(Entry):
             CircuitError: shapes that do not fit the circuit, or values that are not finite.
             DeviceError: the device cannot run the circuit.
         """
-        _check_values("weights", weights, (circuit.n_weights,), circuit)
-        _check_values("angles", angles, (len(angles) if angles.ndim else 0, circuit.n_qubits), circuit)
-        self.check(circuit)
+        self.check_input(circuit, weights, angles)
         if len(angles) == 0:
             return angles.new_zeros(0, 2**circuit.n_qubits, dtype=torch.float64)
         return Shifted.apply(weights, angles, circuit, lambda w, a: self._evaluate(circuit, w, a))

@@ -50,9 +50,17 @@ class Machine:
         # Aer offers no public way to look an error up; from_backend makes local errors only
         return self.gate_noise._local_quantum_errors.get(name, {}).get(qubits)
 
-    def noisy_gates(self, compiled: Any) -> int:
-        """How many gates of a transpiled circuit carry an error."""
-        return sum(self.error(step.operation.name, positions(compiled, step)) is not None for step in compiled.data)
+    def noisy_gates(self, compiled: Any) -> list[tuple[str, tuple[int, ...]]]:
+        """The gates of a transpiled circuit that carry an error: name and physical qubits of each, in order."""
+        gates = [(step.operation.name, positions(compiled, step)) for step in compiled.data]
+        return [gate for gate in gates if self.error(*gate) is not None]
+
+    def noise_of(self, compiled: Any) -> Any:
+        """Aer's noise model with the errors of a transpiled circuit only: Aer reads all of it anew in every job."""
+        model = type(self.gate_noise)(basis_gates=self.gate_noise.basis_gates)
+        for name, qubits in sorted(set(self.noisy_gates(compiled))):
+            model.add_quantum_error(self.error(name, qubits), name, list(qubits))
+        return model
 
 
 def positions(compiled: Any, step: Any) -> tuple[int, ...]:

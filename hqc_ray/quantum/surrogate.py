@@ -122,7 +122,9 @@ def fit(circuit: Circuit, weights: Tensor, device: Device) -> Surrogate:
     twin = device.exact()
     weights = weights.detach()
     fitted = Surrogate(circuit.n_qubits, circuit.degree)
-    fitted.set_values(twin.probabilities(circuit, weights, grid(circuit.n_qubits, circuit.degree)))
+    points = grid(circuit.n_qubits, circuit.degree)
+    twin.check_input(circuit, weights, points)
+    fitted.set_values(torch.from_numpy(twin.tabulate(circuit, weights.cpu().double().numpy(), points.numpy())))
     angles = torch.from_numpy(rng(0, "surrogate").uniform(-math.pi, math.pi, (N_CHECKS, circuit.n_qubits)))
     fitted.error.copy_((twin.probabilities(circuit, weights, angles) - fitted.probabilities(angles)).abs().max())
     if not fitted.max_error < TOLERANCE:
