@@ -71,8 +71,8 @@ class Backbone(nn.Module):
             with torch.inference_mode():
                 features = self(torch.zeros(1, 3, self.image_size, self.image_size))
         except (RuntimeError, AssertionError, ValueError) as problem:
-            reason = str(problem).split("\n")[0]
-            raise ModelError(f"does not accept images of {self.image_size} pixels: {reason}", where="image_size") from problem
+            what = f"does not accept images of {self.image_size} pixels: {weight_files.first_line(problem)}"
+            raise ModelError(what, where="image_size") from problem
         if features.ndim != 2:
             raise ModelError(f"gives {list(features.shape)} for one image", valid="features [B, F]")
         return int(features.shape[1])

@@ -18,6 +18,7 @@ from hqc_ray.errors import HqcError, ModelError
 from hqc_ray.models import backbones, heads
 from hqc_ray.models.backbones import Backbone
 from hqc_ray.models.heads import Bottleneck, Head
+from hqc_ray.models.weights import first_line
 from hqc_ray.quantum import devices
 from hqc_ray.quantum.devices import Device
 from hqc_ray.quantum.surrogate import Surrogate
@@ -162,7 +163,7 @@ def parse(content: bytes, where: str = "model file") -> Saved:
         found = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
         return Saved(ModelSpec(**found["spec"]), found["state"], found["meta"])
     except (RuntimeError, EOFError, KeyError, TypeError, ValueError, pickle.UnpicklingError, ValidationError) as problem:
-        raise ModelError(f"not a model of hqc_ray: {str(problem).strip().splitlines()[0]}", where=where) from problem
+        raise ModelError(f"not a model of hqc_ray: {first_line(problem)}", where=where) from problem
 
 
 def loads(content: bytes, backbone: Backbone | None = None) -> tuple[Classifier, dict[str, Any]]:

@@ -32,7 +32,7 @@ def extract(backbone: Backbone, images: np.ndarray, batch_size: int = 64) -> np.
     result = np.empty((len(images), backbone.n_features), dtype=np.float32)
     for start in range(0, len(images), batch_size):
         batch = images[start : start + batch_size]
-        filled = np.zeros((batch_size, *images.shape[1:]), dtype=np.uint8)
+        filled = np.zeros((batch_size, *images.shape[1:]), dtype=images.dtype)
         filled[: len(batch)] = batch
         with torch.inference_mode():
             features = backbone(pixels(filled).to(backbone.mean.device))

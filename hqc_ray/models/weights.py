@@ -67,7 +67,7 @@ def read(name: str, weights: str) -> dict[str, Tensor]:
     """
     path = _path(name, weights)
     state = _download(name) if path is None else _read(path)
-    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+    if not isinstance(state, Mapping) or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()):
         raise ModelError("not a state dict", where=str(path or name), valid="what torch.save(model.state_dict(), FILE) writes")
     kept = {_OLD_DENSENET.sub(r"\1\2.", key): value for key, value in state.items() if not key.startswith(_AUXILIARY)}
     return {key: value.float() if value.is_floating_point() else value for key, value in kept.items()}
@@ -105,6 +105,11 @@ def initialise(module: nn.Module, generator: torch.Generator) -> None:
                 nn.init.zeros_(layer.bias)
 
 
+def first_line(problem: Exception) -> str:
+    """What an exception says, in one line; its class, if it says nothing."""
+    return next(iter(str(problem).strip().splitlines()), type(problem).__name__)
+
+
 def _path(name: str, weights: str) -> Path | None:
     """The file that `weights` stands for; None: torchvision's own download."""
     if weights == "imagenet":
@@ -119,7 +124,10 @@ def _path(name: str, weights: str) -> Path | None:
 
 
 def _has_published(name: str) -> bool:
-    return name in torchvision_models.list_models() and TORCHVISION in torchvision_models.get_model_weights(name).__members__
+    return (
+        name in torchvision_models.list_models(module=torchvision_models)
+        and TORCHVISION in torchvision_models.get_model_weights(name).__members__
+    )
 
 
 def _url(name: str) -> str:
@@ -145,7 +153,7 @@ def _read(path: Path) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError) as problem:
-        reason = str(problem).strip().split("\n")[0]
+        reason = first_line(problem)
         raise ModelError(f"cannot be read: {reason}", where=str(path), valid="a state dict of plain tensors") from problem
 
 
@@ -156,6 +164,6 @@ def _download(name: str) -> Any:
             return torch.hub.load_state_dict_from_url(url, map_location="cpu", progress=False, check_hash=True, weights_only=True)
     except (OSError, RuntimeError, pickle.UnpicklingError) as problem:
         raise ModelError(
-            f"cannot download the weights of {name!r} ({problem})",
+            f"cannot download the weights of {name!r} ({first_line(problem)})",
             valid=f"fetch {url} by hand and put it at $HQC_WEIGHTS/{name}.pth, or use weights: random",
         ) from problem

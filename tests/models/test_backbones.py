@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import interpolate
+
+from hqc_ray.errors import ModelError
+from hqc_ray.models import backbones, features
+
+# name: features without the classification layer, image size that is cheap
+FAMILIES = {
+    "resnet18": (512, 32),
+    "vgg16": (4096, 32),
+    "inception_v3": (2048, 75),
+    "alexnet": (4096, 64),
+    "mobilenet_v2": (1280, 32),
+    "squeezenet1_0": (512, 32),
+    "densenet121": (1024, 32),
+    "shufflenet_v2_x0_5": (1024, 32),
+    "cnn1": (64, 24),
+    "cnn2": (128, 24),
+}
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_gives_penultimate_features_and_a_gradient_for_every_image(name):
+    n_features, size = FAMILIES[name]
+    backbone = backbones.get(name, "random", size)
+    images = torch.rand(1 if name == "vgg16" else 2, 3, size - 3, size + 5).requires_grad_()
+    found = backbone(images)
+    assert found.shape == (len(images), n_features)
+    assert backbone.n_features == n_features
+    assert found.dtype == torch.float32
+    (gradient,) = torch.autograd.grad(found.square().sum(), images)
+    assert gradient.shape == images.shape
+    assert all(torch.isfinite(g).all() and g.abs().max() > 0 for g in gradient)
+    assert backbone.trainable == (name in backbones.TRAINABLE)
+
+
+def test_table_holds_every_torchvision_classifier():
+    assert {"resnet18", "vgg16", "inception_v3", "alexnet", "vit_b_16", "convnext_tiny", "cnn1", "cnn2"} <= set(
+        backbones.BACKBONES
+    )
+
+
+def test_normalises_and_resizes_inside(squeezenet, images):
+    mean = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
+    std = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
+    resized = interpolate(images, (48, 48), mode="bilinear", antialias=True)
+    torch.testing.assert_close(squeezenet(images), squeezenet.body((resized - mean) / std))
+
+
+def test_an_image_of_the_right_size_is_not_resized(squeezenet, monkeypatch):
+    monkeypatch.setattr(backbones, "interpolate", lambda *args, **kwargs: pytest.fail("resized"))
+    squeezenet(torch.rand(1, 3, 48, 48))
+
+
+def test_a_frozen_backbone_stays_frozen_whatever_train_says(images):
+    backbone = backbones.get("resnet18", "random", 32)
+    before = backbone(images)
+    statistics = backbone.body.bn1.running_mean.clone()
+    nn.Sequential(backbone).train()
+    assert torch.equal(backbone(images), before)
+    assert torch.equal(backbone.body.bn1.running_mean, statistics)
+    assert not any(p.requires_grad for p in backbone.parameters())
+
+
+def test_a_trainable_backbone_goes_into_training_mode(images):
+    backbone = backbones.get("cnn2", image_size=24).train()
+    before = backbone.body[1].running_mean.clone()
+    backbone(images)
+    assert not torch.equal(backbone.body[1].running_mean, before)
+    assert all(p.requires_grad for p in backbone.parameters())
+
+
+def test_random_weights_are_the_same_every_time_and_leave_the_global_stream_alone():
+    torch.manual_seed(1)
+    expected = torch.rand(3)
+    torch.manual_seed(1)
+    first = backbones.get("squeezenet1_0", "random", 32).state_dict()
+    assert torch.equal(torch.rand(3), expected)
+    second = backbones.get("squeezenet1_0", "random", 32).state_dict()
+    assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_a_trainable_backbone_is_drawn_by_its_generator():
+    def weights(seed):
+        return backbones.get("cnn1", image_size=24, generator=torch.Generator().manual_seed(seed)).body[0].weight
+
+    assert torch.equal(weights(1), weights(1))
+    assert not torch.equal(weights(1), weights(2))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("resnet17",), "unknown backbone 'resnet17'; did you mean 'resnet18'?"),
+        (("squeezenet1_0", "random", 0), "image_size: 0 pixels"),
+        (("squeezenet1_0", "random", 5), "squeezenet1_0.image_size: does not accept images of 5 pixels"),
+        (("cnn1", "other.pth"), "cnn1: is trained end to end"),
+        (("no_such_module:body", "random"), "cannot import backbone"),
+    ],
+)
+def test_bad_requests_say_what_is_wrong(arguments, message):
+    with pytest.raises(ModelError) as problem:
+        backbones.get(*arguments)
+    assert message in str(problem.value)
+    assert "\n" not in str(problem.value)
+
+
+def test_grey_images_are_refused(squeezenet):
+    with pytest.raises(ModelError, match=r"valid: \[B, 3, H, W\]"):
+        squeezenet(torch.rand(2, 1, 48, 48))
+
+
+def own_body() -> nn.Module:
+    return nn.Sequential(nn.Conv2d(3, 7, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+class OneSize(nn.Module):
+    """As torchvision's vision transformers do it."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        torch._assert(images.shape[-1] == 30, f"Wrong image width! Expected 30 but got {images.shape[-1]}!")
+        return images.mean((2, 3))
+
+
+def unpooled_body() -> nn.Module:
+    return nn.Conv2d(3, 7, 3)
+
+
+def test_a_users_own_backbone(images):
+    backbone = backbones.get(f"{__name__}:own_body", "random", 20)
+    assert backbone(images).shape == (5, 7)
+    with pytest.raises(ModelError, match=r"gives .* for one image"):
+        backbones.get(f"{__name__}:unpooled_body", "random", 20)
+    assert backbones.get(f"{__name__}:OneSize", "random", 30).n_features == 3
+    with pytest.raises(ModelError, match="image_size: does not accept images of 20 pixels: Wrong image width"):
+        backbones.get(f"{__name__}:OneSize", "random", 20)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "squeezenet1_0", "mobilenet_v2", "cnn2"])
+def test_features_of_an_image_do_not_depend_on_its_neighbours(name):
+    backbone = backbones.get(name, "random", 40)
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (13, 40, 40, 3), dtype=np.uint8)
+    order = rng.permutation(13)
+    whole = features.extract(backbone, images, batch_size=8)
+    assert whole.shape == (13, backbone.n_features)
+    assert whole.dtype == np.float32
+    assert np.array_equal(features.extract(backbone, images[order], batch_size=8), whole[order])
+    assert np.array_equal(features.extract(backbone, images[11:12], batch_size=8), whole[11:12])
+    assert len({row.tobytes() for row in whole}) == 13
+
+
+def test_features_are_those_of_the_pixels_in_unit_range(squeezenet):
+    images = np.random.default_rng(0).integers(0, 256, (3, 40, 56, 3), dtype=np.uint8)
+    expected = squeezenet(torch.from_numpy(images.transpose(0, 3, 1, 2) / np.float32(255)))
+    np.testing.assert_allclose(features.extract(squeezenet, images, batch_size=2), expected.numpy(), rtol=1e-4, atol=1e-4)
+    assert features.extract(squeezenet, images[:0]).shape == (0, 512)
+
+
+@pytest.mark.parametrize(
+    "bad", [np.zeros((2, 3, 8, 8), np.uint8), np.ones((2, 8, 8, 3), np.float32), np.zeros((8, 8, 3), np.uint8)]
+)
+def test_pixels_of_another_kind_are_refused(squeezenet, bad):
+    with pytest.raises(ModelError, match="valid: uint8"):
+        features.extract(squeezenet, bad)
