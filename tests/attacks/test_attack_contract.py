@@ -10,11 +10,12 @@ import torch
 from torch import nn
 
 from hqc_ray import attacks
-from hqc_ray.attacks.balls import lengths
+from hqc_ray.attacks.balls import lengths, project
 from hqc_ray.errors import AttackError
 
 EPSILONS = {"linf": [0.04, 0.0, 0.15], "l2": [0.4, 0.0, 1.5]}
-CASES = [attacks.get(name, norm=norm) for name in attacks.ATTACKS for norm in ("linf", "l2")]
+FEWER = {"pgd": {"steps": 8}}  # options that make a default attack faster, or nothing
+CASES = [attacks.get(name, norm=norm, **FEWER.get(name, {})) for name in attacks.ATTACKS for norm in ("linf", "l2")]
 SEARCHING = [a for a in CASES if a.kind != "none"]
 
 every = pytest.mark.parametrize("attack", CASES, ids=repr)
@@ -62,8 +63,6 @@ def test_epsilon_zero_is_the_clean_image_bit_for_bit(attack, toy, five):
 
 @every
 def test_the_projection_alone_gives_the_image_at_epsilon_zero(attack, five):
-    from hqc_ray.attacks.balls import project
-
     images, _ = five
     assert torch.equal(project(images + 0.3 * torch.randn_like(images), images, 0.0, attack.norm), images)
 
@@ -156,6 +155,16 @@ def test_dropout_and_batch_statistics_are_off_during_the_attack(attack, toy, fiv
     training = copy.deepcopy(toy.model).train()
     one = attacks.run(attack, training, *five, [0.04], seed=0, keep=5).per_epsilon[0]
     same(one, attacks.run(attack, toy.model, *five, [0.04], seed=0, keep=5).per_epsilon[0])
+
+
+@every
+def test_weights_are_frozen_during_the_attack(attack, toy, five):
+    seen = []
+    model = copy.deepcopy(toy.model)
+    model.register_forward_hook(lambda module, *_: seen.append(any(p.requires_grad for p in module.parameters())))
+    attacks.run(attack, model, *five, [0.04], seed=0)
+    assert seen
+    assert not any(seen)
 
 
 @every

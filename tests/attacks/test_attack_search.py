@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from hqc_ray import attacks
+from hqc_ray.attacks.balls import lengths, random_in_ball, steepest
 from hqc_ray.attacks.view import View, fooled
 
 
@@ -115,13 +116,19 @@ def test_pgd_restarts_only_what_is_left(toy):
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_pgd_starts_anywhere_in_the_ball(norm):
-    from hqc_ray.attacks.balls import lengths, random_in_ball
-
     draws = random_in_ball(torch.zeros(4000, 1, 1, 3, dtype=torch.float64), norm, torch.Generator().manual_seed(0))
     share = (lengths(draws, norm) < 0.5).double().mean()  # a ball of half the radius has 1/8 of the volume
     assert lengths(draws, norm).max() <= 1
     assert abs(share - 0.125) < 0.02
     assert draws.mean((0, 1, 2)).abs().max() < 0.03
+
+
+def test_steepest_direction_of_strange_gradients():
+    gradients = torch.tensor([[3.0, -4.0, 0.0], [3e-30, 4e-30, 0.0], [0.0, 0.0, 0.0], [torch.nan, torch.inf, -2.0]])
+    signs = torch.tensor([[1.0, -1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, -1.0]])
+    units = torch.tensor([[0.6, -0.8, 0.0], [0.6, 0.8, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, -1.0]])
+    assert torch.equal(steepest(gradients, "linf"), signs)
+    torch.testing.assert_close(steepest(gradients, "l2"), units)
 
 
 def test_deepfool_costs_one_gradient_a_step_for_two_classes_and_two_for_three(toy, toy3):
