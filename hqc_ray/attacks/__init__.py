@@ -15,7 +15,22 @@ from hqc_ray.attacks.view import View, outputs_normalised
 from hqc_ray.entries import make
 from hqc_ray.errors import AttackError
 
-__all__ = ["ATTACKS", "Attack", "EpsilonResult", "Result", "View", "contract", "get", "outputs_normalised", "run"]
+__all__ = [
+    "ATTACKS",
+    "FGSM",
+    "PGD",
+    "Attack",
+    "Clean",
+    "DeepFool",
+    "EpsilonResult",
+    "Noise",
+    "Result",
+    "View",
+    "contract",
+    "get",
+    "outputs_normalised",
+    "run",
+]
 
 ATTACKS: dict[str, type[Attack]] = {"clean": Clean, "noise": Noise, "fgsm": FGSM, "pgd": PGD, "deepfool": DeepFool}
 
