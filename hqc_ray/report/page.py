@@ -29,11 +29,11 @@ p, ul, dl { max-width: 75rem; } .soft, .note { color: var(--soft); font-size: .8
 .scroll { overflow: auto; max-height: 85vh; border: 1px solid var(--line); border-radius: 8px; }
 table { border-collapse: collapse; font-size: .8rem; font-variant-numeric: tabular-nums; width: 100%; }
 th, td { padding: .32rem .45rem; text-align: left; vertical-align: top; border-bottom: 1px solid var(--line); }
-th { position: sticky; top: 0; background: #f6f7f9; z-index: 1; vertical-align: bottom; overflow-wrap: anywhere; }
+th { position: sticky; top: 0; background: #f6f7f9; z-index: 1; vertical-align: bottom; }
 td small { color: var(--soft); display: block; white-space: nowrap; } td.flagged { background: var(--warnback); }
 td.flagged b, td.flags { color: var(--warn); } td b { font-weight: 600; } tr.model td { border-top: 2px solid #b9bec6; }
 td.number { white-space: nowrap; }
-td.flags { min-width: 11rem; overflow-wrap: anywhere; } td.device { max-width: 9.5rem; overflow-wrap: anywhere; }
+td.flags { min-width: 11rem; overflow-wrap: anywhere; } td.device { max-width: 9.5rem; }
 dt { font-weight: 600; color: var(--warn); font-family: ui-monospace, Menlo, Consolas, monospace; font-size: .88rem;
   margin-top: .5rem; }
 dd { margin: 0 0 0 1rem; } figure { margin: 1.2rem 0; } figure img { max-width: 100%; height: auto; }
@@ -105,8 +105,13 @@ def _row(line: Line, attacks: Sequence[str], first: bool) -> str:
     for i, text in enumerate(texts):
         value = values.get(i)
         kind = kinds.get(i, "number" if i in values else "text") + (" flagged" if value and value.flags else "")
-        tds.append(f'<td class="{kind}">{_stacked(text) if i in values else escape(text)}</td>')
+        tds.append(f'<td class="{kind}">{_stacked(text) if i in values else _breakable(text)}</td>')
     return f"<tr{' class=model' if first else ''}>{''.join(tds)}</tr>"
+
+
+def _breakable(text: str) -> str:
+    """A device's options may go on to the next line, but its words stay whole."""
+    return escape(text).replace("[", "<wbr>[").replace(",", ",<wbr>")
 
 
 def _stacked(text: str) -> str:

@@ -25,7 +25,7 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag, attributes):
         self.sources += [value for name, value in attributes if name in ("src", "href", "srcset", "data")]
-        if tag not in ("meta", "img", "br"):
+        if tag not in ("meta", "img", "wbr"):
             self.open.append(tag)
 
     def handle_endtag(self, tag):
