@@ -42,6 +42,7 @@ class Compiled:
 
     Args:
         measured: the transpiled circuit; classical bit i is wire i.
+        gates: the same without its measurements.
         angles: Qiskit's parameters of the angles.
         weights: and of the weights.
         layout: physical qubit of each wire at the end.
@@ -49,16 +50,17 @@ class Compiled:
     """
 
     measured: Any
+    gates: Any
     angles: Any
     weights: Any
     layout: list[int]
     simulator: Any
 
-    def bound(self, weights: np.ndarray) -> Any:
+    def bound(self, weights: np.ndarray, measured: bool = False) -> Any:
         """The transpiled circuit with its weights bound."""
         # the compiler may have removed a weight that cannot change the outcome, as a phase before the measurement
         values = dict(zip(self.weights, weights, strict=True))
-        return self.measured.assign_parameters(values, strict=False)
+        return (self.measured if measured else self.gates).assign_parameters(values, strict=False)
 
 
 class Aer(Device):
@@ -104,27 +106,26 @@ class Aer(Device):
         It ends in measurements: classical bit i is wire i (in Qiskit's count strings wire 0 is therefore the rightmost).
         """
         self.check(circuit)
-        return self._compile(circuit).bound(weights.detach().cpu().double().numpy())
+        return self._compile(circuit).bound(weights.detach().cpu().double().numpy(), measured=True)
 
     def facts(self, circuit: Circuit) -> dict[str, Any]:
         """After transpilation, unmeasured: qubits, gates, two_qubit_gates, depth, layout, noisy_gates, noisy_readouts."""
         self.check(circuit)
         compiled, machine = self._compile(circuit), noises.machine(self.noise) if self.noise else None
-        gates = compiled.measured.remove_final_measurements(inplace=False)
         return {
             "qubits": circuit.n_qubits,
-            "gates": gates.size(),
-            "two_qubit_gates": gates.num_nonlocal_gates(),
-            "depth": gates.depth(),
+            "gates": compiled.gates.size(),
+            "two_qubit_gates": compiled.gates.num_nonlocal_gates(),
+            "depth": compiled.gates.depth(),
             "layout": list(compiled.layout),
-            "noisy_gates": len(machine.noisy_gates(gates)) if machine else 0,
+            "noisy_gates": len(machine.noisy_gates(compiled.gates)) if machine else 0,
             "noisy_readouts": sum(qubit in machine.readout for qubit in compiled.layout) if machine else 0,
         }
 
     def run(self, circuit: Circuit, weights: np.ndarray, angles: np.ndarray) -> np.ndarray:
         """See `Device.run`."""
         compiled = self._compile(circuit)
-        program = compiled.bound(weights).remove_final_measurements(inplace=False)
+        program = compiled.bound(weights)
         program.save_probabilities(compiled.layout[::-1])  # Qiskit's last qubit is the leftmost bit
         chunks = [angles[start : start + CHUNK] for start in range(0, len(angles), CHUNK)]
         true = np.concatenate([self._execute(compiled, program, chunk) for chunk in chunks])
@@ -193,7 +194,11 @@ def _compile(circuit: Circuit, noise: str | None, level: int, seed: int) -> Comp
     if noise and not noises.machine(noise).noisy_gates(compiled):
         raise DeviceError(f"no gate of {circuit!r} carries an error on {noise}: the noise would never fire", where="noise")
     simulator = _simulator(noises.machine(noise).noise_of(compiled)) if noise else target
-    return Compiled(compiled, angles, weights, layout, simulator)
+    gates = compiled.copy_empty_like()
+    for step in compiled.data:
+        if step.operation.name != "measure":
+            gates.append(step)
+    return Compiled(compiled, gates, angles, weights, layout, simulator)
 
 
 def _simulator(noise_model: Any = None) -> Any:

@@ -9,6 +9,8 @@ from hqc_ray.errors import CircuitError, unknown
 from hqc_ray.quantum.ansatze import SIM, VQC, Ansatz
 from hqc_ray.quantum.ir import EMBEDDINGS, MAX_QUBITS, Builder, Circuit
 
+__all__ = ["CIRCUITS", "EMBEDDINGS", "Circuit", "get"]
+
 CIRCUITS: dict[str, Ansatz] = {**VQC, **SIM}
 
 

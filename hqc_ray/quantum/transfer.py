@@ -54,7 +54,7 @@ def probabilities(bound: Any, angles: np.ndarray, parameters: Any, name: str, la
     """True (not yet read) outcome probabilities [N, 2**Q] of a transpiled circuit with bound weights, for angles [N, Q].
 
     Args:
-        bound: the transpiled circuit.
+        bound: the transpiled circuit, not measured.
         angles: [N, Q], radians.
         parameters: Qiskit's parameters of the Q angles.
         name: canonical name of the machine whose noise acts.
@@ -63,7 +63,7 @@ def probabilities(bound: Any, angles: np.ndarray, parameters: Any, name: str, la
     Raises:
         UnsupportedError: a gate of several angles or of an unknown kind, or too many qubits.
     """
-    steps = [_step(bound, step, parameters, name) for step in bound.data if step.operation.name not in ("measure", "barrier")]
+    steps = [_step(bound, step, parameters, name) for step in bound.data if step.operation.name != "barrier"]
     first, rest = _split(steps)
     active = sorted({qubit for step in steps for qubit in _qubits(step)} | set(layout))
     if 4 ** len(active) * 2 ** len(layout) > MAX_ENTRIES:

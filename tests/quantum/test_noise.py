@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from quantum_cases import asymmetric, inputs
+from scipy.stats import chi2
+
+from hqc_ray import circuits, devices
+from hqc_ray.quantum import noise, transfer
+from hqc_ray.quantum.aer import Aer
+from hqc_ray.quantum.ir import Circuit
+
+SHOTS = 40_000
+LEVEL = 1e-3  # of the chi-square tests; the samples are seeded
+
+
+def sampled(device: Aer, circuit: Circuit, weights: torch.Tensor, angles: torch.Tensor, seed: int = 11) -> np.ndarray:
+    """Counts [2**Q] of Aer's own run of the compiled circuit, with Aer's own noise model and readout errors; wire 0 leftmost."""
+    from qiskit_aer import AerSimulator
+    from qiskit_aer.noise import NoiseModel
+
+    compiled = device.compiled(circuit, weights)
+    bound = compiled.assign_parameters({parameter: float(angles[parameter.index]) for parameter in compiled.parameters})
+    model = NoiseModel.from_backend(noise.backend(str(device.noise)))
+    simulator = AerSimulator(noise_model=model, method="density_matrix", seed_simulator=seed, max_parallel_threads=1)
+    counts = simulator.run(bound, shots=SHOTS).result().get_counts()
+    return np.array([counts.get(format(outcome, f"0{circuit.n_qubits}b")[::-1], 0) for outcome in range(2**circuit.n_qubits)])
+
+
+def statistic(counts: np.ndarray, probabilities: torch.Tensor) -> float:
+    expected = SHOTS * probabilities.numpy()
+    return float(((counts - expected) ** 2 / expected).sum())
+
+
+@pytest.mark.parametrize(
+    ("machine", "circuit"),
+    [
+        ("fake_manila", asymmetric()),
+        ("fake_guadalupe", circuits.get("vqc1", 4, "ry")),  # 16 qubits
+        ("fake_essex", asymmetric()),  # its calibration has no measurement
+    ],
+    ids=repr,
+)
+def test_probabilities_are_those_of_aers_counts(machine: str, circuit: Circuit) -> None:
+    device = devices.get("qiskit.aer", noise=machine)
+    weights, angles = inputs(circuit, batch=1)
+    counts = sampled(device, circuit, weights, angles[0])
+    noisy = device.probabilities(circuit, weights, angles)[0]
+    ideal = devices.get("qiskit.aer").probabilities(circuit, weights, angles)[0]
+    critical = float(chi2.isf(LEVEL, 2**circuit.n_qubits - 1))
+    assert statistic(counts, noisy) < critical
+    assert statistic(counts, ideal) > 5 * critical  # the test sees noise
+
+
+def test_the_chi_square_test_sees_readout_errors(monkeypatch: pytest.MonkeyPatch) -> None:
+    circuit, device = asymmetric(), devices.get("qiskit.aer", noise="fake_manila")
+    weights, angles = inputs(circuit, batch=1)
+    counts = sampled(device, circuit, weights, angles[0])
+    monkeypatch.setattr(noise, "read", lambda probabilities, machine, layout: probabilities)
+    assert statistic(counts, device.probabilities(circuit, weights, angles)[0]) > 2 * chi2.isf(LEVEL, 7)
+
+
+def test_readout_goes_to_the_physical_qubit_of_each_wire() -> None:
+    flips = {4: np.array([[0.9, 0.1], [0.3, 0.7]]), 1: np.array([[0.8, 0.2], [0.4, 0.6]])}
+    machine = noise.Machine(None, None, flips)
+    read = noise.read(np.eye(8), machine, layout=[4, 2, 1])  # rows: the true outcome
+    one, two = flips[4], flips[1]
+    expected = np.einsum("ab,cd,ef->acebdf", one, np.eye(2), two).reshape(8, 8)
+    np.testing.assert_allclose(read, expected)
+
+
+def test_noise_is_bound_to_the_circuit_and_to_the_machine() -> None:
+    circuit = circuits.get("vqc1", 3)
+    facts = devices.get("qiskit.aer", noise="fake_manila").facts(circuit)
+    assert set(facts) == {"qubits", "gates", "two_qubit_gates", "depth", "layout", "noisy_gates", "noisy_readouts"}
+    assert facts["noisy_gates"] > facts["two_qubit_gates"] >= 12
+    assert facts["noisy_readouts"] == len(set(facts["layout"])) == 3
+    assert facts["depth"] > devices.get("default.qubit").facts(circuit)["depth"] / 2
+    assert devices.get("qiskit.aer").facts(circuit)["noisy_gates"] == 0
+
+
+def test_the_compiled_circuit_has_the_machines_gates_and_the_angles_as_parameters() -> None:
+    circuit, device = circuits.get("vqc6", 4), devices.get("qiskit.aer", noise="fake_manila")
+    weights, _ = inputs(circuit)
+    compiled = device.compiled(circuit, weights)
+    assert [parameter.name for parameter in compiled.parameters] == [f"angle[{wire}]" for wire in range(4)]
+    assert set(compiled.count_ops()) <= {"cx", "rz", "sx", "x", "measure"}
+    coupled = set(noise.backend("fake_manila").coupling_map.get_edges())
+    two = [noise.positions(compiled, step) for step in compiled.data if step.operation.name == "cx"]
+    assert set(two) <= coupled
+    again = device.compiled(circuit, weights)
+    assert compiled == again
+
+
+@pytest.mark.parametrize("name", ["fake_manila", "FakeManilaV2", "FakeManila", "manila", "Fake-Manila", " fake manila v2"])
+def test_the_ways_to_write_a_machine(name: str) -> None:
+    assert devices.get("qiskit.aer", noise=name).noise == "fake_manila"
+
+
+@pytest.mark.parametrize("machine", ["fake_manila", "fake_essex"])  # rz and sx; u2 and u3
+@pytest.mark.parametrize("circuit", [asymmetric(), circuits.get("vqc6", 3, "h+ry"), circuits.get("sim3", 4)], ids=repr)
+def test_transfer_matrices_equal_aer(machine: str, circuit: Circuit) -> None:
+    device = devices.get("qiskit.aer", noise=machine)
+    weights, angles = (tensor.numpy() for tensor in inputs(circuit))
+    np.testing.assert_allclose(device.tabulate(circuit, weights, angles), device.run(circuit, weights, angles), atol=1e-12)
+
+
+def test_transfer_matrices_are_what_tabulate_uses(monkeypatch: pytest.MonkeyPatch) -> None:
+    circuit, device = asymmetric(), devices.get("qiskit.aer", noise="fake_manila")
+    weights, angles = (tensor.numpy() for tensor in inputs(circuit))
+    expected = device.run(circuit, weights, angles)
+
+    def never(*_: object) -> np.ndarray:
+        raise AssertionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Aer, "run", never)
+        np.testing.assert_allclose(device.tabulate(circuit, weights, angles), expected, atol=1e-12)
+    monkeypatch.setattr(transfer, "MAX_ENTRIES", 1)  # too large for them: falls back to Aer
+    np.testing.assert_array_equal(device.tabulate(circuit, weights, angles), expected)
+
+
+def test_rare_terms_are_dropped_as_aer_drops_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    circuit, device = asymmetric(), devices.get("qiskit.aer", noise="fake_santiago")  # has errors with probabilities below 1e-10
+    weights, angles = (tensor.numpy() for tensor in inputs(circuit))
+    exact = device.run(circuit, weights, angles)
+    transfer._noise.cache_clear()
+    np.testing.assert_allclose(device.tabulate(circuit, weights, angles), exact, atol=1e-12)
+    transfer._noise.cache_clear()
+    monkeypatch.setattr(transfer, "AER_THRESHOLD", 0.0)
+    assert 1e-10 < np.abs(device.tabulate(circuit, weights, angles) - exact).max() < 1e-8
+    transfer._noise.cache_clear()
+
+
+def test_fusing_keeps_the_map() -> None:
+    generator = np.random.default_rng(0)
+    matrices = {1: lambda: generator.normal(size=(4, 4)) / 2, 2: lambda: generator.normal(size=(16, 16)) / 4}
+    wires = [(0,), (1,), (0, 1), (1, 0), (2,), (1, 2), (2,), (0,), (0, 1), (2, 1), (1, 2), (0,), (2, 0)]
+    steps = [(at, matrices[len(at)]()) for at in wires]
+    fused = transfer.fuse(steps)
+    assert len(fused) == 5
+
+    def whole(parts: list[transfer.Step]) -> np.ndarray:
+        state = np.eye(64).reshape(64, 4, 4, 4)
+        for qubits, matrix in parts:
+            state = transfer._apply(state, matrix, [1 + qubit for qubit in qubits])
+        return state
+
+    np.testing.assert_allclose(whole(fused), whole(steps), atol=1e-10)
