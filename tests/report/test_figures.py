@@ -161,6 +161,23 @@ def test_columns_are_limited_and_keep_the_strongest(tmp_path):
     assert heads == [f"{a}\nε = {e}" for a in ("FGSM", "DeepFool", "PGD", "Noise") for e in ("0.01", "0.25")]
 
 
+def test_the_image_shown_is_right_at_first_and_fooled_by_most(tmp_path):
+    a, b = write_examples(tmp_path, [make_row(a, 0.05, robust=9) for a in ("fgsm", "pgd")])
+    labels, wrong_at_first = np.array([0, 0, 0, 1, 1]), np.array([1, 0, 0, 1, 1])
+    for row, fooled in ((a, [1, 1, 0, 0, 0]), (b, [1, 0, 1, 0, 1])):
+        path = tmp_path / row["example"]
+        with np.load(path) as old:
+            arrays = dict(old)
+        prediction = np.where(np.array(fooled, dtype=bool), 1 - labels, labels)
+        prediction[2] = 1  # the third image is fooled by both, the last one by PGD alone
+        np.savez(path, **arrays | {"labels": labels, "clean_prediction": wrong_at_first, "prediction": prediction})
+    (figure,) = patch_figures(tmp_path, [a, b]).values()
+    titles = [ax.get_title() for ax in np.array(figure.axes).reshape(3, 4)[2]]
+    assert titles == ["tumour ×", "tumour ×", "tumour", "normal ×"]
+    shown = figure.axes[0].images[0].get_array()
+    np.testing.assert_allclose(shown, arrays["clean"][2].astype(np.float32).transpose(1, 2, 0))
+
+
 @pytest.mark.parametrize(("largest", "factor"), [(0.05, 10), (0.25, 2), (0.5, 1), (1.0, 1), (1 / 255, 100), (0.0, 1)])
 def test_gain_stays_within_the_grey_scale(largest, factor):
     assert patches.gain(np.array([[-largest, largest / 3]], dtype=np.float32)) == factor

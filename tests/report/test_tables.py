@@ -82,6 +82,9 @@ def test_flag_of_every_attack_names_none():
 def test_worst_case_is_over_attacks_and_smaller_epsilons(suspect):
     lines, _ = parsed(suspect)
     assert [line["Worst case"] for line in lines] == ["46.0 [39-53]", "45.0 [38-52]", "44.0 [37-51]"]
+    other_norm = as_frame([make_row("pgd", 0.01, robust=10, clean=165, data_size=10000, norm="l2", key="l2")])  # another unit
+    with_it = parsed(pd.concat([suspect, other_norm], ignore_index=True))[0]
+    assert [line["Worst case"][:4] for line in with_it] == ["46.0", "45.0", "44.0", "5.0 "]
     rising = suspect[suspect["attack"] == "fgsm"]
     assert [line["Worst case"] for line in parsed(rising)[0]] == ["51.0 [44-58]"] * 3
 
