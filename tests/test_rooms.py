@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "hqc_ray"
-ROOMS = ["errors", "seeds", "entries", "spec", "plan", "rows", "data", "quantum", "models", "attacks", "evaluation", "sweep", "report", "cli"]
+ROOMS = [
+    "errors", "seeds", "entries", "spec", "plan", "rows", "data", "quantum", "models", "attacks", "evaluation", "sweep", "report",
+    "cli",
+]  # fmt: skip
 FORBIDDEN = {
     "spec": {"torch", "ray"}, "plan": {"torch", "ray"}, "rows": {"torch", "ray"}, "data": {"torch", "ray"}, "quantum": {"ray"},
     "models": {"ray"}, "attacks": {"ray", "h5py"}, "evaluation": {"ray"}, "report": {"torch", "ray"},

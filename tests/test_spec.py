@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 import yaml
 
@@ -26,7 +28,8 @@ def cells(text=MINIMAL):
 def test_the_grid_is_the_product_of_the_axes_of_a_block():
     found = cells()
     assert len(found) == 2 * 2 * 4 * 2  # sizes, heads, attacks with their axes, seeds
-    assert {(c.data.size, c.model.head, c.seed) for c in found} == {(n, h, s) for n in (40, 80) for h in ("vqc1", "tanh") for s in (0, 1)}
+    crossed = set(itertools.product((40, 80), ("vqc1", "tanh"), (0, 1)))
+    assert {(c.data.size, c.model.head, c.seed) for c in found} == crossed
     assert {(c.attack.name, c.attack.epsilon, c.attack.options.get("steps")) for c in found} == {
         ("fgsm", 0.05, None), ("fgsm", 4 / 255, None), ("pgd", 0.1, 10), ("pgd", 0.1, 20),
     }  # fmt: skip
@@ -85,5 +88,5 @@ def test_environment_variables_are_expanded_late_and_refused_when_unset(monkeypa
     monkeypatch.setenv("HQC_PLACE", "/somewhere")
     assert spec.expand("${HQC_PLACE}/x") == "/somewhere/x"
     monkeypatch.delenv("HQC_PLACE")
-    with pytest.raises(SpecError, match="data.path: the environment variable HQC_PLACE is not set"):
+    with pytest.raises(SpecError, match=r"data\.path: the environment variable HQC_PLACE is not set"):
         spec.expand("${HQC_PLACE}/x", "data.path")

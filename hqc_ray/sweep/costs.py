@@ -11,8 +11,8 @@ from hqc_ray.plan import Group, ModelJob, Plan
 from hqc_ray.quantum import surrogate
 from hqc_ray.spec import AttackSpec, DeviceSpec, ModelSpec
 
-GMACS_PER_SECOND = 25.0  # of float32 convolutions on one core of a current server
-BACKWARD = 2.5  # an input gradient against a forward pass
+GMACS_PER_SECOND = 50.0  # of float32 convolutions on one core of a current server
+BACKWARD = 1.4  # an input gradient on top of its forward pass
 CNN_GMACS = 0.15
 UNKNOWN_GMACS = 4.0
 MINIMAL_STEPS = 8  # DeepFool's usual number

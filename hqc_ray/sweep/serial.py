@@ -4,13 +4,27 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+
 from hqc_ray.sweep.driver import Driver
 from hqc_ray.sweep.jobs import Schedule
 from hqc_ray.sweep.work import Worker
 
 
 def run_serial(driver: Driver) -> None:
-    """Do all jobs, the longest that is ready first, with the worker and the driver that Ray's runner uses."""
+    """Do all jobs, the longest that is ready first, with the worker and the driver that Ray's runner uses.
+
+    On one thread, as every worker on a cluster: sums in another order would be other numbers in the last bit.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        _run(driver)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _run(driver: Driver) -> None:
     schedule = Schedule(driver.graph.jobs, driver.graph.inputs)
     shelf: dict[str, Any] = {}
 
@@ -23,8 +37,7 @@ def run_serial(driver: Driver) -> None:
     while job := schedule.next("serial", worker.warm):
         outcome = worker.run(job)
         if driver.take(outcome):
-            if outcome.artifact is not None:
-                shelf[job.id] = outcome.artifact
+            shelf[job.id] = outcome.artifact
             unused = schedule.finish(job.id)
         else:
             lost = schedule.fail(job.id)

@@ -1,0 +1,76 @@
+"""A job that fails, a worker that dies: the sweep goes on, says so, and a later run mends it."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from hqc_ray import cli
+from hqc_ray.attacks import FGSM
+from hqc_ray.rows import Ledger
+from hqc_ray.sweep import run
+from tests.sweep.conftest import SMALL
+
+QUIET = Console(quiet=True)
+TROUBLED = SMALL.replace(
+    "attack: {name: fgsm, epsilon: [0.01, 0.1]}",
+    "attack: [{name: fgsm, epsilon: 0.1}, {name: 'tests.sweep.test_faults:KIND', epsilon: 0.1, marker: 'MARKER'}]",
+)
+
+
+class Poisoned(FGSM):
+    """Always fails, until its marker is there."""
+
+    marker: str = ""
+
+    def search(self, *args) -> Iterator:
+        if not Path(self.marker).exists():
+            raise ZeroDivisionError("poison")
+        return super().search(*args)
+
+
+class Deadly(FGSM):
+    """Kills its worker's process the first time."""
+
+    marker: str = ""
+
+    def search(self, *args) -> Iterator:
+        if not Path(self.marker).exists():
+            Path(self.marker).touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().search(*args)
+
+
+@pytest.fixture()
+def marker(tmp_path):
+    return tmp_path / "marker"
+
+
+@pytest.mark.parametrize("runner", ["--serial", "--workers=1"])
+def test_a_poisoned_cell_is_recorded_and_mended_later(sweep_file, tmp_path, marker, runner, capsys):
+    file = sweep_file(TROUBLED.replace("KIND", "Poisoned").replace("MARKER", str(marker)))
+    command = ["sweep", str(file), "--results", str(tmp_path), runner]
+    assert cli.main(command) == cli.FAILED
+    captured = capsys.readouterr()
+    assert "1 of 2 cells failed" in captured.err
+    assert "ZeroDivisionError: poison" in captured.err
+    rows = Ledger(tmp_path / "small" / "rows.jsonl").rows.values()
+    assert {row.attack: row.status for row in rows} == {"fgsm": "ok", "tests.sweep.test_faults:Poisoned": "failed"}
+    assert "ZeroDivisionError" in next(row.error for row in rows if row.status == "failed")
+
+    marker.touch()
+    assert cli.main(command) == cli.OK
+    rows = list(Ledger(tmp_path / "small" / "rows.jsonl").rows.values())
+    assert [row.status for row in rows] == ["ok", "ok"]
+    assert rows[0].robust_correct == rows[1].robust_correct
+
+
+def test_a_worker_that_dies_is_replaced(sweep_file, tmp_path, marker):
+    file = sweep_file(TROUBLED.replace("KIND", "Deadly").replace("MARKER", str(marker)))
+    finished = run.execute(file, tmp_path, workers=1, console=QUIET)
+    assert marker.exists()
+    assert (finished.failed, finished.missing) == (0, 0)
+    assert finished.rows["robust_correct"].nunique() == 1
