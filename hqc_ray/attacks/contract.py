@@ -144,7 +144,7 @@ class _Job:
         return EpsilonResult(
             epsilon=epsilon,
             predictions=after.cpu().numpy(),
-            correct=(attacked & (after == labels)).cpu().numpy(),
+            correct=(after == labels).cpu().numpy(),
             linf=lengths(deltas, "linf").cpu().numpy(),
             l2=lengths(deltas, "l2").cpu().numpy(),
             bad_gradient=bad.cpu().numpy(),

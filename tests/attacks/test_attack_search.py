@@ -75,6 +75,12 @@ def test_noise_lies_on_the_surface_of_the_ball(linear, norm):
     assert not torch.equal(signs[0], signs[1])
 
 
+def test_every_batch_has_its_own_noise(toy):
+    images, labels = toy.images[:1].repeat(4, 1, 1, 1), toy.model(toy.images[:1]).argmax(1).repeat(4)
+    part = attacks.run(attacks.get("noise"), toy.model, images, labels, [0.01], 0, batch_size=2, keep=4).per_epsilon[0]
+    assert not torch.equal(part.adversarial[0], part.adversarial[2])
+
+
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_pgd_with_one_whole_step_is_fgsm(norm, toy):
     epsilon = 0.05 if norm == "linf" else 0.5
@@ -182,9 +188,22 @@ def test_a_model_that_ignores_its_input_has_only_bad_gradients():
     def constant(images):
         return torch.tensor([[0.0, 1.0]]).repeat(len(images), 1)
 
-    result = attacks.run(attacks.get("fgsm"), constant, torch.rand(5, 1, 3, 4), torch.ones(5, dtype=torch.long), [0.3], 0)
-    assert result.bad_gradient.all()
-    assert result.per_epsilon[0].correct.all()
+    for name in ("fgsm", "deepfool"):
+        result = attacks.run(attacks.get(name), constant, torch.rand(5, 1, 3, 4), torch.ones(5, dtype=torch.long), [0.3], 0)
+        assert result.bad_gradient.all()
+        assert result.per_epsilon[0].correct.all()
+        assert result.gradients == 5  # DeepFool does not come back to an image that cannot move
+
+
+def test_bad_gradients_of_pgd_are_those_of_each_epsilon():
+    def steep_near_grey(images):
+        margin = (images - 0.5).clamp(-0.05, 0.05).flatten(1).sum(1) + 1
+        return torch.stack([torch.zeros_like(margin), margin], 1)
+
+    images, labels = torch.full((5, 1, 1, 2), 0.5), torch.ones(5, dtype=torch.long)
+    near, far = attacks.run(attacks.get("pgd"), steep_near_grey, images, labels, [0.04, 0.4], 0).per_epsilon
+    assert not near.bad_gradient.any()
+    assert far.bad_gradient.any()
 
 
 def test_gradient_has_the_direction_of_the_cross_entropy(toy3):
@@ -271,6 +290,10 @@ def test_a_sampling_judge_draws_its_own_stream_for_each_epsilon(toy):
     np.testing.assert_array_equal(together.per_epsilon[2].predictions, alone.per_epsilon[0].predictions)
     np.testing.assert_array_equal(together.clean_predictions, alone.clean_predictions)
     assert together.per_epsilon[0].correct.sum() < together.clean_correct.sum()  # fresh samples, also at epsilon 0
+    wrong = ~together.clean_correct
+    for part in together.per_epsilon:  # a lucky sample does not make up for a wrong start
+        assert not part.correct[wrong].any()
+        np.testing.assert_array_equal(part.predictions[wrong], together.clean_predictions[wrong])
     assert (run([0.05], seed=1).clean_predictions != alone.clean_predictions).any()
 
 
