@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
 
 from hqc_ray.evaluation.statistics import pack, wilson
+from hqc_ray.report import figures
 from hqc_ray.rows import Row, frame
 
 N = 200
@@ -17,9 +17,12 @@ EPSILONS = (0.05, 0.15, 0.25)
 SLOPES = {"fgsm": 4.0, "deepfool": 9.0, "pgd": 12.0, "noise": 0.3}  # how fast each attack takes images away
 
 
-@pytest.fixture(autouse=True)
-def _no_window():
-    mpl.use("Agg")
+@pytest.fixture(autouse=True, scope="session")
+def _coarse():
+    """Few pixels: the tests read artists, not pictures."""
+    fine, figures.RC["savefig.dpi"] = figures.RC["savefig.dpi"], 40
+    yield
+    figures.RC["savefig.dpi"] = fine
 
 
 def make_row(attack="fgsm", epsilon=0.05, *, clean=176, robust=None, n=N, seed=0, head="vqc1", device="default.qubit", **more):
