@@ -13,6 +13,7 @@ import numpy as np
 from hqc_ray import attacks
 from hqc_ray.data import Source
 from hqc_ray.data.splits import Subset, subset
+from hqc_ray.errors import DataError
 from hqc_ray.models import backbones
 from hqc_ray.models.backbones import WeightsId
 from hqc_ray.plan import Group, ModelJob, Plan, attack_label, content_key
@@ -98,7 +99,10 @@ class Builder:
         if key not in self.subsets:
             data = model.data
             self.report(f"reading {data.size} images of {data.source}, seed {model.seed}")
-            found = subset(self._source(data), data.size, model.seed, data.test_fraction, data.validation_fraction)
+            try:
+                found = subset(self._source(data), data.size, model.seed, data.test_fraction, data.validation_fraction)
+            except DataError as problem:
+                raise problem.at("data") from problem
             self.subsets[key] = found
         return self.subsets[key]
 

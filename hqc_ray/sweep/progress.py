@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from hqc_ray.sweep.jobs import Job
 
 SECONDS_BETWEEN_LINES = 10.0
+SECONDS_WITHOUT_NEWS = 60.0
 START_SECONDS = 10.0  # of Ray and the libraries, before the first job is done
 
 
@@ -68,10 +69,19 @@ class Live:
         self.failed += len(job.rows) if failed else 0
         text = f"{_title(job)}  {f'{self.failed} failed  ' if self.failed else ''}about {duration(self.left())} left"
         self.bar.update(self.task, completed=self.done, description=text)
-        now = time.monotonic()
-        if not self.console.is_terminal and (now - self.last_line > SECONDS_BETWEEN_LINES or not self.open):
-            self.last_line = now
-            self.console.print(f"{self.done}/{self.cells} cells  {now - self.began:.0f} s  {text}", highlight=False)
+        if time.monotonic() - self.last_line > SECONDS_BETWEEN_LINES or not self.open:
+            self._line(text)
+
+    def tick(self) -> None:
+        """Called now and then, so that a log shows life while long jobs are running."""
+        if time.monotonic() - self.last_line > SECONDS_WITHOUT_NEWS:
+            self._line(f"{len(self.open)} jobs open  about {duration(self.left())} left")
+
+    def _line(self, text: str) -> None:
+        self.last_line = time.monotonic()
+        if not self.console.is_terminal:
+            elapsed = duration(self.last_line - self.began)
+            self.console.print(f"{self.done}/{self.cells} cells  {elapsed}  {text}", highlight=False)
 
     def __enter__(self) -> Live:
         self.bar.start()

@@ -38,7 +38,15 @@ def device(spec: DeviceSpec) -> devices.Device:
 
 
 class Rooms:
-    """The resolver of `hqc_ray.plan` that asks the real rooms."""
+    """The resolver of `hqc_ray.plan` that asks the real rooms.
+
+    Args:
+        download: whether weights that are not on this machine are downloaded now, so that a sweep fails here or never.
+    """
+
+    def __init__(self, download: bool = False) -> None:
+        self.download = download
+        self._loaded: set[tuple[str, str, int]] = set()
 
     def data(self, data: DataSpec) -> DataSpec:
         """Opens the source, and counts its labels."""
@@ -56,7 +64,7 @@ class Rooms:
     def model(self, model: ModelSpec) -> ModelSpec:
         """Checks backbone, weights and head; options that mean nothing for the head are set to their defaults."""
         weights = "random" if model.backbone in backbones.TRAINABLE else model.weights
-        _at("model", backbones.weights_id, model.backbone, expand(weights, "model.weights"))
+        self._check_weights(model.backbone, str(expand(weights, "model.weights")), model.image_size)
         plain = {name: ModelSpec.model_fields[name].default for name in ("n_qubits", "embedding", "layers", "hidden")}
         if self.has_circuit(model):
             changes: dict[str, Any] = {"n_qubits": _at("model", circuit, model).n_qubits, "hidden": plain["hidden"]}
@@ -65,6 +73,14 @@ class Rooms:
         else:
             changes = {**plain, "hidden": model.hidden if model.head == "mlp" else plain["hidden"]}
         return model.model_copy(update={**changes, "weights": weights})
+
+    def _check_weights(self, backbone: str, weights: str, image_size: int) -> None:
+        """Loads the weights once, for they may be of another architecture, or the image too small for the backbone."""
+        identity = _at("model", backbones.weights_id, backbone, weights)
+        remote = identity.origin.startswith("torchvision") and weights == "imagenet"
+        if (backbone, weights, image_size) not in self._loaded and (self.download or not remote):
+            _at("model", backbones.get, backbone, weights, image_size)
+            self._loaded.add((backbone, weights, image_size))
 
     def has_circuit(self, model: ModelSpec) -> bool:
         """Whether the head is a circuit: of the table, or a user's own."""

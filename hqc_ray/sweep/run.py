@@ -39,14 +39,14 @@ class Finished:
     provenance: dict[str, Any]
 
 
-def prepare(path: str | Path) -> tuple[spec.SweepSpec, plan.Plan]:
-    """Read, validate and plan a sweep file; computes nothing.
+def prepare(path: str | Path, download: bool = False) -> tuple[spec.SweepSpec, plan.Plan]:
+    """Read, validate and plan a sweep file; computes nothing, and downloads nothing unless told to.
 
     Raises:
         InputError: anything that would stop the sweep later.
     """
     loaded = spec.load(path)
-    return loaded, plan.build(loaded, Rooms())
+    return loaded, plan.build(loaded, Rooms(download))
 
 
 def execute(
@@ -72,7 +72,7 @@ def execute(
         InputError: before anything is computed.
     """
     console = console or Console(stderr=True)
-    loaded, planned = prepare(path)
+    loaded, planned = prepare(path, download=True)
     store = Store(Path(results) / loaded.name, loaded)
     try:
         began = time.monotonic()

@@ -119,6 +119,10 @@ class _Collector(Callback):
         if id is not None:
             self._fail(id, f"the worker's process died {LOST_PROCESSES + 1} times:\n{trial.get_pickled_error() or ''}")
 
+    def on_step_end(self, iteration: int, trials: list[Trial], **_: Any) -> None:
+        """Tune's loop is alive."""
+        self.driver.live.tick()
+
     def _fail(self, id: str, error: str) -> None:
         self.driver.record_failure(ray.get(self.dispatcher.fail.remote(id)), error)
 

@@ -1,0 +1,133 @@
+"""Every bad input is one line that says what, where and what is valid, exit code 2, before anything is computed."""
+
+import os
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from torchvision.models import squeezenet1_0
+
+from hqc_ray import cli
+
+GOOD = {
+    "data": "{source: synthetic, size: 40, images: 60}",
+    "model": "{backbone: squeezenet1_1, weights: random, image_size: 32, head: vqc1, n_qubits: 3}",
+    "attack": "{name: fgsm, epsilon: 0.1}",
+    "device": "{name: default.qubit}",
+}
+PCAM = "{source: pcam, path: FOLDER, size: 10}"
+BAD = {
+    "unknown head": ({"model": "{backbone: cnn1, head: vqc9}"}, "model.head: unknown head 'vqc9'", "vqc1"),
+    "unknown backbone": ({"model": "{backbone: resnet19}"}, "model: unknown backbone 'resnet19'; did you mean 'resnet1", "cnn1"),
+    "unknown attack": ({"attack": "{name: pdg}"}, "attack: unknown attack 'pdg'; did you mean 'pgd'", "deepfool"),
+    "unknown option": ({"attack": "{name: pgd, step: 3}"}, "attack: attack 'pgd': unknown option 'step'", "steps=20"),
+    "unknown device": ({"device": "{name: qiskit.ear}"}, "qiskit.ear", "qiskit.aer"),
+    "unknown backend": ({"device": "{name: qiskit.aer, noise: fake_manilla}"}, "fake_manilla", "fake_manila"),
+    "too many qubits": (
+        {"device": "{name: qiskit.aer, noise: fake_manila}", "model": GOOD["model"].replace("3}", "6}")}, "fake_manila", "up to 5 qubits",
+    ),
+    "dead embedding": ({"model": GOOD["model"].replace("}", ", embedding: rz}")}, "embedding 'rz'", "h+ry"),
+    "unknown source": ({"data": "{source: pacm, size: 40}"}, "data: unknown data source 'pacm'; did you mean 'pcam'", "synthetic"),
+    "too few images": ({"data": "{source: synthetic, size: 100, images: 60}"}, "data.size: 100 images asked for", "10 to 60"),
+    "image too small": ({"model": "{backbone: alexnet, weights: random, image_size: 16}"}, "16 pixels", ""),
+    "missing file": ({"data": PCAM}, "camelyonpatch_level_2_split_train_y.h5", "hqc data pcam --download"),
+    "weights not there": ({"model": "{backbone: resnet18, weights: nothing.pth}"}, "no such weights file 'nothing.pth'", "imagenet"),
+    "unset variable": ({"data": PCAM.replace("FOLDER", '"${HQC_NOWHERE}"')}, "HQC_NOWHERE is not set", "export"),
+}  # fmt: skip
+
+
+def sweep(folder, **sections):
+    path = folder / "sweep.yaml"
+    lines = [f"  {name}: {text}" for name, text in {**GOOD, **sections}.items()]
+    path.write_text("name: bad\ndefaults:\n" + "\n".join(lines).replace("FOLDER", str(folder)))
+    return path
+
+
+def refused(capsys, *arguments):
+    """The one line that the command prints before it exits with 2."""
+    assert cli.main([str(a) for a in arguments]) == cli.BAD_INPUT
+    lines = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("reading ")]
+    assert len(lines) == 1
+    assert lines[0].startswith("hqc: error: ")
+    return lines[0]
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_sweep_file_is_refused_in_one_line(tmp_path, capsys, name):
+    sections, what, valid = BAD[name]
+    error = refused(capsys, "plan", sweep(tmp_path, **sections))
+    assert what in error, error
+    assert valid in error, error
+
+
+def write_pcam(folder, x=None, y=None):
+    x = np.zeros((20, 96, 96, 3), np.uint8) if x is None else x
+    y = np.arange(20, dtype=np.uint8).reshape(-1, 1, 1, 1) % 2 if y is None else y
+    for name, array in (("x", x), ("y", y)):
+        with h5py.File(folder / f"camelyonpatch_level_2_split_train_{name}.h5", "w") as file:
+            file.create_dataset(name, data=array)
+
+
+def test_files_that_are_truncated_or_of_another_shape_or_with_other_labels(tmp_path, capsys):
+    file = sweep(tmp_path, data=PCAM)
+    write_pcam(tmp_path, x=np.zeros((20, 96, 3), np.uint8))
+    assert "96, 96, 3" in refused(capsys, "plan", file)
+    write_pcam(tmp_path, y=np.full((20, 1, 1, 1), 7, np.uint8))
+    assert "7" in refused(capsys, "plan", file)
+    write_pcam(tmp_path)
+    x = tmp_path / "camelyonpatch_level_2_split_train_x.h5"
+    x.write_bytes(x.read_bytes()[:1000])
+    assert x.name in refused(capsys, "plan", file)
+
+
+def test_images_that_are_all_the_same_are_refused_before_any_training(tmp_path, capsys):
+    write_pcam(tmp_path)
+    error = refused(capsys, "sweep", sweep(tmp_path, data=PCAM), "--results", tmp_path / "r", "--serial")
+    assert "distinct" in error
+    assert not (tmp_path / "r" / "bad" / "rows.jsonl").exists()
+
+
+def test_weights_of_another_architecture(tmp_path, capsys):
+    torch.save(squeezenet1_0(weights=None).state_dict(), tmp_path / "w.pth")
+    error = refused(capsys, "plan", sweep(tmp_path, model=f"{{backbone: resnet18, weights: {tmp_path / 'w.pth'}}}"))
+    assert "not of the architecture resnet18" in error
+
+
+def test_a_results_folder_that_cannot_be_written(tmp_path, capsys):
+    (tmp_path / "file").write_text("in the way")
+    error = refused(capsys, "sweep", sweep(tmp_path), "--results", tmp_path / "file", "--serial")
+    assert "cannot write to the results folder" in error
+
+
+def test_a_results_folder_of_another_sweep_keeps_its_rows(tmp_path, capsys):
+    folder = tmp_path / "r" / "bad"
+    folder.mkdir(parents=True)
+    (folder / "sweep.yaml").write_text("name: other")
+    (folder / "rows.jsonl").write_text("not ours\n")
+    assert "belongs to another sweep, 'other'" in refused(capsys, "sweep", sweep(tmp_path), "--results", tmp_path / "r", "--serial")
+    assert (folder / "rows.jsonl").read_text() == "not ours\n"
+
+
+def test_options_that_contradict_each_other_and_a_cluster_that_is_not_there(tmp_path, capsys):
+    assert "--serial" in refused(capsys, "sweep", sweep(tmp_path), "--serial", "--workers", "2")
+    assert "not an option" in refused(capsys, "data", "synthetic", "images")
+    assert "no rows.jsonl" in refused(capsys, "report", tmp_path)
+
+
+def test_plan_shows_cells_trainings_circuits_shots_and_time(tmp_path, capsys):
+    device = "[{name: default.qubit}, {name: qiskit.aer, shots: 100}]"
+    assert cli.main(["plan", str(sweep(tmp_path, device=device))]) == cli.OK
+    out = capsys.readouterr().out
+    assert "bad: 2 cells" in out
+    assert "1 subsets of images, 1 trainings, 2 attacks" in out
+    assert f"{2 * (3**3 + 16)} circuit executions for 2 surrogates" in out
+    assert f"{2 * 100 * 8:,} shots" in out
+    assert "on one core" in out
+    assert os.listdir(tmp_path) == ["sweep.yaml"]
+
+
+def test_data_checks_a_source_and_draws_it(tmp_path, capsys):
+    assert cli.main(["data", "synthetic", "images=40", f"--sheet={tmp_path / 'sheet.png'}"]) == cli.OK
+    assert "40" in capsys.readouterr().out
+    assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")
