@@ -18,7 +18,7 @@ VQC = [f"vqc{number}" for number in range(1, 7)]
 
 def flip_wire_0() -> Circuit:
     builder = Builder(3, "rx")
-    builder.add("CNOT", 0, 2)
+    builder.add("CNOT", 0, 1)
     return Circuit("flip", 3, "rx", 1, 0, tuple(builder.gates))
 
 
@@ -27,8 +27,8 @@ def test_wire_0_is_the_leftmost_bit(name: str) -> None:
     device, angles = devices.get(name), torch.tensor([[torch.pi, 0, 0], [0, torch.pi, 0]])
     outcome = device.probabilities(flip_wire_0(), torch.zeros(0), angles)
     assert outcome.dtype == torch.float64
-    assert outcome.argmax(1).tolist() == [0b101, 0b010]
-    expected = torch.tensor([[-1.0, 1, -1], [1, -1, 1]], dtype=torch.float64)
+    assert outcome.argmax(1).tolist() == [0b110, 0b010]
+    expected = torch.tensor([[-1.0, -1, 1], [1, -1, 1]], dtype=torch.float64)
     torch.testing.assert_close(device.expectations(flip_wire_0(), torch.zeros(0), angles), expected, atol=1e-7, rtol=0)
 
 
