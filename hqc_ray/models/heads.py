@@ -163,7 +163,7 @@ def _fourier(spec: ModelSpec, n_features: int, generator: torch.Generator) -> He
 
 
 def _circuit(spec: ModelSpec, n_features: int, generator: torch.Generator) -> Head:
-    circuit = circuits.get(spec.head, n_qubits=spec.n_qubits, embedding=spec.embedding)
+    circuit = circuits.get(spec.head, n_qubits=spec.n_qubits, embedding=spec.embedding, layers=spec.layers)
     return Bottleneck(n_features, CircuitLayer(circuit, generator), circuit.n_qubits, generator)
 
 

@@ -52,8 +52,8 @@ def circuits(model: ModelSpec) -> int:
 
 def fit(model: ModelSpec, device: DeviceSpec) -> float:
     """Seconds to measure the surrogate of a circuit on a device."""
-    qubits = model.n_qubits or 1
-    return circuits(model) * (2e-3 * 2 ** max(qubits - 4, 0) if device.options.get("noise") else 1e-3)
+    checks = 0.02 * surrogate.N_CHECKS * 2 ** max((model.n_qubits or 1) - 4, 0) / 4  # by the device itself
+    return checks + circuits(model) * (1e-3 if device.options.get("noise") else 5e-4)
 
 
 def attack(model: ModelSpec, attack: AttackSpec, epsilons: int, images: int) -> float:
