@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -67,7 +67,7 @@ def make(
     if not (isinstance(entry, type) and issubclass(entry, Entry)):
         raise error(f"{kind} {name!r} is not a subclass of hqc_ray.entries.Entry")
     try:
-        return entry(**options)
+        return cast("E", entry(**options))
     except ValidationError as problem:
         what, where, valid = explain(problem, entry)
         raise error(f"{kind} {name!r}: {what}", where=where, valid=valid) from problem

@@ -25,16 +25,26 @@ BAD = {
     "unknown device": ({"device": "{name: qiskit.ear}"}, "qiskit.ear", "qiskit.aer"),
     "unknown backend": ({"device": "{name: qiskit.aer, noise: fake_manilla}"}, "fake_manilla", "fake_manila"),
     "too many qubits": (
-        {"device": "{name: qiskit.aer, noise: fake_manila}", "model": GOOD["model"].replace("3}", "6}")}, "fake_manila", "up to 5 qubits",
+        {"device": "{name: qiskit.aer, noise: fake_manila}", "model": GOOD["model"].replace("3}", "6}")},
+        "fake_manila",
+        "up to 5 qubits",
     ),
     "dead embedding": ({"model": GOOD["model"].replace("}", ", embedding: rz}")}, "embedding 'rz'", "h+ry"),
-    "unknown source": ({"data": "{source: pacm, size: 40}"}, "data: unknown data source 'pacm'; did you mean 'pcam'", "synthetic"),
+    "unknown source": (
+        {"data": "{source: pacm, size: 40}"},
+        "data: unknown data source 'pacm'; did you mean 'pcam'",
+        "synthetic",
+    ),
     "too few images": ({"data": "{source: synthetic, size: 100, images: 60}"}, "data.size: 100 images asked for", "10 to 60"),
     "image too small": ({"model": "{backbone: alexnet, weights: random, image_size: 16}"}, "16 pixels", ""),
     "missing file": ({"data": PCAM}, "camelyonpatch_level_2_split_train_y.h5", "hqc data pcam --download"),
-    "weights not there": ({"model": "{backbone: resnet18, weights: nothing.pth}"}, "no such weights file 'nothing.pth'", "imagenet"),
+    "weights not there": (
+        {"model": "{backbone: resnet18, weights: nothing.pth}"},
+        "no such weights file 'nothing.pth'",
+        "imagenet",
+    ),
     "unset variable": ({"data": PCAM.replace("FOLDER", '"${HQC_NOWHERE}"')}, "HQC_NOWHERE is not set", "export"),
-}  # fmt: skip
+}
 
 
 def sweep(folder, **sections):
@@ -105,7 +115,9 @@ def test_a_results_folder_of_another_sweep_keeps_its_rows(tmp_path, capsys):
     folder.mkdir(parents=True)
     (folder / "sweep.yaml").write_text("name: other")
     (folder / "rows.jsonl").write_text("not ours\n")
-    assert "belongs to another sweep, 'other'" in refused(capsys, "sweep", sweep(tmp_path), "--results", tmp_path / "r", "--serial")
+    assert "belongs to another sweep, 'other'" in refused(
+        capsys, "sweep", sweep(tmp_path), "--results", tmp_path / "r", "--serial"
+    )
     assert (folder / "rows.jsonl").read_text() == "not ours\n"
 
 

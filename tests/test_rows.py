@@ -4,11 +4,28 @@ from hqc_ray.errors import ResultsError
 from hqc_ray.rows import VOLATILE, Ledger, Row, frame
 
 BASE = {
-    "status": "ok", "sweep": "s", "data_source": "synthetic", "data_size": 40, "data_digest": "d", "seed": 0,
-    "backbone": "resnet18", "weights": "random", "weights_origin": "random", "image_size": 96, "head": "tanh", "n_qubits": 4, "embedding": None,
-    "layers": None, "model_key": "m", "device": "classical", "attack": "fgsm", "attack_options": "{}", "attack_label": "fgsm",
-    "norm": "linf", "epsilon": 0.05,
-}  # fmt: skip
+    "status": "ok",
+    "sweep": "s",
+    "data_source": "synthetic",
+    "data_size": 40,
+    "data_digest": "d",
+    "seed": 0,
+    "backbone": "resnet18",
+    "weights": "random",
+    "weights_origin": "random",
+    "image_size": 96,
+    "head": "tanh",
+    "n_qubits": 4,
+    "embedding": None,
+    "layers": None,
+    "model_key": "m",
+    "device": "classical",
+    "attack": "fgsm",
+    "attack_options": "{}",
+    "attack_label": "fgsm",
+    "norm": "linf",
+    "epsilon": 0.05,
+}
 
 
 def row(key, **changes):

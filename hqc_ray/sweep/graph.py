@@ -15,7 +15,7 @@ from hqc_ray.data import Source
 from hqc_ray.data.splits import Subset, subset
 from hqc_ray.errors import DataError
 from hqc_ray.models import backbones
-from hqc_ray.models.backbones import WeightsId
+from hqc_ray.models.weights import WeightsId
 from hqc_ray.plan import Group, ModelJob, Plan, attack_label, content_key
 from hqc_ray.rows import Row
 from hqc_ray.spec import DataSpec, DeviceSpec, EvaluateSpec, ModelSpec, expand
@@ -226,7 +226,7 @@ class Builder:
         model, data, device = group.model.model, group.model.data, group.device
         weights, found, attack = self._weights(model), self._subset(group.model), group.cells[0].attack
         entry = attacks.get(attack.name, **attack.options)
-        common = {
+        common: dict[str, Any] = {
             "status": "failed", "sweep": self.plan.name, "data_source": data.source, "data_size": data.size,
             "data_digest": found.digest, "n_train": len(found.train), "n_test": len(found.test), "seed": group.model.seed,
             "backbone": model.backbone, "weights": model.weights, "weights_origin": weights.origin,

@@ -35,7 +35,7 @@ POLL_SECONDS = (0.02, 0.5)  # a worker without a job asks again after this long,
 class Dispatcher:
     """An actor without a CPU: hands out jobs, and knows where in the object store each input lies."""
 
-    def __init__(self, jobs: list[Job], inputs: dict[str, list[ray.ObjectRef]]) -> None:
+    def __init__(self, jobs: list[Job], inputs: dict[str, list[ray.ObjectRef[Any]]]) -> None:
         self.schedule, self.inputs = Schedule(jobs, inputs), inputs
 
     def next(self, ticket: str, warm: list[str]) -> tuple[Job | None, bool]:
@@ -43,11 +43,11 @@ class Dispatcher:
         job = self.schedule.next(ticket, warm)
         return job, self.schedule.open > len(self.schedule.running)
 
-    def input(self, name: str) -> list[ray.ObjectRef]:
+    def input(self, name: str) -> list[ray.ObjectRef[Any]]:
         """Where an input is, as a list of one: a bare reference would be replaced by its value."""
         return self.inputs[name]
 
-    def finish(self, id: str, artifact: list[ray.ObjectRef]) -> None:
+    def finish(self, id: str, artifact: list[ray.ObjectRef[Any]]) -> None:
         """A job is done; what nobody needs any more is let go."""
         if artifact:
             self.inputs[id] = artifact

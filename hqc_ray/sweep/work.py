@@ -20,7 +20,7 @@ from hqc_ray.models.classifier import Classifier
 from hqc_ray.plan import ModelJob
 from hqc_ray.quantum.surrogate import Surrogate
 from hqc_ray.rows import Row
-from hqc_ray.spec import ModelSpec, expand
+from hqc_ray.spec import DeviceSpec, EvaluateSpec, ModelSpec, expand
 from hqc_ray.sweep import resolve
 from hqc_ray.sweep.graph import Task
 from hqc_ray.sweep.jobs import Job, Outcome
@@ -79,11 +79,10 @@ class Worker:
         """What a model's head reads, in the order of its subset: cached features [n, F], or (of a CNN) uint8 images."""
         if task.images:
             return self.fetch(task.images)
-        wanted, place = self.fetch(task.subset).hashes.tolist(), {}
-        chunks = [self.fetch(name) for name in task.features]
-        for chunk in chunks:
+        place: dict[bytes, np.ndarray] = {}
+        for chunk in (self.fetch(name) for name in task.features):
             place.update((h, chunk["features"][i]) for i, h in enumerate(chunk["hashes"].tolist()))
-        return np.stack([place[h] for h in wanted])
+        return np.stack([place[h] for h in self.fetch(task.subset).hashes.tolist()])
 
     def trained(self, task: Task) -> Classifier:
         """The trained model of a task, with its ideal circuit."""
@@ -132,19 +131,23 @@ def _train(worker: Worker, job: Job) -> Outcome:
     model = classifier.assemble(made.model, trained.state, backbone)
     correct = _test_correct(model, inputs[split.test], split.labels[split.test])
     meta = {
-        **task.options, "seed": made.seed, "data": made.data.model_dump(mode="json", exclude={"path"}),
-        "train": made.train.model_dump(mode="json"), "test_accuracy": float(correct.mean()), "test_correct": pack(correct),
-        "best_epoch": trained.best_epoch, "history": trained.history,
-    }  # fmt: skip
+        **task.options,
+        "seed": made.seed,
+        "data": made.data.model_dump(mode="json", exclude={"path"}),
+        "train": made.train.model_dump(mode="json"),
+        "test_accuracy": float(correct.mean()),
+        "test_correct": pack(correct),
+        "best_epoch": trained.best_epoch,
+        "history": trained.history,
+    }
     return Outcome(job.id, 0.0, classifier.dumps(made.model, trained.state, meta))
 
 
 def _fit(worker: Worker, job: Job) -> Outcome:
     task: Task = job.task
     split, inputs = worker.fetch(task.subset), worker.inputs(task)
-    device = resolve.device(task.device)
-    model = worker.trained(task).on(device)
-    fitted = model.head.core
+    model = worker.trained(task).on(resolve.device(task.device or DeviceSpec()))
+    fitted: Any = model.head.core  # a Surrogate, which is what `on` puts there
     correct = _test_correct(model, inputs[split.test], split.labels[split.test])
     facts = {"test_accuracy": float(correct.mean()), "surrogate_error": fitted.max_error, "circuits": fitted.evaluations}
     content = io.BytesIO()
@@ -158,12 +161,19 @@ def _attack(worker: Worker, job: Job) -> Outcome:
     labels = split.labels[split.test[: len(images)]]
     model, facts = worker.on_device(task)
     shots = task.device.options.get("shots") if task.device else None
-    generator = torch.Generator() if shots else None
+    generator = torch.Generator()
     found = evaluate(
-        model, attacks.get(task.attack, **task.options), images, labels, [row.epsilon for row in job.rows],
-        seed=task.model.seed, batch_size=task.evaluate.batch_size, keep=EXAMPLES if any(r.example for r in job.rows) else 0,
-        judge=model.sampled(shots, generator) if shots else None, judge_generator=generator,
-    )  # fmt: skip
+        model,
+        attacks.get(task.attack, **task.options),
+        images,
+        labels,
+        [row.epsilon for row in job.rows],
+        seed=task.model.seed,
+        batch_size=(task.evaluate or EvaluateSpec()).batch_size,
+        keep=EXAMPLES if any(r.example for r in job.rows) else 0,
+        judge=model.sampled(shots, generator) if shots else None,
+        judge_generator=generator if shots else None,
+    )
     rows = [_filled(row, {**facts, **columns}) for row, columns in zip(job.rows, found.columns, strict=True)]
     examples = {row.example: arrays for row, arrays in zip(job.rows, found.examples, strict=True) if row.example}
     return Outcome(job.id, 0.0, rows=tuple(rows), examples=examples)

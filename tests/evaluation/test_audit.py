@@ -26,12 +26,28 @@ def row(attack, epsilon, robust, *, clean=CLEAN, **more):
     low, high = wilson(int(clean.sum()), len(clean))
     robust_low, robust_high = wilson(int(robust.sum()), len(robust))
     return {
-        "key": f"{attack}-{epsilon}-{sorted(more.items())}", "status": "ok", "model_key": "m", "device": "default.qubit",
-        "data_source": "pcam", "data_digest": "d", "weights": "imagenet", "attack": attack, "attack_options": "{}",
-        "norm": "linf", "epsilon": epsilon, "n_evaluated": len(clean), "clean_low": low, "clean_high": high, "clean_correct": pack(clean),
-        "robust_low": robust_low, "robust_high": robust_high, "robust_correct": pack(robust), "bad_gradient_share": 0.0,
-        "outputs_normalised": False, "surrogate_error": 1e-15,
-    } | more  # fmt: skip
+        "key": f"{attack}-{epsilon}-{sorted(more.items())}",
+        "status": "ok",
+        "model_key": "m",
+        "device": "default.qubit",
+        "data_source": "pcam",
+        "data_digest": "d",
+        "weights": "imagenet",
+        "attack": attack,
+        "attack_options": "{}",
+        "norm": "linf",
+        "epsilon": epsilon,
+        "n_evaluated": len(clean),
+        "clean_low": low,
+        "clean_high": high,
+        "clean_correct": pack(clean),
+        "robust_low": robust_low,
+        "robust_high": robust_high,
+        "robust_correct": pack(robust),
+        "bad_gradient_share": 0.0,
+        "outputs_normalised": False,
+        "surrogate_error": 1e-15,
+    } | more
 
 
 def flags_of(*rows):
@@ -47,18 +63,21 @@ def test_accuracy_that_rises_with_epsilon_is_flagged_where_it_is_higher():
     assert flags_of(high, low) == [["rises_with_epsilon"], []]  # whatever the order of the rows
 
 
-@pytest.mark.parametrize("other", [
-    row("fgsm", 0.25, survivors(0, 26)),  # 6 more: p = 1/64 is not enough
-    row("fgsm", 0.25, survivors(13, 40)),  # 7 more on balance, but 20 for 13: chance
-    row("fgsm", 0.25, survivors(0, 27), model_key="another"),
-    row("fgsm", 0.25, survivors(0, 27), device="qiskit.aer[fake_manila]"),
-    row("fgsm", 0.25, survivors(0, 27), data_digest="another"),
-    row("fgsm", 0.25, survivors(0, 27), norm="l2"),
-    row("fgsm", 0.25, survivors(0, 27), attack_options='{"random_start": true}'),
-    row("deepfool", 0.25, survivors(0, 27)),
-    row("fgsm", 0.05, survivors(0, 27), attack_options='{"a": 1}'),
-    row("fgsm", 0.25, survivors(0, 27), status="failed"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "other",
+    [
+        row("fgsm", 0.25, survivors(0, 26)),  # 6 more: p = 1/64 is not enough
+        row("fgsm", 0.25, survivors(13, 40)),  # 7 more on balance, but 20 for 13: chance
+        row("fgsm", 0.25, survivors(0, 27), model_key="another"),
+        row("fgsm", 0.25, survivors(0, 27), device="qiskit.aer[fake_manila]"),
+        row("fgsm", 0.25, survivors(0, 27), data_digest="another"),
+        row("fgsm", 0.25, survivors(0, 27), norm="l2"),
+        row("fgsm", 0.25, survivors(0, 27), attack_options='{"random_start": true}'),
+        row("deepfool", 0.25, survivors(0, 27)),
+        row("fgsm", 0.05, survivors(0, 27), attack_options='{"a": 1}'),
+        row("fgsm", 0.25, survivors(0, 27), status="failed"),
+    ],
+)
 def test_rise_needs_significance_and_the_same_attack_model_device_and_images(other):
     assert flags_of(row("fgsm", 0.05, survivors(0, 20)), other) == [[], []]
 
@@ -99,14 +118,17 @@ def test_more_than_half_right_where_every_image_may_be_grey():
     assert flags_of(row("pgd", 0.5, survivors(0, 39), norm="l2")) == [[]]
 
 
-@pytest.mark.parametrize(("column", "bad", "good", "flag"), [
-    ("outputs_normalised", True, False, "softmax_output"),
-    ("outputs_normalised", 1.0, None, "softmax_output"),
-    ("bad_gradient_share", 0.051, 0.05, "bad_gradients"),
-    ("bad_gradient_share", 1.0, float("nan"), "bad_gradients"),
-    ("surrogate_error", 2e-8, 1e-8, "surrogate_inexact"),
-    ("surrogate_error", 1.0, None, "surrogate_inexact"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("column", "bad", "good", "flag"),
+    [
+        ("outputs_normalised", True, False, "softmax_output"),
+        ("outputs_normalised", 1.0, None, "softmax_output"),
+        ("bad_gradient_share", 0.051, 0.05, "bad_gradients"),
+        ("bad_gradient_share", 1.0, float("nan"), "bad_gradients"),
+        ("surrogate_error", 2e-8, 1e-8, "surrogate_inexact"),
+        ("surrogate_error", 1.0, None, "surrogate_inexact"),
+    ],
+)
 def test_flags_of_a_row_by_itself(column, bad, good, flag):
     assert flags_of(row("fgsm", 0.05, survivors(0, 20), **{column: bad})) == [[flag]]
     assert flags_of(row("fgsm", 0.05, survivors(0, 20), **{column: good})) == [[]]
@@ -127,22 +149,39 @@ def test_sampled_devices_are_compared_bit_by_bit_not_by_accuracy():
 
 
 def test_failed_rows_and_missing_numbers_raise_no_flag():
-    failed = {"key": "f", "status": "failed", "model_key": "m", "device": "default.qubit", "data_source": "pcam",
-              "data_digest": "d", "attack": "pgd", "attack_options": "{}", "norm": "linf", "epsilon": 0.05, "weights": "imagenet"}  # fmt: skip
+    failed = {
+        "key": "f",
+        "status": "failed",
+        "model_key": "m",
+        "device": "default.qubit",
+        "data_source": "pcam",
+        "data_digest": "d",
+        "attack": "pgd",
+        "attack_options": "{}",
+        "norm": "linf",
+        "epsilon": 0.05,
+        "weights": "imagenet",
+    }
     assert flags_of(failed, row("fgsm", 0.05, survivors(0, 20))) == [[], []]
     bare = row("pgd", 0.05, survivors(0, 30), robust_correct=None, clean_correct=None)
     assert flags_of(row("fgsm", 0.05, survivors(0, 20)), bare, row("noise", 0.05, survivors(0, 40))) == [[], [], []]
 
 
 def test_flags_come_in_one_order():
-    rows = [row("fgsm", 0.05, survivors(0, 20)), row("pgd", 0.04, survivors(0, 20)), row("noise", 0.05, survivors(0, 30)),
-            row("pgd", 0.05, survivors(0, 30), bad_gradient_share=0.9)]  # fmt: skip
+    rows = [
+        row("fgsm", 0.05, survivors(0, 20)),
+        row("pgd", 0.04, survivors(0, 20)),
+        row("noise", 0.05, survivors(0, 30)),
+        row("pgd", 0.05, survivors(0, 30), bad_gradient_share=0.9),
+    ]
     assert flags_of(*rows)[3] == ["rises_with_epsilon", "pgd_weaker_than_fgsm", "noise_as_strong", "bad_gradients"]
 
 
 def test_annotate_keeps_foreign_flags_and_replaces_its_own():
-    rows = [row("fgsm", 0.05, survivors(0, 20), flags=["saturated_tanh", "bad_gradients"]),
-            row("fgsm", 0.25, survivors(0, 30), flags=None)]  # fmt: skip
+    rows = [
+        row("fgsm", 0.05, survivors(0, 20), flags=["saturated_tanh", "bad_gradients"]),
+        row("fgsm", 0.25, survivors(0, 30), flags=None),
+    ]
     before = pd.DataFrame(rows, index=[7, 3])
     after = audit.annotate(before)
     assert after["flags"].tolist() == [["saturated_tanh"], ["rises_with_epsilon"]]

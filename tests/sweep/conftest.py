@@ -34,7 +34,7 @@ blocks:
 """
 
 
-@pytest.fixture()
+@pytest.fixture
 def sweep_file(tmp_path):
     """Writes a sweep file and gives its path."""
 

@@ -44,7 +44,7 @@ class Deadly(FGSM):
         return super().search(*args)
 
 
-@pytest.fixture()
+@pytest.fixture
 def marker(tmp_path):
     return tmp_path / "marker"
 

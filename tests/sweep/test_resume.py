@@ -37,7 +37,7 @@ def differences(folder, other):
     """The columns in which two ledgers differ, by cell; empty where they are equal."""
     ours, theirs = facts(folder), facts(other)
     found = {k: [c for c in ours[k] if ours[k][c] != theirs[k][c]] for k in ours.keys() & theirs.keys()}
-    return {k: c for k, c in found.items() if c} | {k: "missing" for k in ours.keys() ^ theirs.keys()}
+    return {k: c for k, c in found.items() if c} | dict.fromkeys(ours.keys() ^ theirs.keys(), "missing")
 
 
 def start(file, results, *options):
