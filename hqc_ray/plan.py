@@ -16,6 +16,8 @@ from hqc_ray.spec import AttackSpec, Cell, DataSpec, DeviceSpec, ModelSpec, Swee
 
 KEY_VERSION = 1  # raise it when the same cell would give another row
 _MACHINE_ONLY = {"path"}  # where the data lies; what it holds is the data digest's business
+# Fields that came after the first keys: left out of a key while they are at their default, so that old rows stay valid.
+LATER_FIELDS = {"mode", "access", "repeats", "reuploads", "device"}
 
 
 def content_key(*parts: Any) -> str:
@@ -25,9 +27,11 @@ def content_key(*parts: Any) -> str:
 
 
 def _plain(part: Any) -> Any:
-    if isinstance(part, BaseModel):
-        return {k: v for k, v in part.model_dump(mode="json").items() if k not in _MACHINE_ONLY}
-    return part
+    if not isinstance(part, BaseModel):
+        return part
+    fields = type(part).model_fields
+    later = {name for name in LATER_FIELDS & fields.keys() if getattr(part, name) == fields[name].default}
+    return {k: v for k, v in part.model_dump(mode="json").items() if k not in _MACHINE_ONLY | later}
 
 
 class Resolver(Protocol):

@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -88,10 +88,19 @@ class DeviceSpec(Section):
 
 
 class EvaluateSpec(Section):
-    """Attack the first `images` images of the test part (None: all of them), in batches of `batch_size`."""
+    """Attack the first `images` images of the test part (None: all of them), in batches of `batch_size`.
+
+    `mode`: the circuit runs as its exact surrogate, or natively, on the device itself (slow: for proof at small scale).
+    `access`: the attacker differentiates the device's exact expectations, estimates gradients from its shots (parameter
+    shift), or attacks the ideal twin; success is always judged on the device. `repeats`: a sampled device judges each
+    image this often, afresh. All three mean something for models with a circuit only.
+    """
 
     images: Annotated[int, Field(ge=1)] | None = 200
     batch_size: Annotated[int, Field(ge=1)] = 50
+    mode: Literal["surrogate", "native"] = "surrogate"
+    access: Literal["exact", "shots", "ideal"] = "exact"
+    repeats: Annotated[int, Field(ge=1)] = 1
 
 
 class Cell(BaseModel):

@@ -1,7 +1,7 @@
 import yaml
 
 from hqc_ray import plan, spec
-from hqc_ray.spec import AttackSpec
+from hqc_ray.spec import AttackSpec, EvaluateSpec, ModelSpec
 
 
 class Echo:
@@ -61,6 +61,12 @@ def test_the_path_of_the_data_is_no_part_of_a_key_and_everything_else_is():
 
 def test_keys_are_the_same_in_every_process():
     assert plan.content_key("a", 1, AttackSpec(name="pgd", epsilon=0.05, steps=10)) == "9735b865ef74775d"
+
+
+def test_a_field_that_came_later_leaves_old_keys_alone_while_it_is_at_its_default():
+    keys = [plan.content_key(EvaluateSpec(images=40)), plan.content_key(ModelSpec(backbone="resnet18", head="vqc1", n_qubits=4))]
+    assert keys == ["3c0ba350d228bcdd", "a6202aa0096704d2"]
+    assert plan.content_key(EvaluateSpec(images=40, access="ideal")) != keys[0]
 
 
 def test_a_label_shows_the_options_that_tell_attacks_apart():
