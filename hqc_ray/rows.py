@@ -36,6 +36,7 @@ class Row(BaseModel):
     n_qubits: int | None
     embedding: str | None
     layers: int | None
+    reuploads: int | None = None
     model_key: str
     device: str
     attack: str

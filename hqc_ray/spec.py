@@ -43,8 +43,8 @@ class ModelSpec(Section):
     """Backbone (frozen, unless it is a CNN of ours) and head.
 
     `n_qubits` is the width of the bottleneck: the circuit's qubits, or the width of its classical control (`tanh`,
-    `fourier`). None means the circuit's own number, 4 for a control. `layers` repeats the circuit's gates; `hidden` is the
-    mlp's width.
+    `fourier`). None means the circuit's own number, 4 for a control. `layers` repeats the circuit's gates, `reuploads` its
+    embedding and all layers after it; `hidden` is the mlp's width.
     """
 
     backbone: str
@@ -54,6 +54,7 @@ class ModelSpec(Section):
     n_qubits: Annotated[int, Field(ge=1, le=12)] | None = None
     embedding: str = "rx"
     layers: Annotated[int, Field(ge=1)] = 1
+    reuploads: Annotated[int, Field(ge=1)] = 1
     hidden: Annotated[int, Field(ge=1)] = 64
 
 

@@ -163,8 +163,17 @@ def _fourier(spec: ModelSpec, n_features: int, generator: torch.Generator) -> He
 
 
 def _circuit(spec: ModelSpec, n_features: int, generator: torch.Generator) -> Head:
-    circuit = circuits.get(spec.head, n_qubits=spec.n_qubits, embedding=spec.embedding, layers=spec.layers)
-    return Bottleneck(n_features, CircuitLayer(circuit, generator), circuit.n_qubits, generator)
+    found = circuit(spec)
+    return Bottleneck(n_features, CircuitLayer(found, generator), found.n_qubits, generator)
+
+
+def circuit(spec: ModelSpec) -> circuits.Circuit:
+    """The circuit of a head that is one.
+
+    Raises:
+        CircuitError: it cannot have these qubits or this embedding.
+    """
+    return circuits.get(spec.head, spec.n_qubits, spec.embedding, spec.layers, spec.reuploads)
 
 
 Builder = Callable[[ModelSpec, int, torch.Generator], Head]

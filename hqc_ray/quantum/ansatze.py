@@ -1,7 +1,8 @@
-"""The ansätze: the six VQCs of the reference study and Sim's circuits 1 to 19, as functions that fill a `Builder`.
+"""The ansätze: the six VQCs of the reference study, Sim's circuits 1 to 19, and PennyLane's entanglers; they fill a `Builder`.
 
 Sources: arXiv 2302.04633, Fig. 7, for vqc1 to vqc6 (the models of arXiv 2309.06377); Sim, Johnson, Aspuru-Guzik, Adv. Quantum
-Technol. 2, 1900070 (2019), Fig. 2, for sim1 to sim19.
+Technol. 2, 1900070 (2019), Fig. 2, for sim1 to sim19; PennyLane's templates StronglyEntanglingLayers (Schuld, Bocharov, Svore,
+Wiebe, Phys. Rev. A 101, 032308, 2020) and BasicEntanglerLayers, whose values these circuits have.
 """
 
 from __future__ import annotations
@@ -86,6 +87,22 @@ def vqc6(b: Builder) -> None:
     b.every("RZ", "RX")
     b.each("CRX", reversed(list(pairs(b.n_qubits))))
     b.every("RZ", "RX")
+
+
+def strongly_entangling(b: Builder) -> None:
+    """Rot all, then CNOT from each wire i to i + range; the range grows from layer to layer, up to n-1, and starts again."""
+    n = b.n_qubits
+    for wire in range(n):
+        for name in ("RZ", "RY", "RZ"):  # Rot(phi, theta, omega), its weights in this order
+            b.add(name, wire)
+    b.each("CNOT", ((wire, (wire + b.layer % (n - 1) + 1) % n) for wire in range(n)))
+
+
+def basic_entangler(b: Builder) -> None:
+    """RX all, then CNOT from each wire to the next, closed to a ring; on two wires a single CNOT."""
+    n = b.n_qubits
+    b.every("RX")
+    b.each("CNOT", ((wire, (wire + 1) % n) for wire in range(n if n > 2 else 1)))
 
 
 def pairs(n: int) -> Iterable[tuple[int, int]]:
@@ -180,3 +197,4 @@ SIM = {
     "sim18": Ansatz(_sim("RX", "RZ", ("CRZ", ring_a))),
     "sim19": Ansatz(_sim("RX", "RZ", ("CRX", ring_a))),
 }
+TEMPLATES = {"strongly_entangling": Ansatz(strongly_entangling), "basic_entangler": Ansatz(basic_entangler)}

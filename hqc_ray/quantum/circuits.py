@@ -6,15 +6,15 @@ from typing import Any
 
 from hqc_ray.entries import lookup
 from hqc_ray.errors import CircuitError, unknown
-from hqc_ray.quantum.ansatze import SIM, VQC, Ansatz
+from hqc_ray.quantum.ansatze import SIM, TEMPLATES, VQC, Ansatz
 from hqc_ray.quantum.ir import EMBEDDINGS, MAX_QUBITS, Builder, Circuit
 
 __all__ = ["CIRCUITS", "EMBEDDINGS", "Circuit", "get"]
 
-CIRCUITS: dict[str, Ansatz] = {**VQC, **SIM}
+CIRCUITS: dict[str, Ansatz] = {**VQC, **SIM, **TEMPLATES}
 
 
-def get(name: str, n_qubits: int | None = None, embedding: str = "rx", layers: int = 1) -> Circuit:
+def get(name: str, n_qubits: int | None = None, embedding: str = "rx", layers: int = 1, reuploads: int = 1) -> Circuit:
     """The circuit `name`: a name in `CIRCUITS`, or a user's own `package.module:function`.
 
     A user's function takes a `Builder`, which already holds the embedding, and adds gates to it.
@@ -24,24 +24,36 @@ def get(name: str, n_qubits: int | None = None, embedding: str = "rx", layers: i
         n_qubits: Q, 2 to 16; None for the number that the ansatz is drawn with (4 for a user's own).
         embedding: a name in `EMBEDDINGS`; angle i enters on wire i.
         layers: repetitions of the ansatz.
+        reuploads: r, how often the embedding and all layers after it are repeated, each time with fresh weights: each angle
+            enters r times, and outcome probabilities are of degree r in it (Pérez-Salinas et al., Quantum 4, 226, 2020).
 
     Raises:
         CircuitError: an unknown name or embedding, an embedding without input gradient, a count out of range.
     """
-    ansatz = _ansatz(name)
+    ansatz = described(name)
     _check_embedding(embedding)
     qubits = ansatz.n_qubits if n_qubits is None else n_qubits
     _check_count("n_qubits", qubits, 2, MAX_QUBITS, name)
     _check_count("layers", layers, 1, 100, name)
+    _check_count("reuploads", reuploads, 1, 100, name)
     builder = Builder(qubits, embedding)
     if ansatz.first is not None:
         ansatz.first(builder)
-    for _ in range(layers):
-        ansatz.layer(builder)
-    return Circuit(name, qubits, embedding, layers, builder.n_weights, tuple(builder.gates))
+    for upload in range(reuploads):
+        if upload:
+            builder.embed()
+        for layer in range(layers):
+            builder.layer = layer
+            ansatz.layer(builder)
+    return Circuit(name, qubits, embedding, layers, builder.n_weights, tuple(builder.gates), reuploads)
 
 
-def _ansatz(name: str) -> Ansatz:
+def described(name: str) -> Ansatz:
+    """The table's entry, or a user's own function as one.
+
+    Raises:
+        CircuitError: an unknown name, or nothing that is a function.
+    """
     found: Any = lookup("circuit", CIRCUITS, name, CircuitError)
     if isinstance(found, Ansatz):
         return found

@@ -66,6 +66,7 @@ class Circuit:
         layers: repetitions of the ansatz.
         n_weights: W.
         gates: all gates in order, embedding included.
+        reuploads: how often the embedding, and all layers after it, are repeated.
 
     Raises:
         CircuitError: a gate that is unknown, lies off the wires, or takes a parameter it cannot.
@@ -77,6 +78,7 @@ class Circuit:
     layers: int
     n_weights: int
     gates: tuple[Gate, ...] = field(repr=False)
+    reuploads: int = 1
 
     def __post_init__(self) -> None:
         """Hold every gate, also a user's own, to the gate table."""
@@ -85,6 +87,11 @@ class Circuit:
         used = {p.index for gate in self.gates for p in gate.parameters if isinstance(p, Weight)}
         if used != set(range(self.n_weights)):
             raise CircuitError(f"{len(used)} weights in use, {self.n_weights} declared", where=f"circuit {self.name!r}")
+
+    def __repr__(self) -> str:
+        """All settings; `reuploads` where it is not 1, because device samples are seeded by this text."""
+        shown = ["name", "n_qubits", "embedding", "layers", "n_weights", *(["reuploads"] if self.reuploads != 1 else [])]
+        return f"Circuit({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
 
     @property
     def degree(self) -> int:
@@ -117,10 +124,13 @@ class Builder:
     Args:
         n_qubits: Q.
         embedding: name in `EMBEDDINGS`, applied at once; call `embed` again for data re-uploading.
+
+    Attributes:
+        layer: number of the layer that is being filled, from 0 after each embedding that `circuits.get` makes.
     """
 
     def __init__(self, n_qubits: int, embedding: str) -> None:
-        self.n_qubits, self.embedding, self.n_weights = n_qubits, embedding, 0
+        self.n_qubits, self.embedding, self.n_weights, self.layer = n_qubits, embedding, 0, 0
         self.gates: list[Gate] = []
         self.embed()
 

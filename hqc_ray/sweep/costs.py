@@ -10,6 +10,7 @@ from hqc_ray.models import backbones
 from hqc_ray.plan import Group, ModelJob, Plan
 from hqc_ray.quantum import surrogate
 from hqc_ray.spec import AttackSpec, DeviceSpec, ModelSpec
+from hqc_ray.sweep import resolve
 
 GMACS_PER_SECOND = 50.0  # of float32 convolutions on one core of a current server
 BACKWARD = 1.4  # an input gradient on top of its forward pass
@@ -47,7 +48,7 @@ def train(job: ModelJob) -> float:
 
 def circuits(model: ModelSpec) -> int:
     """Circuit executions that measure the surrogate of a model on a device, its check included."""
-    return 3 ** (model.n_qubits or 1) + surrogate.N_CHECKS
+    return (2 * resolve.circuit(model).degree + 1) ** (model.n_qubits or 1) + surrogate.N_CHECKS
 
 
 def fit(model: ModelSpec, device: DeviceSpec) -> float:

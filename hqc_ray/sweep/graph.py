@@ -232,6 +232,7 @@ class Builder:
             "backbone": model.backbone, "weights": model.weights, "weights_origin": weights.origin,
             "image_size": model.image_size, "head": model.head, "n_qubits": model.n_qubits,
             "embedding": model.embedding if device else None, "layers": model.layers if device else None,
+            "reuploads": model.reuploads if device else None,
             "model_key": self.model_key(group.model), "device": resolve.device(device).label if device else "classical",
             "shots": device.options.get("shots") if device else None, "attack": attack.name, "norm": entry.norm,
             "attack_options": json.dumps(attack.options, sort_keys=True), "attack_label": attack_label(attack, self.attacks),

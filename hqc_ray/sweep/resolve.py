@@ -29,7 +29,7 @@ def circuit(model: ModelSpec) -> circuits.Circuit:
     """The circuit that is a model's head."""
     if ":" not in model.head and model.head not in heads.HEADS:
         raise unknown("head", model.head, [*heads.HEADS, "package.module:function"], ModelError, "head")
-    return circuits.get(model.head, n_qubits=model.n_qubits, embedding=model.embedding, layers=model.layers)
+    return heads.circuit(model)
 
 
 def device(spec: DeviceSpec) -> devices.Device:
@@ -65,7 +65,9 @@ class Rooms:
         """Checks backbone, weights and head; options that mean nothing for the head are set to their defaults."""
         weights = "random" if model.backbone in backbones.TRAINABLE else model.weights
         self._check_weights(model.backbone, str(expand(weights, "model.weights")), model.image_size)
-        plain = {name: ModelSpec.model_fields[name].default for name in ("n_qubits", "embedding", "layers", "hidden")}
+        plain = {
+            name: ModelSpec.model_fields[name].default for name in ("n_qubits", "embedding", "layers", "reuploads", "hidden")
+        }
         if self.has_circuit(model):
             changes: dict[str, Any] = {"n_qubits": _at("model", circuit, model).n_qubits, "hidden": plain["hidden"]}
         elif model.head in ("tanh", "fourier"):
