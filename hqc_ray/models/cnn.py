@@ -1,4 +1,9 @@
-"""The study's two classical CNNs, trained end to end on the pixels."""
+"""The study's two classical CNNs, trained end to end on the pixels.
+
+arXiv 2309.06377 compares with a "CNN" (76.4 % clean with 5,000 images) and a "CNN2" (80.95 % with 10,000), and prints the
+layers of neither. These are the usual small networks of that size, not theirs; with 1,000 images (800 to train on, 30
+epochs, one seed) they reach 79.5 % and 81.5 % on 2,000 others. Without BatchNorm, which brought the deeper one down to 71.5 %.
+"""
 
 from __future__ import annotations
 
@@ -8,29 +13,17 @@ from torch import nn
 
 
 def cnn1() -> nn.Module:
-    """Three blocks of 3x3 convolution, ReLU and pooling (16, 32, 64 channels): [B, 3, H, W] -> [B, 64].
-
-    arXiv 2309.06377 compares with a "CNN" (76.4 % clean with 5,000 images) and does not print its layers; this is the
-    usual small network of that size, 24 k weights, not theirs.
-    """
-    return nn.Sequential(*_block(3, 16), *_block(16, 32), *_block(32, 64), *_pooled())
+    """Three blocks of 3x3 convolution, ReLU and pooling (16, 32, 64 channels), 24 k weights: [B, 3, H, W] -> [B, 64]."""
+    return _network(3, 16, 32, 64)
 
 
 def cnn2() -> nn.Module:
-    """Four blocks, the deeper ones wider, each convolution with BatchNorm (16, 32, 64, 128 channels): [B, 3, H, W] -> [B, 128].
-
-    arXiv 2309.06377 compares with a "CNN2" (80.95 % clean with 10,000 images) and does not print its layers; this is a
-    deeper sibling of `cnn1`, 98 k weights, not theirs.
-    """
-    widths = (3, 16, 32, 64, 128)
-    blocks = [layer for i, o in pairwise(widths) for layer in _block(i, o, norm=True)]
-    return nn.Sequential(*blocks, *_pooled())
+    """Four such blocks (16, 32, 64, 128 channels), 97 k weights: [B, 3, H, W] -> [B, 128]."""
+    return _network(3, 16, 32, 64, 128)
 
 
-def _block(inputs: int, outputs: int, norm: bool = False) -> list[nn.Module]:
-    convolution = nn.Conv2d(inputs, outputs, kernel_size=3, padding=1, bias=not norm)
-    return [convolution, *([nn.BatchNorm2d(outputs)] if norm else []), nn.ReLU(inplace=True), nn.MaxPool2d(2)]
-
-
-def _pooled() -> list[nn.Module]:
-    return [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+def _network(*widths: int) -> nn.Module:
+    blocks: list[nn.Module] = []
+    for inputs, outputs in pairwise(widths):
+        blocks += [nn.Conv2d(inputs, outputs, kernel_size=3, padding=1), nn.ReLU(inplace=True), nn.MaxPool2d(2)]
+    return nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten())
