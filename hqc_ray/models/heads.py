@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from hqc_ray.errors import ModelError, unknown
 from hqc_ray.quantum import circuits, surrogate
+from hqc_ray.quantum.analysis import refuse_dead_embedding
 from hqc_ray.quantum.devices import Device
 from hqc_ray.quantum.layer import CircuitLayer
 from hqc_ray.spec import ModelSpec
@@ -171,9 +172,11 @@ def circuit(spec: ModelSpec) -> circuits.Circuit:
     """The circuit of a head that is one.
 
     Raises:
-        CircuitError: it cannot have these qubits or this embedding.
+        CircuitError: it cannot have these qubits or this embedding, or no input moves any of its outputs.
     """
-    return circuits.get(spec.head, spec.n_qubits, spec.embedding, spec.layers, spec.reuploads)
+    found = circuits.get(spec.head, spec.n_qubits, spec.embedding, spec.layers, spec.reuploads)
+    refuse_dead_embedding(found)
+    return found
 
 
 Builder = Callable[[ModelSpec, int, torch.Generator], Head]

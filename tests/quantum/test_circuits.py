@@ -41,12 +41,12 @@ SIM_WEIGHTS = {
 
 
 @pytest.mark.parametrize("number", SIM_WEIGHTS)
-@pytest.mark.parametrize("n_qubits", [3, 4, 5])
+@pytest.mark.parametrize("n_qubits", [3, 4, 5, 7])
 def test_counts_of_sim(number: int, n_qubits: int) -> None:
-    one, three = circuits.get(f"sim{number}", n_qubits), circuits.get(f"sim{number}", n_qubits, layers=3)
+    one, two, three = (circuits.get(f"sim{number}", n_qubits, layers=layers) for layers in (1, 2, 3))
     assert one.n_weights == SIM_WEIGHTS[number](n_qubits)
     once = n_qubits if number == 10 else 0
-    assert three.n_weights == 3 * (one.n_weights - once) + once
+    assert [two.n_weights, three.n_weights] == [layers * (one.n_weights - once) + once for layers in (2, 3)]
 
 
 def test_vqc1_gate_by_gate() -> None:
