@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from pydantic import BaseModel
 
 from hqc_ray.errors import SpecError
-from hqc_ray.spec import AttackSpec, Cell, DataSpec, DeviceSpec, ModelSpec, SweepSpec, TrainSpec
+from hqc_ray.spec import AttackSpec, Cell, DataSpec, DeviceSpec, EvaluateSpec, ModelSpec, SweepSpec, TrainSpec
 
 KEY_VERSION = 1  # raise it when the same cell would give another row
 _MACHINE_ONLY = {"path"}  # where the data lies; what it holds is the data digest's business
@@ -52,6 +52,9 @@ class Resolver(Protocol):
     def device(self, device: DeviceSpec, model: ModelSpec) -> DeviceSpec:
         """The same, with every option filled in; refused where it cannot run the model's circuit."""
 
+    def evaluate(self, evaluate: EvaluateSpec, device: DeviceSpec | None = None) -> EvaluateSpec:
+        """The same, with what means nothing on the device (None: a model without a circuit) at its default."""
+
 
 @dataclass(frozen=True)
 class ModelJob:
@@ -90,7 +93,13 @@ class Plan:
     @cached_property
     def fits(self) -> tuple[tuple[ModelJob, DeviceSpec], ...]:
         """The distinct pairs of a model with a circuit and a device that runs it."""
-        return tuple({(g.model.id, content_key(g.device)): (g.model, g.device) for g in self.groups if g.device}.values())
+        return tuple(
+            {
+                (g.model.id, content_key(g.device)): (g.model, g.device)
+                for g in self.groups
+                if g.device and g.cells[0].evaluate.mode == "surrogate"
+            }.values()
+        )
 
     @cached_property
     def data(self) -> tuple[tuple[DataSpec, int], ...]:
@@ -131,14 +140,14 @@ def build(spec: SweepSpec, resolver: Resolver) -> Plan:
         attack, attack_key = memo("attack", cell.attack)
         device, device_key = memo("device", cell.device or DeviceSpec(), model) if memo("has_circuit", model)[0] else (None, "")
         train_key = memo("train", cell.train)[1]
-        evaluate_key = memo("evaluate", cell.evaluate)[1]
+        evaluate, evaluate_key = memo("evaluate", cell.evaluate, *([device] if device else []))
         model_id = content_key(data_key, model_key, train_key, cell.seed)
         cell_id = content_key(model_id, device_key, attack_key, evaluate_key)
         if cell_id in cells:
             continue
         if model_id not in jobs:
             jobs[model_id] = ModelJob(data, model, cell.train, cell.seed, model_id)
-        full = cell.model_copy(update={"data": data, "model": model, "attack": attack, "device": device})
+        full = cell.model_copy(update={"data": data, "model": model, "attack": attack, "device": device, "evaluate": evaluate})
         group_id = content_key(model_id, device_key, evaluate_key, attack.name, attack.options)
         cells[cell_id] = full
         members.setdefault(group_id, []).append(full)

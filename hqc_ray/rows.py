@@ -64,6 +64,10 @@ class Row(BaseModel):
     surrogate_error: float | None = Field(None, description="largest error of the surrogate's expectations at fresh angles")
     circuits: int | None = Field(None, description="circuit executions that measured the surrogate on the device")
     shots: int | None = Field(None, description="per circuit; None is exact")
+    repeats: int | None = Field(None, description="evaluations of each image on a sampled device; accuracies are their means")
+    shot_flip_share: float | None = Field(None, description="of clean images and repeats: shot noise changed the prediction")
+    mode: str = Field("surrogate", description="how the circuit ran: as its exact surrogate, or natively on the device")
+    access: str = Field("exact", description="what the attacker differentiates: the device, its shots, or the ideal twin")
     outputs_normalised: bool | None = Field(None, description="the outputs look like probabilities, not logits")
     example: str = ""
     error: str = ""

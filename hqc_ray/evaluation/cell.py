@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from hqc_ray.attacks import contract
 from hqc_ray.attacks.base import Attack
-from hqc_ray.attacks.result import EpsilonResult
+from hqc_ray.attacks.result import EpsilonResult, Result
+from hqc_ray.evaluation.sampled import Judge
 from hqc_ray.evaluation.statistics import pack, wilson
 from hqc_ray.models.features import pixels
 
@@ -34,32 +34,29 @@ def evaluate(
     *,
     seed: int,
     batch_size: int = 50,
-    judge: Callable[[Tensor], Tensor] | None = None,
-    judge_generator: torch.Generator | None = None,
+    judge: nn.Module | None = None,
+    samples: Judge | None = None,
     keep: int = 0,
 ) -> Evaluation:
     """Attack `model` on images [N, H, W, 3] uint8 with labels [N], at every epsilon (pixel units of [0, 1]).
 
     Args:
-        model: images in [0, 1] to logits; what the attack sees.
-        judge: what decides before and after the attack, where that is not the model (a device with shot noise), drawing
-            from `judge_generator`.
+        model: images in [0, 1] to logits; what the attack differentiates.
+        judge: what decides before and after the attack, where that is another model.
+        samples: a device with shots: it decides by samples, and `judge` (its exact twin) only which images are attacked.
         keep: how many of the first images are returned, clean and adversarial, per epsilon.
 
     Raises:
         AttackError: an epsilon or images that no attack takes.
     """
-    result = contract.run(
-        attack, model, pixels(images), labels, epsilons, seed,
-        batch_size=batch_size, judge=judge, judge_generator=judge_generator, keep=keep,
-    )  # fmt: skip
-    clean = result.clean_correct
-    shared = {"n_evaluated": len(clean), **_accuracy("clean", clean), "outputs_normalised": bool(result.outputs_normalised)}
-    columns = [{**shared, **_columns(found, clean)} for found in result.per_epsilon]
+    clean = pixels(images)
+    kept = len(images) if samples else keep
+    result = contract.run(attack, model, clean, labels, epsilons, seed, batch_size=batch_size, judge=judge, keep=kept)
+    columns = _sampled(result, samples, clean, labels) if samples else _exact(result)
     examples = [
         {
             "clean": images[:keep].transpose(0, 3, 1, 2),
-            "adversarial": found.adversarial.numpy().astype(np.float32),
+            "adversarial": found.adversarial[:keep].numpy().astype(np.float32),
             "labels": labels[:keep],
             "clean_prediction": result.clean_predictions[:keep],
             "prediction": found.predictions[:keep],
@@ -69,24 +66,43 @@ def evaluate(
     return Evaluation(columns, examples)
 
 
-def _columns(found: EpsilonResult, clean: np.ndarray) -> dict[str, Any]:
-    """What is of one epsilon; means and shares are over the images that were attacked."""
-    attacked = clean.any()
+def _exact(result: Result) -> list[dict[str, Any]]:
+    """The columns of each epsilon, where one evaluation of an image decides."""
+    clean = result.clean_correct[None]
+    return [{**_accuracies(clean, found.correct[None]), **_search(result, found)} for found in result.per_epsilon]
+
+
+def _sampled(result: Result, samples: Judge, images: Tensor, labels: np.ndarray) -> list[dict[str, Any]]:
+    """The same, where fresh samples decide; an image that was not attacked is sampled a second time as it is."""
+    before = samples.predictions(images, "clean")
+    shared = {"repeats": samples.repeats, "shot_flip_share": float((before != result.clean_predictions).mean())}
+    columns = []
+    for found in result.per_epsilon:
+        after = samples.predictions(found.adversarial, repr(found.epsilon))
+        clean = before == labels
+        columns.append({**_accuracies(clean, clean & (after == labels)), **shared, **_search(result, found)})
+    return columns
+
+
+def _accuracies(clean: np.ndarray, robust: np.ndarray) -> dict[str, Any]:
+    """Columns of outcomes [repeats, N]: means over all, intervals over images, and the first repeat's bits."""
+    columns: dict[str, Any] = {"n_evaluated": clean.shape[1]}
+    for name, correct in (("clean", clean), ("robust", robust)):
+        mean = float(correct.mean())
+        low, high = wilson(round(mean * correct.shape[1]), correct.shape[1])
+        columns |= {f"{name}_accuracy": mean, f"{name}_low": low, f"{name}_high": high, f"{name}_correct": pack(correct[0])}
+    return columns
+
+
+def _search(result: Result, found: EpsilonResult) -> dict[str, Any]:
+    """What the search at one epsilon did; means and shares are over the images that were attacked."""
+    attacked = result.clean_correct
+    some = bool(attacked.any())
     return {
-        **_accuracy("robust", found.correct),
-        "mean_linf": float(found.linf[clean].mean()) if attacked else None,
-        "mean_l2": float(found.l2[clean].mean()) if attacked else None,
-        "bad_gradient_share": float(found.bad_gradient[clean].mean()) if attacked else None,
+        "mean_linf": float(found.linf[attacked].mean()) if some else None,
+        "mean_l2": float(found.l2[attacked].mean()) if some else None,
+        "bad_gradient_share": float(found.bad_gradient[attacked].mean()) if some else None,
         "gradients": int(found.gradients),
         "forwards": int(found.forwards),
-    }
-
-
-def _accuracy(name: str, correct: np.ndarray) -> dict[str, Any]:
-    low, high = wilson(int(correct.sum()), len(correct))
-    return {
-        f"{name}_accuracy": float(correct.mean()),
-        f"{name}_low": low,
-        f"{name}_high": high,
-        f"{name}_correct": pack(correct),
+        "outputs_normalised": bool(result.outputs_normalised),
     }

@@ -78,8 +78,8 @@ class Classifier(nn.Module):
         core = getattr(self.head, "core", None)
         return core.max_error if isinstance(core, Surrogate) else None
 
-    def sampled(self, shots: int, generator: torch.Generator) -> Callable[[Tensor], Tensor]:
-        """A function images [B, 3, H, W] -> logits [B, 2] that samples every circuit afresh, `shots` times.
+    def sampled_from(self, features: Tensor, shots: int, generator: torch.Generator) -> Tensor:
+        """Logits [B, 2] of features [B, F] from `shots` fresh samples of every circuit; no gradient.
 
         Raises:
             ModelError: the model has no circuit on a device (see `on`).
@@ -87,11 +87,20 @@ class Classifier(nn.Module):
         head, core = self.head, getattr(self.head, "core", None)
         if not isinstance(head, Bottleneck) or not isinstance(core, Surrogate):
             raise ModelError("there is no circuit on a device to sample from", valid="a model with a circuit, after on(device)")
+        with torch.no_grad():
+            return head.readout(core.sample(head.angles(features), shots, generator))
+
+    def sampled(self, shots: int, generator: torch.Generator) -> Callable[[Tensor], Tensor]:
+        """A function images [B, 3, H, W] -> logits [B, 2] that samples every circuit afresh, `shots` times.
+
+        Raises:
+            ModelError: the model has no circuit on a device (see `on`).
+        """
+        self.sampled_from(torch.zeros(1, self.backbone.n_features), shots, generator)  # refuse now, not at the first image
 
         def judge(images: Tensor) -> Tensor:
             with torch.no_grad():
-                angles = head.angles(self.backbone(images))
-                return head.readout(core.sample(angles, shots, generator))
+                return self.sampled_from(self.backbone(images), shots, generator)
 
         return judge
 

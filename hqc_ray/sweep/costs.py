@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
 
 from torchvision.models import get_model_weights, list_models
@@ -49,6 +50,29 @@ def train(job: ModelJob) -> float:
 def circuits(model: ModelSpec) -> int:
     """Circuit executions that measure the surrogate of a model on a device, its check included."""
     return (2 * resolve.circuit(model).degree + 1) ** (model.n_qubits or 1) + surrogate.N_CHECKS
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a machine that only counts shots is asked for: circuits, shots of all of them together, jobs, and of how many models."""
+
+    circuits: int = 0
+    shots: int = 0
+    jobs: int = 0
+    surrogates: int = 0
+
+
+def measured(plan: Plan) -> dict[str, Measured]:
+    """By its label, what each measured device of a plan is asked for in all, nothing of it done yet; connects to nothing."""
+    found: dict[str, Measured] = {}
+    for job, spec in plan.fits:
+        device = resolve.device(spec)
+        if device.exactness == "measured":
+            n, so_far = circuits(job.model), found.get(device.label, Measured())
+            found[device.label] = Measured(
+                so_far.circuits + n, so_far.shots + n * (device.shots or 0), so_far.jobs + device.n_jobs(n), so_far.surrogates + 1
+            )
+    return found
 
 
 def fit(model: ModelSpec, device: DeviceSpec) -> float:

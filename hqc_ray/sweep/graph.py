@@ -18,7 +18,7 @@ from hqc_ray.models import backbones
 from hqc_ray.models.weights import WeightsId
 from hqc_ray.plan import Group, ModelJob, Plan, attack_label, content_key
 from hqc_ray.rows import Row
-from hqc_ray.spec import DataSpec, DeviceSpec, EvaluateSpec, ModelSpec, expand
+from hqc_ray.spec import AttackSpec, DataSpec, DeviceSpec, EvaluateSpec, ModelSpec, expand
 from hqc_ray.sweep import costs, resolve
 from hqc_ray.sweep.jobs import Job
 from hqc_ray.sweep.store import Store
@@ -81,7 +81,10 @@ class Builder:
             if open := tuple(row for row in rows if row.key not in self.store.ledger.done()):
                 todo.append((group, open))
         missing = [(g, rows) for g, rows in todo if not self._trained(g.model)]
-        self._features([(g.model, None) for g, _ in missing] + [(g.model, g.device) for g, _ in todo if g.device])
+        self._features(
+            [(g.model, None) for g, _ in missing]
+            + [(g.model, g.device) for g, _ in todo if g.device and g.cells[0].evaluate.mode == "surrogate"]
+        )
         for group, rows in todo:
             self._attack(group, rows)
         return self.graph
@@ -117,9 +120,10 @@ class Builder:
         return content_key(model.id, self._subset(model).digest, self._weights(model.model).digest)
 
     def surrogate_id(self, model: ModelJob, device: DeviceSpec) -> str:
-        """The name of the surrogate of a model on a device: shots and their seed do not change it."""
-        exact = {k: v for k, v in device.options.items() if k not in ("shots", "seed")}
-        return f"surrogate/{content_key(self.model_key(model), device.name, exact)}"
+        """The name of the surrogate of a model on a device: shots and their seed do not change it, unless it is measured."""
+        plain = ("shots", "seed") if resolve.device(device).exactness == "exact" else ()
+        kept = {k: v for k, v in device.options.items() if k not in plain}
+        return f"surrogate/{content_key(self.model_key(model), device.name, kept)}"
 
     def _trained(self, model: ModelJob) -> bool:
         return self._cached(f"model/{self.model_key(model)}")
@@ -212,7 +216,7 @@ class Builder:
         split = self._input(f"subset/{found.digest}", lambda: found)
         images = self._input(f"images/{found.digest}/{n}", lambda: source.read(found.indices[found.test[:n]]))
         trained = self._train(model)
-        surrogate = self._fit(model, group.device) if group.device else ""
+        surrogate = self._fit(model, group.device) if group.device and evaluate.mode == "surrogate" else ""
         needs = (split, images, trained, *([surrogate] if surrogate else []))
         task = Task(model, split, (), images, trained, surrogate, group.device, evaluate, attack.name, attack.options)
         cost = costs.attack(model.model, attack, len(rows), n)
@@ -225,6 +229,7 @@ class Builder:
         """The group's rows, with every column that is known before anything is computed."""
         model, data, device = group.model.model, group.model.data, group.device
         weights, found, attack = self._weights(model), self._subset(group.model), group.cells[0].attack
+        evaluate = group.cells[0].evaluate
         entry = attacks.get(attack.name, **attack.options)
         common: dict[str, Any] = {
             "status": "failed", "sweep": self.plan.name, "data_source": data.source, "data_size": data.size,
@@ -233,9 +238,10 @@ class Builder:
             "image_size": model.image_size, "head": model.head, "n_qubits": model.n_qubits,
             "embedding": model.embedding if device else None, "layers": model.layers if device else None,
             "reuploads": model.reuploads if device else None,
-            "model_key": self.model_key(group.model), "device": resolve.device(device).label if device else "classical",
+            "model_key": self.model_key(group.model), "device": _device_label(device, evaluate),
             "shots": device.options.get("shots") if device else None, "attack": attack.name, "norm": entry.norm,
-            "attack_options": json.dumps(attack.options, sort_keys=True), "attack_label": attack_label(attack, self.attacks),
+            "attack_options": json.dumps(attack.options, sort_keys=True), "attack_label": self._attack_label(attack, evaluate),
+            "mode": evaluate.mode, "access": evaluate.access,
         }  # fmt: skip
         pictured = group.model.seed == self.plan.groups[0].model.seed and not isinstance(entry, attacks.Clean)
         rows = []
@@ -245,6 +251,15 @@ class Builder:
             self.examples += keep
             rows.append(Row(**common, key=key, epsilon=cell.attack.epsilon, example=f"examples/{key}.npz" if keep else ""))
         return tuple(rows)
+
+    def _attack_label(self, attack: AttackSpec, evaluate: EvaluateSpec) -> str:
+        access = f"[{evaluate.access}]" if evaluate.access != "exact" else ""
+        return attack_label(attack, self.attacks) + access
+
+
+def _device_label(device: DeviceSpec | None, evaluate: EvaluateSpec) -> str:
+    label = resolve.device(device).label if device else "classical"
+    return label if evaluate.mode == "surrogate" else f"{label} ({evaluate.mode})"
 
 
 def _read(places: list[tuple[Source, int]]) -> np.ndarray:

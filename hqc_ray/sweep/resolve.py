@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from hqc_ray import attacks, data
-from hqc_ray.errors import DataError, InputError, ModelError, unknown
+from hqc_ray.errors import DataError, InputError, ModelError, SpecError, unknown
 from hqc_ray.models import backbones, heads
 from hqc_ray.quantum import circuits, devices
-from hqc_ray.spec import AttackSpec, DataSpec, DeviceSpec, ModelSpec, expand
+from hqc_ray.spec import AttackSpec, DataSpec, DeviceSpec, EvaluateSpec, ModelSpec, expand
 
 
 def source(spec: DataSpec) -> data.Source:
@@ -41,7 +41,8 @@ class Rooms:
     """The resolver of `hqc_ray.plan` that asks the real rooms.
 
     Args:
-        download: whether weights that are not on this machine are downloaded now, so that a sweep fails here or never.
+        download: whether weights that are not on this machine are downloaded now, and remote devices are
+            connected to, so that a sweep fails here or never.
     """
 
     def __init__(self, download: bool = False) -> None:
@@ -97,8 +98,20 @@ class Rooms:
     def device(self, device: DeviceSpec, model: ModelSpec) -> DeviceSpec:
         """The device's options, defaults included, checked against the model's circuit."""
         entry = _at("device", devices.get, device.name, **device.options)
-        _at("device", entry.check, circuit(model))
+        _at("device", entry.prepare if self.download else entry.check, circuit(model))
         return DeviceSpec(**{"name": device.name, **entry.model_dump(mode="json")})
+
+    def evaluate(self, evaluate: EvaluateSpec, device: DeviceSpec | None = None) -> EvaluateSpec:
+        """Native runs, and what an attacker may see, are of circuits; shots and repeats are of sampled devices."""
+        shots = device.options.get("shots") if device else None
+        if device and evaluate.access == "shots" and not shots:
+            raise SpecError(
+                "access: shots on a device without shots", where="evaluate", valid="a device with shots, exact, or ideal"
+            )
+        if device and evaluate.mode == "native" and (shots or evaluate.access != "exact"):
+            raise SpecError("mode: native is of exact devices and attacks", where="evaluate", valid="no shots, and access: exact")
+        plain = {name: EvaluateSpec.model_fields[name].default for name in ("mode", "access")} if device is None else {}
+        return evaluate.model_copy(update={**plain, **({} if shots else {"repeats": 1})})
 
 
 def _at(where: str, function: Any, *args: Any, **kwargs: Any) -> Any:

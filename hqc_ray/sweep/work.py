@@ -14,12 +14,13 @@ import torch
 
 from hqc_ray import attacks
 from hqc_ray.evaluation.cell import evaluate
+from hqc_ray.evaluation.sampled import Judge
 from hqc_ray.evaluation.statistics import pack
 from hqc_ray.models import backbones, classifier, features, training
 from hqc_ray.models.classifier import Classifier
 from hqc_ray.plan import ModelJob
+from hqc_ray.quantum.cores import Native, ShotEstimate
 from hqc_ray.quantum.surrogate import Surrogate
-from hqc_ray.rows import Row
 from hqc_ray.spec import DeviceSpec, EvaluateSpec, ModelSpec, expand
 from hqc_ray.sweep import resolve
 from hqc_ray.sweep.graph import Task
@@ -93,6 +94,8 @@ class Worker:
     def on_device(self, task: Task) -> tuple[Classifier, dict[str, Any]]:
         """The model of a task with the surrogate of its device in place of the circuit, and what the fit found."""
         model = self.trained(task)
+        if task.device and not task.surrogate:
+            return self.keep(("native", task.trained, repr(task.device)), lambda: _native(model, task.device))
         if not task.surrogate:
             return model, {"test_accuracy": classifier.loads_meta(self.fetch(task.trained))["test_accuracy"]}
         return self.keep(("surrogate", task.surrogate), lambda: _with_surrogate(model, self.fetch(task.surrogate)))
@@ -103,6 +106,12 @@ def _with_surrogate(model: Classifier, content: bytes) -> tuple[Classifier, dict
     fitted = Surrogate(found["n_qubits"], found["degree"])
     fitted.load_state_dict(found["state"])
     return model.with_core(fitted), found["facts"]
+
+
+def _native(model: Classifier, device: DeviceSpec | None) -> tuple[Classifier, dict[str, Any]]:
+    """The model with its circuit on the device itself; accuracy on all of the test part would take too long this way."""
+    ideal: Any = model.head.core  # a CircuitLayer
+    return model.with_core(Native(ideal.circuit, ideal.weights, resolve.device(device or DeviceSpec()))), {}
 
 
 def _test_correct(model: Classifier, inputs: np.ndarray, labels: np.ndarray, batch_size: int = 500) -> np.ndarray:
@@ -159,28 +168,39 @@ def _attack(worker: Worker, job: Job) -> Outcome:
     task: Task = job.task
     split, images = worker.fetch(task.subset), worker.fetch(task.images)
     labels = split.labels[split.test[: len(images)]]
+    options, seed = task.evaluate or EvaluateSpec(), task.model.seed
     model, facts = worker.on_device(task)
     shots = task.device.options.get("shots") if task.device else None
-    generator = torch.Generator()
+    attacked = _attacked(worker, task, model)
     found = evaluate(
-        model,
+        attacked,
         attacks.get(task.attack, **task.options),
         images,
         labels,
         [row.epsilon for row in job.rows],
-        seed=task.model.seed,
-        batch_size=(task.evaluate or EvaluateSpec()).batch_size,
-        keep=EXAMPLES if any(r.example for r in job.rows) else 0,
-        judge=model.sampled(shots, generator) if shots else None,
-        judge_generator=generator if shots else None,
+        seed=seed,
+        batch_size=options.batch_size,
+        judge=None if attacked is model and not shots else model,
+        samples=Judge(model, shots, options.repeats, seed, options.batch_size) if shots else None,
+        keep=EXAMPLES if any(row.example for row in job.rows) else 0,
     )
-    rows = [_filled(row, {**facts, **columns}) for row, columns in zip(job.rows, found.columns, strict=True)]
+    rows = [
+        row.model_copy(update={**facts, **columns, "status": "ok"}) for row, columns in zip(job.rows, found.columns, strict=True)
+    ]
     examples = {row.example: arrays for row, arrays in zip(job.rows, found.examples, strict=True) if row.example}
     return Outcome(job.id, 0.0, rows=tuple(rows), examples=examples)
 
 
-def _filled(row: Row, columns: dict[str, Any]) -> Row:
-    return row.model_copy(update={**columns, "status": "ok"})
+def _attacked(worker: Worker, task: Task, model: Classifier) -> Classifier:
+    """What the attacker differentiates: the model on its device, its ideal twin, or estimates from the device's shots."""
+    access = task.evaluate.access if task.evaluate else "exact"
+    if access == "ideal":
+        return worker.trained(task)
+    if access == "shots" and task.device:
+        fitted: Any = model.head.core  # a Surrogate: `Rooms.evaluate` refuses shots on any other
+        circuit = resolve.circuit(task.model.model)
+        return model.with_core(ShotEstimate(fitted, circuit, task.device.options["shots"], task.model.seed))
+    return model
 
 
 KINDS: dict[str, Callable[[Worker, Job], Outcome]] = {"features": _features, "train": _train, "fit": _fit, "attack": _attack}

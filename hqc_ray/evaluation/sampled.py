@@ -1,0 +1,39 @@
+"""A device with shots judges by samples: each image several times afresh, before and after the attack."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hqc_ray.models.classifier import Classifier
+from hqc_ray.seeds import stream
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Samples a classifier's predictions.
+
+    Args:
+        model: with its circuit on the device, as the exact surrogate.
+        shots: of each circuit.
+        repeats: fresh evaluations of each image.
+        seed: of the samples; each name of an evaluation has a stream of its own.
+        batch_size: images per pass of the backbone.
+    """
+
+    model: Classifier
+    shots: int
+    repeats: int
+    seed: int
+    batch_size: int
+
+    def predictions(self, images: Tensor, name: str) -> np.ndarray:
+        """[repeats, N] predicted classes of images [N, 3, H, W] in [0, 1]; the backbone runs once an image."""
+        generator = torch.Generator().manual_seed(stream(self.seed, "shots", name))
+        with torch.no_grad():
+            features = torch.cat([self.model.features(batch) for batch in images.split(self.batch_size)])
+            logits = [self.model.sampled_from(features, self.shots, generator) for _ in range(self.repeats)]
+        return torch.stack(logits).argmax(-1).numpy()
