@@ -1,4 +1,4 @@
-"""`hqc`: plan, run and report sweeps; look at data. Bad input is one line on standard error, and exit code 2."""
+"""`hqc`: plan, run and report sweeps; look at data, circuits, devices. Bad input is one line on standard error, exit code 2."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
-from hqc_ray import __version__
+from hqc_ray import __version__, commands
+from hqc_ray.commands import quantum
 from hqc_ray.errors import HqcError, InputError, ResultsError
 
 OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
@@ -41,13 +41,13 @@ def main(argv: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="hqc", description="Adversarial robustness of hybrid quantum-classical classifiers.")
     parser.add_argument("--version", action="version", version=f"hqc_ray {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    known = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    plan = commands.add_parser("plan", help="validate a sweep file and show what it would do; computes nothing")
+    plan = known.add_parser("plan", help="validate a sweep file and show what it would do; computes nothing")
     plan.add_argument("file", help="a sweep file, such as sweeps/quickstart.yaml")
     plan.set_defaults(command=_plan)
 
-    sweep = commands.add_parser("sweep", help="run a sweep, or what is left of it")
+    sweep = known.add_parser("sweep", help="run a sweep, or what is left of it")
     sweep.add_argument("file", help="a sweep file, such as sweeps/quickstart.yaml")
     sweep.add_argument("--results", default="results", help="parent of the results folder (default: results)")
     sweep.add_argument("--workers", type=_positive, help="CPUs to use on this machine (default: all)")
@@ -56,16 +56,18 @@ def _parser() -> argparse.ArgumentParser:
     sweep.add_argument("--resume", action="store_true", default=True, help="skip what is done (this is the default)")
     sweep.set_defaults(command=_sweep)
 
-    report = commands.add_parser("report", help="rebuild tables and figures from the rows of a results folder")
+    report = known.add_parser("report", help="rebuild tables and figures from the rows of a results folder")
     report.add_argument("folder", help="such as results/quickstart")
     report.set_defaults(command=_report)
 
-    data = commands.add_parser("data", help="check a data source, and draw a sheet of samples")
+    data = known.add_parser("data", help="check a data source, and draw a sheet of samples")
     data.add_argument("source", help="pcam, folder, synthetic, or package.module:name")
     data.add_argument("options", nargs="*", help="options of the source, such as path=DIR split=train")
     data.add_argument("--sheet", default="", help="where to write the sample sheet (default: SOURCE.png)")
     data.add_argument("--download", metavar="DIR", help="fetch PatchCamelyon into DIR first (7 GB; pcam only)")
     data.set_defaults(command=_data)
+
+    quantum.add(known)
     return parser
 
 
@@ -81,7 +83,10 @@ def _plan(arguments: argparse.Namespace) -> int:
     from hqc_ray.sweep.progress import duration
 
     _, plan = run.prepare(arguments.file)
-    console = _console()
+    console = commands.console()
+    for label, asked in costs.measured(plan).items():
+        print(f"{label}: {asked.circuits:,} circuits, {asked.shots:,} shots, {asked.jobs:,} jobs", end=" ")
+        print(f"to measure {asked.surrogates:,} surrogates; no attack asks the device for more")
     table = Table(title=f"{plan.name}: {len(plan.cells)} cells", title_justify="left")
     for column in ("backbone", "weights", "head", "qubits", "images", "seeds", "devices", "attacks", "cells"):
         table.add_column(column, justify="right" if column in ("qubits", "images", "cells") else "left", overflow="fold")
@@ -96,11 +101,6 @@ def _plan(arguments: argparse.Namespace) -> int:
     print(f"about {duration(seconds)} on one core, {duration(seconds / cores + costs.START_SECONDS)} on the {cores} here")
     print("(rough, and as if nothing were done yet; a running sweep shows a better estimate)")
     return OK
-
-
-def _console() -> Console:
-    """Standard output; wide enough for a table when it is a file or a pipe."""
-    return Console() if sys.stdout.isatty() else Console(width=140)
 
 
 def _plan_lines(plan: Any) -> list[list[str]]:
@@ -131,7 +131,7 @@ def _sweep(arguments: argparse.Namespace) -> int:
     )
     if len(found.rows):
         paths = report.build(found.folder, found.rows, found.provenance, found.folder.name)
-        _console().print(report.terminal_table(found.rows))
+        commands.console().print(report.terminal_table(found.rows))
         print(*paths, sep="\n")
     if found.failed:
         failed = found.rows[found.rows["status"] == "failed"]

@@ -8,7 +8,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "hqc_ray"
 ROOMS = [
     "errors", "seeds", "entries", "spec", "plan", "rows", "data", "quantum", "models", "attacks", "evaluation", "sweep", "report",
-    "cli",
+    "commands", "cli",
 ]  # fmt: skip
 FORBIDDEN = {
     "spec": {"torch", "ray"}, "plan": {"torch", "ray"}, "rows": {"torch", "ray"}, "data": {"torch", "ray"}, "quantum": {"ray"},
