@@ -49,6 +49,7 @@ def test_papers_number_is_marked_where_it_would_be_flagged(suspect):
 
 @pytest.mark.parametrize("change", [
     {"data_source": "synthetic"}, {"weights": "random"}, {"attack_label": "fgsm(steps=2)"}, {"n_qubits": 5}, {"layers": 2},
+    {"reuploads": 2},
     {"device": "qiskit.aer[fake_manila]"}, {"epsilon": 0.06}, {"norm": "l2"}, {"data_size": 2000}, {"backbone": "vgg16"},
 ])  # fmt: skip
 def test_no_paper_number_beside_another_cell(change):
@@ -110,17 +111,24 @@ def test_models_that_differ_in_training_alone_are_not_averaged_as_seeds():
 
 def test_variants_norms_and_user_heads_have_their_own_place():
     rows = [make_row("pgd", 0.05, robust=90, attack_label="pgd(steps=40)"), make_row("mine", 2.0, robust=80, norm="l2"),
-            make_row("fgsm", 4 / 255, robust=99, head="pkg.mod:circuit", embedding="ry", layers=3, weights="random")]  # fmt: skip
+            make_row("fgsm", 4 / 255, robust=99, head="pkg.mod:circuit", embedding="ry", layers=3, reuploads=2,
+                     weights="random")]  # fmt: skip
     lines, notes = parsed(as_frame(rows))
     assert [(line["Model"], line["Head"], line["Epsilon"]) for line in lines] == [
         ("ResNet18", "vqc1", "0.05"),
         ("ResNet18", "vqc1", "2 (L2)"),
-        ("ResNet18 (random weights)", "pkg.mod:circuit x3 (ry)", "4/255"),
+        ("ResNet18 (random weights)", "pkg.mod:circuit x3 r2 (ry)", "4/255"),
     ]
     assert lines[0]["PGD(steps=40)"].startswith("45.0")
     assert lines[1]["mine"].startswith("40.0")
     assert "random_weights:" in notes
     assert "no_noise_control:" in notes
+
+
+def test_rows_of_before_reuploads_stand_with_those_of_one():
+    old, new = make_row("pgd", 0.05, robust=90, seed=0), make_row("pgd", 0.05, robust=110, seed=1, reuploads=1)
+    (line,), _ = parsed(as_frame([old, new]))
+    assert line["PGD"].startswith("50.0")
 
 
 def test_failed_cells_are_shown_and_listed():
