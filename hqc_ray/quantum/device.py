@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import abstractmethod
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -29,6 +29,7 @@ class Device(Entry):
     """
 
     name: ClassVar[str]
+    exactness: ClassVar[Literal["exact", "measured"]] = "exact"  # measured: no exact twin, `run` itself returns frequencies
     shots: Annotated[int, Field(ge=1)] | None = None
     seed: int = 0
 
@@ -46,6 +47,18 @@ class Device(Entry):
         Raises:
             DeviceError: the device cannot run `circuit`.
         """
+
+    def n_jobs(self, circuits: int) -> int:
+        """In how many jobs that many circuits are sent to a machine; 0 where nothing is sent."""
+        return 0
+
+    def prepare(self, circuit: Circuit) -> None:
+        """`check`, and what only the device's own service can tell; asked once for each circuit when a sweep starts.
+
+        Raises:
+            DeviceError: the device cannot be reached, or cannot run `circuit`.
+        """
+        self.check(circuit)
 
     def check_input(self, circuit: Circuit, weights: Tensor, angles: Tensor) -> None:
         """`check`, and the shapes and values of weights [W], angles [B, Q]; raises what `probabilities` raises."""
@@ -68,7 +81,7 @@ class Device(Entry):
         return []
 
     def exact(self) -> Self:
-        """The same device without shots."""
+        """The same device without shots; a measured one has no such twin and is its own."""
         return self.model_copy(update={"shots": None})
 
     def probabilities(self, circuit: Circuit, weights: Tensor, angles: Tensor) -> Tensor:

@@ -8,12 +8,14 @@ from hqc_ray.entries import make
 from hqc_ray.errors import DeviceError, unknown
 from hqc_ray.quantum.aer import Aer
 from hqc_ray.quantum.device import Device
+from hqc_ray.quantum.ibm import IBM
 from hqc_ray.quantum.plugins import DefaultQubit, LightningQubit, PennyLane, plugin_names
 
 DEVICES: dict[str, type[Device]] = {
     "default.qubit": DefaultQubit,
     "lightning.qubit": LightningQubit,
     "qiskit.aer": Aer,
+    "ibm": IBM,
     "pennylane": PennyLane,
 }
 

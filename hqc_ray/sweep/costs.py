@@ -54,7 +54,7 @@ def circuits(model: ModelSpec) -> int:
 
 @dataclass(frozen=True)
 class Measured:
-    """What a machine that only counts shots is asked for: circuits, shots of all of them together, jobs, and of how many models."""
+    """What a machine that only counts shots is asked for: circuits, shots of all of them, jobs, and for how many surrogates."""
 
     circuits: int = 0
     shots: int = 0

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -234,7 +235,7 @@ class Builder:
         common: dict[str, Any] = {
             "status": "failed", "sweep": self.plan.name, "data_source": data.source, "data_size": data.size,
             "data_digest": found.digest, "n_train": len(found.train), "n_test": len(found.test), "seed": group.model.seed,
-            "backbone": model.backbone, "weights": model.weights, "weights_origin": weights.origin,
+            "backbone": model.backbone, "weights": _weights_label(model), "weights_origin": weights.origin,
             "image_size": model.image_size, "head": model.head, "n_qubits": model.n_qubits,
             "embedding": model.embedding if device else None, "layers": model.layers if device else None,
             "reuploads": model.reuploads if device else None,
@@ -255,6 +256,11 @@ class Builder:
     def _attack_label(self, attack: AttackSpec, evaluate: EvaluateSpec) -> str:
         access = f"[{evaluate.access}]" if evaluate.access != "exact" else ""
         return attack_label(attack, self.attacks) + access
+
+
+def _weights_label(model: ModelSpec) -> str:
+    """What the sweep file says of the weights; of a path the name alone."""
+    return "trained" if model.backbone in backbones.TRAINABLE else Path(model.weights).name
 
 
 def _device_label(device: DeviceSpec | None, evaluate: EvaluateSpec) -> str:

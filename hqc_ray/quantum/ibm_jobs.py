@@ -1,0 +1,122 @@
+"""What was submitted to a quantum computer and what came back, so that nothing is paid for twice: a folder of our own.
+
+`jobs.jsonl` has a line for each event, appended as soon as it happens; `<key>.npz` holds the counts of a finished job. The key
+is the content of the job. No line names an account: who pays is the business of qiskit-ibm-runtime alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import functools
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hqc_ray.errors import DeviceError
+
+VARIABLE = "HQC_JOBS"
+DEFAULT = Path("results/.cache/ibm_jobs")
+
+
+class Jobs:
+    """The jobs of a folder, which several processes may share.
+
+    Args:
+        folder: made when the first job is recorded.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.failed_here: dict[str, str] = {}  # key -> why; another process may try once more, this one not
+
+    def latest(self, key: str) -> dict[str, Any] | None:
+        """The last record of a key: event ('submitted' or 'failed'), key, job, backend, ..."""
+        found = None
+        with contextlib.suppress(FileNotFoundError):
+            for line in (self.folder / "jobs.jsonl").read_text().splitlines():
+                with contextlib.suppress(json.JSONDecodeError):  # a line that a power cut left half
+                    record = json.loads(line)
+                    found = record if record.get("key") == key else found
+        return found
+
+    def record(self, event: str, key: str, **facts: Any) -> None:
+        """Append a line, on the disk when this returns.
+
+        Raises:
+            DeviceError: it cannot be written.
+        """
+        line = json.dumps({"event": event, "key": key, **facts, "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())})
+        with self._writable():
+            handle = os.open(self.folder / "jobs.jsonl", os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+            try:
+                size = os.fstat(handle).st_size
+                torn = size and os.pread(handle, 1, size - 1) != b"\n"
+                os.write(handle, (("\n" if torn else "") + line + "\n").encode())
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+
+    def counts(self, key: str) -> np.ndarray | None:
+        """The counts [N, 2**Q] of a finished job."""
+        path = self.folder / f"{key}.npz"
+        if not path.exists():
+            return None
+        with np.load(path, allow_pickle=False) as arrays:
+            return np.asarray(arrays["counts"])
+
+    def keep(self, key: str, counts: np.ndarray) -> None:
+        """Keep the counts [N, 2**Q] of a finished job, whole or not at all.
+
+        Raises:
+            DeviceError: they cannot be written.
+        """
+        temporary = self.folder / f".{key}.{os.getpid()}.tmp"
+        with self._writable():
+            with temporary.open("wb") as file:
+                np.savez_compressed(file, counts=counts)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(self.folder / f"{key}.npz")
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Only one process at a time looks whether a job is there and submits it.
+
+        Raises:
+            DeviceError: the folder cannot be written to, found out before anything is paid for.
+        """
+        with contextlib.ExitStack() as stack:
+            with self._writable():
+                file = stack.enter_context((self.folder / "lock").open("a"))
+                fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    @contextlib.contextmanager
+    def _writable(self) -> Iterator[None]:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            yield
+        except OSError as problem:
+            what = f"cannot write the record of IBM jobs: {problem.strerror}"
+            raise DeviceError(what, where=str(self.folder), valid=f"export {VARIABLE}=a folder that can be written") from problem
+
+
+def pin() -> None:
+    """Fix the default folder for this process and those that it starts, whatever folder they work in."""
+    os.environ.setdefault(VARIABLE, str(DEFAULT.resolve()))
+
+
+def here() -> Jobs:
+    """The jobs of the folder in the environment, or of the default one."""
+    return _at(Path(os.environ.get(VARIABLE) or DEFAULT).resolve())
+
+
+@functools.cache
+def _at(folder: Path) -> Jobs:
+    return Jobs(folder)
