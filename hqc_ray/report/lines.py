@@ -54,7 +54,7 @@ class Model:
         layers = f" x{self.layers}" if self.hybrid and self.layers is not None and self.layers > 1 else ""
         layers += f" r{self.reuploads}" if self.reuploads > 1 else ""
         embedding = f" ({self.embedding})" if self.hybrid and self.embedding not in ("rx", "") else ""
-        return self.head + width + layers + embedding
+        return self.head + layers + embedding
 
     @property
     def order(self) -> tuple[Any, ...]:
