@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import PurePath
 from typing import Any, Protocol
 
 from pydantic import BaseModel
@@ -31,7 +32,8 @@ def _plain(part: Any) -> Any:
         return part
     fields = type(part).model_fields
     later = {name for name in LATER_FIELDS & fields.keys() if getattr(part, name) == fields[name].default}
-    return {k: v for k, v in part.model_dump(mode="json").items() if k not in _MACHINE_ONLY | later}
+    plain = {k: v for k, v in part.model_dump(mode="json").items() if k not in _MACHINE_ONLY | later}
+    return {k: PurePath(v).name if k == "weights" else v for k, v in plain.items()}
 
 
 class Resolver(Protocol):

@@ -50,11 +50,12 @@ class Model:
 
     @property
     def head_name(self) -> str:
-        """The head, with more than one layer or upload and an embedding other than RX."""
+        """The head, with a control's width, more than one layer or upload, and an embedding other than RX."""
+        width = f" ({self.n_qubits})" if not self.hybrid and self.n_qubits is not None else ""
         layers = f" x{self.layers}" if self.hybrid and self.layers is not None and self.layers > 1 else ""
         layers += f" r{self.reuploads}" if self.reuploads > 1 else ""
         embedding = f" ({self.embedding})" if self.hybrid and self.embedding not in ("rx", "") else ""
-        return self.head + layers + embedding
+        return self.head + width + layers + embedding
 
     @property
     def order(self) -> tuple[Any, ...]:

@@ -34,7 +34,7 @@ def test_panels_and_curves(sweep):
     (name, figure), = drawn(figures.accuracy, sweep).items()  # fmt: skip
     assert name == "accuracy_pcam_1000_resnet18_imagenet_linf"
     titles = [ax.get_title() for ax in figure.axes]
-    assert titles == ["linear (classical)", "tanh (classical)", "vqc1, 4 qubits\ndefault.qubit", "vqc6, 4 qubits\ndefault.qubit"]
+    assert titles == ["linear (classical)", "tanh (4) (classical)", "vqc1, 4 qubits\ndefault.qubit", "vqc6, 4 qubits\ndefault.qubit"]
     x, y = curve(figure.axes[2], style.VERMILLION)
     means = sweep[(sweep["head"] == "vqc1") & (sweep["attack"] == "pgd")].groupby("epsilon")["robust_accuracy"].mean() * 100
     np.testing.assert_allclose(x, [0, *EPSILONS])
@@ -91,7 +91,7 @@ def test_heads_stand_side_by_side_for_each_device():
     assert len(found) == 2
     for figure in found.values():
         assert [ax.get_title() for ax in figure.axes] == ["FGSM", "DeepFool", "PGD", "Noise"]
-        assert legend(figure) == ["linear (classical)", "tanh (classical)", "vqc1, 4 qubits", "vqc6, 4 qubits"]
+        assert legend(figure) == ["linear (classical)", "tanh (4) (classical)", "vqc1, 4 qubits", "vqc6, 4 qubits"]
     ideal, noisy = (curve(f.axes[2], style.VERMILLION)[1] for f in found.values())
     assert not np.allclose(ideal, noisy)
 

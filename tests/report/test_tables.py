@@ -93,7 +93,7 @@ def test_worst_case_is_over_attacks_and_smaller_epsilons(suspect):
 def test_lines_are_sorted_like_the_papers_and_do_not_depend_on_the_rows_order(sweep):
     lines, _ = parsed(sweep)
     assert [(line["Head"], line["Epsilon"]) for line in lines] == [
-        (h, f"{e:g}") for h in ("linear", "tanh", "vqc1", "vqc6") for e in EPSILONS
+        (h, f"{e:g}") for h in ("linear", "tanh (4)", "vqc1", "vqc6") for e in EPSILONS
     ]
     assert [line["Qubits"] for line in lines[::3]] == ["–", "–", "4", "4"]
     shuffled = sweep.sample(frac=1, random_state=3)
