@@ -44,7 +44,8 @@ def evaluate(
         model: images in [0, 1] to logits; what the attack differentiates.
         judge: what decides before and after the attack, where that is another model.
         samples: a device with shots: it decides by samples, and `judge` (its exact twin) only which images are attacked.
-        keep: how many of the first images are returned, clean and adversarial, per epsilon.
+        keep: how many of the first images are returned per epsilon: `clean` and `adversarial` [k, 3, H, W] float16 in
+            [0, 1], `labels`, `clean_prediction` and `prediction` [k].
 
     Raises:
         AttackError: an epsilon or images that no attack takes.
@@ -55,8 +56,8 @@ def evaluate(
     columns = _sampled(result, samples, clean, labels) if samples else _exact(result)
     examples = [
         {
-            "clean": images[:keep].transpose(0, 3, 1, 2),
-            "adversarial": found.adversarial[:keep].numpy().astype(np.float32),
+            "clean": clean[:keep].numpy().astype(np.float16),
+            "adversarial": found.adversarial[:keep].numpy().astype(np.float16),
             "labels": labels[:keep],
             "clean_prediction": result.clean_predictions[:keep],
             "prediction": found.predictions[:keep],
