@@ -61,7 +61,11 @@ def test_the_path_of_the_data_is_no_part_of_a_key_and_everything_else_is():
 
 def test_the_place_of_a_weights_file_is_no_part_of_a_key():
     here, there = (ModelSpec(backbone="resnet18", weights=f"{place}/mine.pth") for place in ("/a", "/b/c"))
-    assert plan.content_key(here) == plan.content_key(there) != plan.content_key(ModelSpec(backbone="resnet18", weights="/a/other.pth"))
+    assert (
+        plan.content_key(here)
+        == plan.content_key(there)
+        != plan.content_key(ModelSpec(backbone="resnet18", weights="/a/other.pth"))
+    )
 
 
 def test_keys_are_the_same_in_every_process():

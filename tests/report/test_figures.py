@@ -34,7 +34,12 @@ def test_panels_and_curves(sweep):
     (name, figure), = drawn(figures.accuracy, sweep).items()  # fmt: skip
     assert name == "accuracy_pcam_1000_resnet18_imagenet_linf"
     titles = [ax.get_title() for ax in figure.axes]
-    assert titles == ["linear (classical)", "tanh (4) (classical)", "vqc1, 4 qubits\ndefault.qubit", "vqc6, 4 qubits\ndefault.qubit"]
+    assert titles == [
+        "linear (classical)",
+        "tanh (4) (classical)",
+        "vqc1, 4 qubits\ndefault.qubit",
+        "vqc6, 4 qubits\ndefault.qubit",
+    ]
     x, y = curve(figure.axes[2], style.VERMILLION)
     means = sweep[(sweep["head"] == "vqc1") & (sweep["attack"] == "pgd")].groupby("epsilon")["robust_accuracy"].mean() * 100
     np.testing.assert_allclose(x, [0, *EPSILONS])
