@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import field_validator
 from torch import Tensor
 
 from hqc_ray.errors import DeviceError
@@ -19,6 +18,8 @@ from hqc_ray.quantum import noise as noises
 from hqc_ray.quantum import transfer
 from hqc_ray.quantum.device import Device
 from hqc_ray.quantum.ir import Angle, Circuit, Parameter, Weight
+from hqc_ray.quantum.noise import Noise
+from hqc_ray.quantum.noise_models import BASIS, NoiseOptions
 
 METHODS = {
     "H": "h",
@@ -33,12 +34,13 @@ METHODS = {
     "CRX": "crx",
     "CRZ": "crz",
 }
+PARAMETRIC = "parametric"  # what a circuit is compiled to without a machine, where there is noise
 CHUNK = 512  # bound circuits in one Aer job: bounds the memory of its result
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Compiled:
-    """A circuit for a machine.
+    """A circuit for a machine; compared by identity.
 
     Args:
         measured: the transpiled circuit; classical bit i is wire i.
@@ -46,7 +48,6 @@ class Compiled:
         angles: Qiskit's parameters of the angles.
         weights: and of the weights.
         layout: physical qubit of each wire at the end.
-        simulator: Aer with the errors of this circuit.
     """
 
     measured: Any
@@ -54,7 +55,6 @@ class Compiled:
     angles: Any
     weights: Any
     layout: list[int]
-    simulator: Any
 
     def bound(self, weights: np.ndarray, measured: bool = False) -> Any:
         """The transpiled circuit with its weights bound."""
@@ -63,42 +63,41 @@ class Compiled:
         return (self.measured if measured else self.gates).assign_parameters(values, strict=False)
 
 
-class Aer(Device):
-    """Qiskit Aer's simulator: ideal, or with the calibrated noise of a real machine. Probabilities are exact.
+class Aer(NoiseOptions, Device):
+    """Qiskit Aer's simulator: ideal, or with noise: of a real machine's calibration, or by numbers. Probabilities are exact.
 
-    With noise the circuit is transpiled to the gates and the coupling map of the machine, its density matrix is evolved with an
-    error after each gate, and readout errors are applied by their assignment matrices. Idling is free: nothing is scheduled.
+    With noise the circuit is transpiled to the gates and the coupling map of the machine (by numbers: to `noise_models.BASIS` on
+    any pair of qubits), its density matrix is evolved with an error after each gate, and readout errors are applied by their
+    assignment matrices. Idling is free: nothing is scheduled. Where no noise is left (scale 0) it is the ideal device, bit for
+    bit; the compiled circuit and its facts remain those of the machine. The options of the noise: see `NoiseOptions`.
 
     Args:
-        noise: a fake backend of qiskit-ibm-runtime by name, as fake_manila; None for an ideal device.
         optimization_level: of the transpiler.
         transpile_seed: of the transpiler's layout and routing.
     """
 
     name: ClassVar[str] = "qiskit.aer"
-    noise: str | None = None
     optimization_level: Literal[0, 1, 2, 3] = 2
     transpile_seed: int = 0
 
-    @field_validator("noise")
-    @classmethod
-    def _canonical(cls, noise: str | None) -> str | None:
-        return None if noise is None else noises.canonical(noise)
-
     def _tags(self) -> list[str]:
         defaults = type(self).model_fields
-        changed = [key for key in ("optimization_level", "transpile_seed") if getattr(self, key) != defaults[key].default]
-        return [*([self.noise] if self.noise else []), *(f"{key}={getattr(self, key)}" for key in changed)]
+        of_compiler = {key: getattr(self, key) for key in ("optimization_level", "transpile_seed")}
+        changed = self.changed | {key: value for key, value in of_compiler.items() if value != defaults[key].default}
+        return [*([self.noise] if self.noise else []), *(f"{key}={value!r}".removesuffix(".0") for key, value in changed.items())]
 
     def check(self, circuit: Circuit) -> None:
-        """Look whether Aer is there and the machine large enough.
+        """Look whether Aer is there, the machine large enough, and its noise acts on the compiled circuit (compiled once).
 
         Raises:
-            DeviceError: Aer is not installed, or the circuit has more qubits than the machine.
+            DeviceError: Aer is not installed, the circuit has more qubits than the machine, an error that is declared never
+                fires, or scaling takes a probability above 1.
         """
         noises.require("qiskit_aer", "qiskit-aer")
         if self.noise is not None and circuit.n_qubits > (size := noises.backend(self.noise).num_qubits):
             raise DeviceError(f"{circuit!r} has more qubits than {self.noise}", where="noise", valid=f"up to {size} qubits")
+        if self.noisy:
+            self.check_noise(self._compile(circuit).measured)
 
     def compiled(self, circuit: Circuit, weights: Tensor) -> Any:
         """The transpiled `QuantumCircuit` with weights [W] bound and the angles as parameters angle[0..Q-1].
@@ -111,48 +110,54 @@ class Aer(Device):
     def facts(self, circuit: Circuit) -> dict[str, Any]:
         """After transpilation, unmeasured: qubits, gates, two_qubit_gates, depth, layout, noisy_gates, noisy_readouts."""
         self.check(circuit)
-        compiled, machine = self._compile(circuit), noises.machine(self.noise) if self.noise else None
+        compiled, noise = self._compile(circuit), self.noise_model()
         return {
             "qubits": circuit.n_qubits,
             "gates": compiled.gates.size(),
             "two_qubit_gates": compiled.gates.num_nonlocal_gates(),
             "depth": compiled.gates.depth(),
             "layout": list(compiled.layout),
-            "noisy_gates": len(machine.noisy_gates(compiled.gates)) if machine else 0,
-            "noisy_readouts": sum(qubit in machine.readout for qubit in compiled.layout) if machine else 0,
+            "noisy_gates": len(noise.noisy_gates(compiled.gates)) if noise else 0,
+            "noisy_readouts": sum(noise.assignment(qubit) is not None for qubit in compiled.layout) if noise else 0,
         }
 
     def run(self, circuit: Circuit, weights: np.ndarray, angles: np.ndarray) -> np.ndarray:
         """See `Device.run`."""
-        compiled = self._compile(circuit)
+        noise = self.noise_model()
+        compiled = self._compile(circuit) if noise else self._compile_for(circuit, None)
         program = compiled.bound(weights)
         program.save_probabilities(compiled.layout[::-1])  # Qiskit's last qubit is the leftmost bit
         chunks = [angles[start : start + CHUNK] for start in range(0, len(angles), CHUNK)]
-        true = np.concatenate([self._execute(compiled, program, chunk) for chunk in chunks])
-        return noises.read(true, noises.machine(self.noise), compiled.layout) if self.noise else true
+        simulator = _noisy_simulator(compiled, noise) if noise else _simulator()
+        true = np.concatenate([self._execute(simulator, compiled, program, chunk) for chunk in chunks])
+        return noise.read(true, compiled.layout) if noise else true
 
     def tabulate(self, circuit: Circuit, weights: np.ndarray, angles: np.ndarray) -> np.ndarray:
         """See `Device.tabulate`: with noise, by transfer matrices, where the compiled circuit allows them."""
-        if self.noise is None:
+        noise = self.noise_model()
+        if noise is None:
             return self.run(circuit, weights, angles)
         compiled = self._compile(circuit)
         try:
-            true = transfer.probabilities(compiled.bound(weights), angles, compiled.angles, self.noise, compiled.layout)
+            true = transfer.probabilities(compiled.bound(weights), angles, compiled.angles, noise, compiled.layout)
         except transfer.UnsupportedError:
             return self.run(circuit, weights, angles)
-        return noises.read(true, noises.machine(self.noise), compiled.layout)
+        return noise.read(true, compiled.layout)
 
-    def _execute(self, compiled: Compiled, program: Any, angles: np.ndarray) -> np.ndarray:
+    def _execute(self, simulator: Any, compiled: Compiled, program: Any, angles: np.ndarray) -> np.ndarray:
         """Probabilities [N, 2**Q] saved by `program`, bound to angles [N, Q] in one job."""
         kept = [i for i, parameter in enumerate(compiled.angles) if parameter in program.parameters]
         binds = {compiled.angles[i]: angles[:, i].tolist() for i in kept}
-        result = compiled.simulator.run([program], parameter_binds=[binds], shots=1).result()
+        result = simulator.run([program], parameter_binds=[binds], shots=1).result()
         if not result.success:
             raise DeviceError(f"Aer failed: {result.status}", where=self.label)
         return np.stack([np.asarray(result.data(i)["probabilities"]) for i in range(len(result.results))])
 
     def _compile(self, circuit: Circuit) -> Compiled:
-        return _compile(circuit, self.noise, self.optimization_level, self.transpile_seed)
+        return self._compile_for(circuit, self.noise or (PARAMETRIC if self.noisy else None))
+
+    def _compile_for(self, circuit: Circuit, machine: str | None) -> Compiled:
+        return _compile(circuit, machine, self.optimization_level, self.transpile_seed)
 
 
 def _written(circuit: Circuit) -> tuple[Any, Any, Any]:
@@ -177,28 +182,35 @@ def _written(circuit: Circuit) -> tuple[Any, Any, Any]:
     return written, angles, weights
 
 
-@functools.lru_cache(maxsize=64)
-def _compile(circuit: Circuit, noise: str | None, level: int, seed: int) -> Compiled:
+@functools.lru_cache(maxsize=256)
+def _compile(circuit: Circuit, machine: str | None, level: int, seed: int) -> Compiled:
+    """For a fake backend by name, for `PARAMETRIC` noise, or for an ideal simulator (None)."""
     from qiskit import transpile
 
     written, angles, weights = _written(circuit)
-    target = noises.backend(noise) if noise else _simulator()
+    options: dict[str, Any] = {"basis_gates": [*BASIS, "measure"]}
+    if machine != PARAMETRIC:
+        options = {"backend": noises.backend(machine) if machine else _simulator()}
     wires = range(circuit.n_qubits)
-    measured = "measure" in target.operation_names  # the calibration of some early machines knows no measurement
+    measured = "backend" not in options or "measure" in options["backend"].operation_names  # some early machines know none
     if measured:
         written.measure(wires, wires)
-    compiled = transpile(written, target, optimization_level=level, seed_transpiler=seed)
+    compiled = transpile(written, **options, optimization_level=level, seed_transpiler=seed)
     layout = compiled.layout.final_index_layout() if compiled.layout else list(wires)
     if not measured:
         compiled.measure(layout, wires)
-    if noise and not noises.machine(noise).noisy_gates(compiled):
-        raise DeviceError(f"no gate of {circuit!r} carries an error on {noise}: the noise would never fire", where="noise")
-    simulator = _simulator(noises.machine(noise).noise_of(compiled)) if noise else target
+    compiled.name = repr(circuit)
     gates = compiled.copy_empty_like()
     for step in compiled.data:
         if step.operation.name != "measure":
             gates.append(step)
-    return Compiled(compiled, gates, angles, weights, layout, simulator)
+    return Compiled(compiled, gates, angles, weights, layout)
+
+
+@functools.lru_cache(maxsize=64)
+def _noisy_simulator(compiled: Compiled, noise: Noise) -> Any:
+    """Aer with the gate errors of one compiled circuit."""
+    return _simulator(noise.model(compiled.gates))
 
 
 def _simulator(noise_model: Any = None) -> Any:

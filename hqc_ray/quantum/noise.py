@@ -1,4 +1,4 @@
-"""Calibrated noise by the name of a machine: the fake backends of qiskit-ibm-runtime, their gate noise and readout errors."""
+"""What noise is to a compiled circuit, and the calibrated noise of real machines: the fake backends of qiskit-ibm-runtime."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import functools
 import importlib
 import re
 import warnings
-from dataclasses import dataclass, field
+from abc import ABC, abstractmethod
 from types import ModuleType
 from typing import Any
 
@@ -31,50 +31,128 @@ def require(module: str, package: str) -> ModuleType:
         raise DeviceError(what, where="device qiskit.aer", valid=f"pip install {package}") from problem
 
 
-@dataclass(frozen=True)
-class Machine:
-    """A backend and its noise.
+class Noise(ABC):
+    """Errors after gates and in readout, on the physical qubits of a machine; compared by identity."""
 
-    Args:
-        backend: Qiskit's backend: gates, coupling map, calibration.
-        gate_noise: Aer's noise model of it, without readout errors.
-        readout: assignment matrix [2, 2] of each physical qubit that has one: row is the true bit, column the bit read.
-    """
+    @abstractmethod
+    def error(self, gate: str, qubits: tuple[int, ...]) -> Any:
+        """Aer's quantum error after `gate` on physical `qubits`, always the same object; None where it is noiseless."""
 
-    backend: Any
-    gate_noise: Any = field(repr=False)
-    readout: dict[int, np.ndarray] = field(repr=False)
+    @abstractmethod
+    def assignment(self, qubit: int) -> np.ndarray | None:
+        """The assignment matrix [2, 2] of a physical qubit, row the true bit, column the bit read; None: read without error."""
 
-    def error(self, name: str, qubits: tuple[int, ...]) -> Any:
-        """Aer's quantum error after gate `name` on physical `qubits`; None where it is noiseless."""
-        # Aer offers no public way to look an error up; from_backend makes local errors only
-        return self.gate_noise._local_quantum_errors.get(name, {}).get(qubits)
+    @abstractmethod
+    def check(self, compiled: Any) -> None:
+        """Look whether what was declared acts on a transpiled circuit, and whether it can be scaled as asked for there.
+
+        Raises:
+            DeviceError: an error that never fires, or a probability above 1.
+        """
 
     def noisy_gates(self, compiled: Any) -> list[tuple[str, tuple[int, ...]]]:
         """The gates of a transpiled circuit that carry an error: name and physical qubits of each, in order."""
         gates = [(step.operation.name, positions(compiled, step)) for step in compiled.data]
         return [gate for gate in gates if self.error(*gate) is not None]
 
-    def noise_of(self, compiled: Any) -> Any:
-        """Aer's noise model with the errors of a transpiled circuit only: Aer reads all of it anew in every job."""
-        model = type(self.gate_noise)(basis_gates=self.gate_noise.basis_gates)
+    def model(self, compiled: Any) -> Any:
+        """Aer's noise model with the gate errors of a transpiled circuit only: Aer reads all of it anew in every job."""
+        model = require("qiskit_aer.noise", "qiskit-aer").NoiseModel(basis_gates=sorted(compiled.count_ops()))
         for name, qubits in sorted(set(self.noisy_gates(compiled))):
             model.add_quantum_error(self.error(name, qubits), name, list(qubits))
         return model
+
+    def read(self, probabilities: np.ndarray, layout: list[int]) -> np.ndarray:
+        """Probabilities [N, 2**Q] as read, from true ones; `layout` is the physical qubit of each wire, wire 0 leftmost."""
+        shaped = probabilities.reshape(-1, *[2] * len(layout))
+        for wire, qubit in enumerate(layout):
+            matrix = self.assignment(qubit)
+            if matrix is not None:
+                shaped = np.moveaxis(np.tensordot(shaped, matrix, axes=([wire + 1], [0])), -1, wire + 1)
+        return shaped.reshape(probabilities.shape)
+
+
+class Machine(Noise):
+    """A fake backend and the noise that Aer derives from its calibration: depolarizing and thermal relaxation of each gate.
+
+    `scale` s multiplies the calibration, not the channels: gate errors and readout errors become s times as probable, T1 and T2
+    1/s as long, and from these the channels are derived anew. At 1 they are those of Aer's `NoiseModel.from_backend`.
+
+    Args:
+        backend: Qiskit's backend: gates, coupling map, calibration.
+        scale: see above, above 0.
+    """
+
+    def __init__(self, backend: Any, scale: float = 1.0) -> None:
+        from qiskit.transpiler import QubitProperties
+
+        self.backend, self.scale = backend, scale
+        self._errors: dict[tuple[str, tuple[int, ...]], Any] = {}
+        readout = require("qiskit_aer.noise.device.models", "qiskit-aer").basic_device_readout_errors(target=backend.target)
+        self._readout = {qubits[0]: np.asarray(error.probabilities, dtype=np.float64) for qubits, error in readout}
+        self._lives = [
+            QubitProperties(t1=qubit.t1 and qubit.t1 / scale, t2=qubit.t2 and qubit.t2 / scale, frequency=qubit.frequency)
+            for qubit in backend.target.qubit_properties
+        ]
+
+    def error(self, gate: str, qubits: tuple[int, ...]) -> Any:
+        """See `Noise.error`; derived when it is first asked for: a machine of 127 qubits has thousands."""
+        if (gate, qubits) not in self._errors:
+            self._errors[gate, qubits] = self._derived(gate, qubits)
+        return self._errors[gate, qubits]
+
+    def _derived(self, gate: str, qubits: tuple[int, ...]) -> Any:
+        """What Aer makes of a target that knows this gate only."""
+        from qiskit.transpiler import InstructionProperties, Target
+
+        calibration = self._calibration(gate, qubits)
+        if calibration is None:
+            return None
+        target = Target(num_qubits=len(self._lives), qubit_properties=self._lives)
+        scaled = calibration.error and calibration.error * self.scale
+        properties = InstructionProperties(duration=calibration.duration, error=scaled)
+        target.add_instruction(self.backend.target.operation_from_name(gate), {qubits: properties})
+        derive = require("qiskit_aer.noise.device", "qiskit-aer").basic_device_gate_errors
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            errors = [error for _, _, error in derive(target=target) if not error.ideal()]
+        return errors[0] if errors else None
+
+    def _calibration(self, gate: str, qubits: tuple[int, ...]) -> Any:
+        target = self.backend.target
+        known = target[gate] if gate in target.operation_names else None
+        return known.get(qubits) if known else None
+
+    def assignment(self, qubit: int) -> np.ndarray | None:
+        """See `Noise.assignment`."""
+        matrix = self._readout.get(qubit)
+        return None if matrix is None else np.eye(2) + self.scale * (matrix - np.eye(2))
+
+    def check(self, compiled: Any) -> None:
+        """See `Noise.check`."""
+        if not self.noisy_gates(compiled):
+            what = f"no gate of {compiled.name} carries an error on {self.backend.name}: the noise would never fire"
+            raise DeviceError(what, where="noise")
+        if self.scale > 1:  # what is calibrated is taken as it is
+            self._check_scale(compiled)
+
+    def _check_scale(self, compiled: Any) -> None:
+        worst = {"readout": 0.0}
+        for step in compiled.data:
+            if step.operation.name == "measure" and (matrix := self._readout.get(positions(compiled, step)[0])) is not None:
+                worst["readout"] = max(worst["readout"], float(1 - matrix.diagonal().min()))
+        for gate, qubits in self.noisy_gates(compiled):
+            size = 2 ** len(qubits)  # complete depolarizing is an error of size / (size + 1)
+            worst[f"{gate} on {list(qubits)}"] = (self._calibration(gate, qubits).error or 0.0) * (size + 1) / size
+        name, most = max(worst.items(), key=lambda item: item[1])
+        if most * self.scale > 1:
+            what = f"noise_scale {self.scale:g} takes the error of {name} on {self.backend.name} above its maximum"
+            raise DeviceError(what, where="noise_scale", valid=f"0 to {1 / most:.3g}")
 
 
 def positions(compiled: Any, step: Any) -> tuple[int, ...]:
     """The physical qubits of an instruction."""
     return tuple(compiled.find_bit(qubit).index for qubit in step.qubits)
-
-
-def read(probabilities: np.ndarray, machine: Machine, layout: list[int]) -> np.ndarray:
-    """Probabilities [N, 2**Q] as read, from true ones; `layout` is the physical qubit of each wire, wire 0 the leftmost bit."""
-    shaped = probabilities.reshape(-1, *[2] * len(layout))
-    for wire, qubit in enumerate(layout):
-        if qubit in machine.readout:
-            shaped = np.moveaxis(np.tensordot(shaped, machine.readout[qubit], axes=([wire + 1], [0])), -1, wire + 1)
-    return shaped.reshape(probabilities.shape)
 
 
 def canonical(name: str) -> str:
@@ -99,17 +177,10 @@ def backend(name: str) -> Any:
         return _machines()[_key(name)]()
 
 
-@functools.lru_cache(maxsize=4)
-def machine(name: str) -> Machine:
-    """The machine with the canonical `name`; its noise model takes 0.1 s (5 qubits) to 5 s (127 qubits), once a process."""
-    noise_model = require("qiskit_aer.noise", "qiskit-aer").NoiseModel
-    opened = backend(name)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        gates = noise_model.from_backend(opened, readout_error=False)
-        errors = noise_model.from_backend(opened, gate_error=False, thermal_relaxation=False).to_dict()["errors"]
-    readout = {int(error["gate_qubits"][0][0]): np.asarray(error["probabilities"], dtype=np.float64) for error in errors}
-    return Machine(opened, gates, readout)
+@functools.lru_cache(maxsize=16)
+def machine(name: str, scale: float = 1.0) -> Machine:
+    """The noise of the machine with the canonical `name`, scaled."""
+    return Machine(backend(name), scale)
 
 
 @functools.cache

@@ -2,23 +2,26 @@
 
 The angles enter the first gates only. What comes after them is propagated once, backwards, from the 2^Q outcomes (the Heisenberg
 picture); what comes before is a small state for each angle. On 7 qubits this replaces 2,187 density matrices by 128 effects.
+A qubit that routing passes through costs only while it is in use: before, it is |0>, and afterwards it is traced out.
 Aer, which the surrogate is checked against at random angles, computes the same from the other end.
 """
 
 from __future__ import annotations
 
-import functools
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from hqc_ray.quantum.noise import machine, positions
+from hqc_ray.quantum.noise import Noise, positions
 
 Step = tuple[
     tuple[int, ...], np.ndarray
 ]  # qubits, and the transfer matrix, [4^k, 4^k] or [N, 4, 4]; first qubit most significant
-MAX_ENTRIES = 2**26  # of the propagated effects: 512 MiB
+MAX_ENTRIES = 2**26  # of the effects where the angles act: 512 MiB
+MAX_WORK = 2**28  # entries of the effects where the most qubits are in use; they exist in blocks
+BLOCK = 2**22  # entries of the effects that are propagated together: 32 MiB, and as much for each of two copies
 CHUNK = 256  # angles whose full Pauli vectors exist at the same time
 THIRDS = 2 * np.pi * np.arange(3) / 3
 AER_THRESHOLD = 1e-10  # Aer drops rarer terms of an error, without renormalising; so does this, to be the same function
@@ -50,37 +53,39 @@ class Turn:
         return (self.qubit,), np.einsum("kn,kij->nij", np.stack([np.ones_like(x), np.cos(x), np.sin(x)]), self.parts)
 
 
-def probabilities(bound: Any, angles: np.ndarray, parameters: Any, name: str, layout: list[int]) -> np.ndarray:
+def probabilities(bound: Any, angles: np.ndarray, parameters: Any, noise: Noise, layout: list[int]) -> np.ndarray:
     """True (not yet read) outcome probabilities [N, 2**Q] of a transpiled circuit with bound weights, for angles [N, Q].
 
     Args:
         bound: the transpiled circuit, not measured.
         angles: [N, Q], radians.
         parameters: Qiskit's parameters of the Q angles.
-        name: canonical name of the machine whose noise acts.
+        noise: acts after the gates.
         layout: physical qubit of each wire at the end.
 
     Raises:
         UnsupportedError: a gate of several angles or of an unknown kind, or too many qubits.
     """
-    steps = [_step(bound, step, parameters, name) for step in bound.data if step.operation.name != "barrier"]
+    transfers: dict[tuple[int, int], np.ndarray] = {}
+    steps = [_step(bound, step, parameters, noise, transfers) for step in bound.data if step.operation.name != "barrier"]
     first, rest = _split(steps)
-    active = sorted({qubit for step in steps for qubit in _qubits(step)} | set(layout))
-    if 4 ** len(active) * 2 ** len(layout) > MAX_ENTRIES:
-        raise UnsupportedError(f"{len(active)} active qubits")
-    effects = _effects(fuse([step for step in rest if not isinstance(step, Turn)]), active, layout)
+    begin = sorted({qubit for step in first for qubit in _qubits(step)})
+    effects = _effects(fuse([step for step in rest if not isinstance(step, Turn)]), begin, layout)
     chunks = [angles[start : start + CHUNK] for start in range(0, len(angles), CHUNK)]
-    return np.concatenate([_states(first, active, chunk) @ effects for chunk in chunks])
+    return np.concatenate([_states(first, begin, chunk) @ effects for chunk in chunks])
 
 
 def _qubits(step: Step | Turn) -> tuple[int, ...]:
     return (step.qubit,) if isinstance(step, Turn) else step[0]
 
 
-def _step(bound: Any, step: Any, parameters: Any, name: str) -> Step | Turn:
-    """One instruction and the error after it."""
+def _step(bound: Any, step: Any, parameters: Any, machine: Noise, transfers: dict[tuple[int, int], np.ndarray]) -> Step | Turn:
+    """One instruction and the error after it; `transfers` keeps the transfer matrix of each error by its identity."""
     gate, qubits = step.operation, positions(bound, step)
-    noise = _noise(name, gate.name, qubits)
+    key = id(error := machine.error(gate.name, qubits)), len(qubits)
+    if key not in transfers:
+        transfers[key] = _transfer(error, len(qubits))
+    noise = transfers[key]
     symbolic = [value for value in gate.params if getattr(value, "parameters", ())]
     if not symbolic:
         return qubits[::-1], noise @ unitary_transfer(gate.to_matrix())  # Qiskit's last qubit is the most significant
@@ -103,14 +108,12 @@ def _at(gate: Any, parameter: Any, angle: float) -> np.ndarray:
     return np.asarray(bound.to_matrix())
 
 
-@functools.lru_cache(maxsize=4096)
-def _noise(name: str, gate: str, qubits: tuple[int, ...]) -> np.ndarray:
-    """The transfer matrix [4^k, 4^k] of the error after `gate` on physical `qubits`, last qubit most significant."""
+def _transfer(error: Any, n_qubits: int) -> np.ndarray:
+    """The transfer matrix [4^k, 4^k] of an error on k qubits, last qubit most significant."""
     from qiskit.quantum_info import PTM, SuperOp
 
-    error = machine(name).error(gate, qubits)
     if error is None:
-        return np.eye(4 ** len(qubits))
+        return np.eye(4**n_qubits)
     terms = [(p, circuit) for p, circuit in zip(error.probabilities, error.circuits, strict=True) if p > AER_THRESHOLD]
     return PTM(SuperOp(sum(p * SuperOp(circuit).data for p, circuit in terms))).data.real
 
@@ -167,21 +170,65 @@ def widen(qubits: tuple[int, ...], matrix: np.ndarray, wide: tuple[int, ...]) ->
     return np.kron(matrix, np.eye(4)) if qubits[0] == wide[0] else np.kron(np.eye(4), matrix)
 
 
-def _effects(steps: list[Step], active: list[int], layout: list[int]) -> np.ndarray:
-    """[4^n, 2**Q]: each outcome's effect, carried back to before `steps`, as a Pauli vector over the `active` qubits."""
-    bras = np.stack([ZERO, ZERO * [1, 1, 1, -1]], -1)  # [4, 2]: read 0, read 1
-    tensor = np.ones((1, 1))
-    for qubit in active:  # Pauli axes in the order of `active`, outcome axis as a growing last axis
-        factor = bras if qubit in layout else TRACE[:, None]
-        tensor = np.einsum("po,qr->pqor", tensor, factor).reshape(len(tensor) * 4, -1)
-    measured = [qubit for qubit in active if qubit in layout]
-    shaped = tensor.reshape(len(tensor), *[2] * len(layout))
-    tensor = shaped.transpose(0, *(1 + measured.index(qubit) for qubit in layout)).reshape(*[4] * len(active), -1)
-    for qubits, matrix in reversed(steps):
-        axes = [active.index(qubit) for qubit in qubits]
-        square = matrix.T.reshape([4] * 2 * len(axes))
-        tensor = np.moveaxis(np.tensordot(square, tensor, axes=(range(len(axes), 2 * len(axes)), axes)), range(len(axes)), axes)
-    return tensor.reshape(4 ** len(active), -1)
+def _effects(steps: list[Step], begin: list[int], layout: list[int]) -> np.ndarray:
+    """[4^n, 2**Q]: each outcome's effect, carried back to before `steps`, as a Pauli vector over the n qubits `begin`.
+
+    Raises:
+        UnsupportedError: too many qubits.
+    """
+    widest, total = 4 ** _width(steps, begin), 2 ** len(layout)
+    if widest * total > MAX_WORK or 4 ** len(begin) * total > MAX_ENTRIES:
+        raise UnsupportedError(f"{len(begin)} qubits with angles, {widest} Pauli strings")
+    fixed = 0  # wires whose outcome is one for a whole block
+    while fixed < len(layout) and widest * total >> fixed > BLOCK:
+        fixed += 1
+    blocks = [_block(steps, begin, layout, prefix) for prefix in itertools.product((0, 1), repeat=fixed)]
+    return np.concatenate(blocks, axis=1)
+
+
+def _leaving(steps: list[Step], begin: list[int]) -> dict[int, list[int]]:
+    """For each step the qubits that are |0> before it: it is their first, and no angle acts on them."""
+    first = {qubit: at for at, step in reversed(list(enumerate(steps))) for qubit in step[0] if qubit not in begin}
+    return {at: [qubit for qubit in first if first[qubit] == at] for at in first.values()}
+
+
+def _width(steps: list[Step], begin: list[int]) -> int:
+    """How many qubits are in use at the same time, at most."""
+    leaving, live, width = _leaving(steps, begin), set[int](), len(begin)
+    for at in reversed(range(len(steps))):
+        live |= set(steps[at][0])
+        width = max(width, len(live))
+        live -= set(leaving.get(at, ()))
+    return width
+
+
+def _block(steps: list[Step], begin: list[int], layout: list[int], prefix: tuple[int, ...]) -> np.ndarray:
+    """`_effects` of the outcomes that begin with the bits `prefix`: a Pauli axis for each qubit in use, outcomes last."""
+    both = np.stack([ZERO, ZERO * [1, 1, 1, -1]], -1)  # [4, 2]: read 0, read 1
+    bras = {qubit: both[:, [prefix[wire]]] if wire < len(prefix) else both for wire, qubit in enumerate(layout)}
+    leaving, live, seen, tensor = _leaving(steps, begin), list[int](), list[int](), np.ones(1)
+    for at in reversed(range(-1, len(steps))):
+        qubits = steps[at][0] if at >= 0 else (*begin, *layout)  # before the first step: whatever has not been met
+        for qubit in (qubit for qubit in qubits if qubit not in seen):
+            bra = bras.get(qubit, TRACE[:, None])
+            tensor = (tensor[..., None, :, None] * bra[:, None, :]).reshape(*tensor.shape[:-1], 4, -1)
+            live.append(qubit)
+            seen.append(qubit)
+        if at >= 0:
+            tensor = _pull(tensor, steps[at][1], [live.index(qubit) for qubit in qubits])
+        for qubit in leaving.get(at, ()) if at >= 0 else [qubit for qubit in live if qubit not in begin]:
+            tensor = np.tensordot(ZERO, tensor, axes=(0, live.index(qubit)))
+            live.remove(qubit)
+    measured = [qubit for qubit in seen if qubit in bras]
+    shaped = tensor.reshape(*[4] * len(live), *(bras[qubit].shape[1] for qubit in measured))
+    order = [*(live.index(qubit) for qubit in begin), *(len(live) + measured.index(qubit) for qubit in layout)]
+    return shaped.transpose(order).reshape(4 ** len(begin), -1)
+
+
+def _pull(tensor: np.ndarray, matrix: np.ndarray, axes: list[int]) -> np.ndarray:
+    """The transpose of a transfer matrix on Pauli `axes` of effects."""
+    square = matrix.T.reshape([4] * 2 * len(axes))
+    return np.moveaxis(np.tensordot(square, tensor, axes=(range(len(axes), 2 * len(axes)), axes)), range(len(axes)), axes)
 
 
 def _states(steps: list[Step | Turn], active: list[int], angles: np.ndarray) -> np.ndarray:
