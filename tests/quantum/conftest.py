@@ -12,6 +12,16 @@ from hqc_ray import circuits
 from hqc_ray.quantum.ir import Circuit
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """`pytest -m exhaustive tests/quantum` runs the whole exactness suite."""
+    config.addinivalue_line("markers", "exhaustive: takes minutes; runs only where -m names it")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if "exhaustive" not in config.option.markexpr:
+        items[:] = [item for item in items if not item.get_closest_marker("exhaustive")]
+
+
 @pytest.fixture(autouse=True)
 def _one_thread() -> Iterator[None]:
     before = torch.get_num_threads()

@@ -2,9 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
+from noise_cases import chi_square, counted
 from quantum_cases import asymmetric, inputs
-from scipy.stats import chi2
 
 from hqc_ray import circuits, devices
 from hqc_ray.quantum import aer, noise, transfer
@@ -13,24 +12,6 @@ from hqc_ray.quantum.ir import Circuit
 
 SHOTS = 40_000
 LEVEL = 1e-3  # of the chi-square tests; the samples are seeded
-
-
-def sampled(device: Aer, circuit: Circuit, weights: torch.Tensor, angles: torch.Tensor, seed: int = 11) -> np.ndarray:
-    """Counts [2**Q] of Aer's own run of the compiled circuit, with Aer's own noise model and readout errors; wire 0 leftmost."""
-    from qiskit_aer import AerSimulator
-    from qiskit_aer.noise import NoiseModel
-
-    compiled = device.compiled(circuit, weights)
-    bound = compiled.assign_parameters({parameter: float(angles[parameter.index]) for parameter in compiled.parameters})
-    model = NoiseModel.from_backend(noise.backend(str(device.noise)))
-    simulator = AerSimulator(noise_model=model, method="density_matrix", seed_simulator=seed, max_parallel_threads=1)
-    counts = simulator.run(bound, shots=SHOTS).result().get_counts()
-    return np.array([counts.get(format(outcome, f"0{circuit.n_qubits}b")[::-1], 0) for outcome in range(2**circuit.n_qubits)])
-
-
-def statistic(counts: np.ndarray, probabilities: torch.Tensor) -> float:
-    expected = SHOTS * probabilities.numpy()
-    return float(((counts - expected) ** 2 / expected).sum())
 
 
 @pytest.mark.parametrize(
@@ -45,20 +26,18 @@ def statistic(counts: np.ndarray, probabilities: torch.Tensor) -> float:
 def test_probabilities_are_those_of_aers_counts(machine: str, circuit: Circuit) -> None:
     device = devices.get("qiskit.aer", noise=machine)
     weights, angles = inputs(circuit, batch=1)
-    counts = sampled(device, circuit, weights, angles[0])
-    noisy = device.probabilities(circuit, weights, angles)[0]
+    counts = counted(device, circuit, weights, angles[0], SHOTS)
     ideal = devices.get("qiskit.aer").probabilities(circuit, weights, angles)[0]
-    critical = float(chi2.isf(LEVEL, 2**circuit.n_qubits - 1))
-    assert statistic(counts, noisy) < critical
-    assert statistic(counts, ideal) > 5 * critical  # the test sees noise
+    assert chi_square(counts, device.probabilities(circuit, weights, angles)[0]) > LEVEL
+    assert chi_square(counts, ideal) < 1e-20  # the test sees noise
 
 
 def test_the_chi_square_test_sees_readout_errors(monkeypatch: pytest.MonkeyPatch) -> None:
     circuit, device = asymmetric(), devices.get("qiskit.aer", noise="fake_manila")
     weights, angles = inputs(circuit, batch=1)
-    counts = sampled(device, circuit, weights, angles[0])
+    counts = counted(device, circuit, weights, angles[0], SHOTS)
     monkeypatch.setattr(noise.Noise, "read", lambda _, probabilities, layout: probabilities)
-    assert statistic(counts, device.probabilities(circuit, weights, angles)[0]) > 2 * chi2.isf(LEVEL, 7)
+    assert chi_square(counts, device.probabilities(circuit, weights, angles)[0]) < LEVEL / 1000
 
 
 def test_readout_goes_to_the_physical_qubit_of_each_wire() -> None:
