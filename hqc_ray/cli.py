@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from rich.markup import escape
 from rich.table import Table
 
 from hqc_ray import __version__, commands
@@ -91,7 +92,7 @@ def _plan(arguments: argparse.Namespace) -> int:
     for column in ("backbone", "weights", "head", "qubits", "images", "seeds", "devices", "attacks", "cells"):
         table.add_column(column, justify="right" if column in ("qubits", "images", "cells") else "left", overflow="fold")
     for line in _plan_lines(plan):
-        table.add_row(*line)
+        table.add_row(*(escape(text) for text in line))  # rich would take a device's [options] for markup
     console.print(table)
     circuits = sum(costs.circuits(job.model) for job, _ in plan.fits)
     shots = sum(costs.sampled_shots(group) for group in plan.groups)

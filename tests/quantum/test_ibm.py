@@ -428,7 +428,8 @@ def test_a_plan_says_what_it_costs_and_asks_nobody(
     assert (
         cli.main(["plan", str(sweep(tmp_path, "{name: ibm, backend: ibm_lima, shots: 1000, job_executions: 20000}"))]) == cli.OK
     )
-    first = capsys.readouterr().out.splitlines()[0]
+    first, *others = capsys.readouterr().out.splitlines()
+    assert "[ibm_lima" in "".join(others)  # in the table too
     circuits_, jobs_ = 2 * (27 + surrogate.N_CHECKS), 2 * 3
     assert first.startswith(f"ibm[ibm_lima,shots=1000]: {circuits_} circuits, {circuits_},000 shots, {jobs_} jobs to measure 2 ")
     assert cloud.asked == []
