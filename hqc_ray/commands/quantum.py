@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
@@ -147,7 +148,7 @@ def _devices(arguments: argparse.Namespace) -> int:
         error, problem = errors.get(device.name, (float("nan"), ""))
         shown = [f"{error:.1e}" if math.isfinite(error) else ""] if arguments.check else []
         usable = "fails" if device.name in failed else "yes" if device.usable else "no"
-        table.add_row(device.name, usable, device.version, *shown, problem or device.note)
+        table.add_row(device.name, usable, device.version, *shown, escape(problem or device.note))
     console().print(table)
     print(f"fake backends for `noise`: {', '.join(inventory.backends()) or 'none: pip install qiskit-ibm-runtime'}")
     print(f"other PennyLane devices here, by their names: {', '.join(inventory.others()) or 'none'}")
