@@ -17,6 +17,7 @@ from ray import tune
 from ray.tune import Callback, CheckpointConfig, FailureConfig, RunConfig, TuneConfig, Tuner
 from ray.tune.experiment import Trial
 
+from hqc_ray.errors import HqcError
 from hqc_ray.sweep.driver import Driver
 from hqc_ray.sweep.jobs import Job, Outcome, Schedule
 
@@ -30,6 +31,10 @@ TUNE_SETTINGS = {
 }
 LOST_PROCESSES = 3  # times that a job's process may die before the job counts as failed
 POLL_SECONDS = (0.02, 0.5)  # a worker without a job asks again after this long, at first and at most
+
+
+class WorkerError(HqcError):
+    """The workers' environment is broken: nothing that the sweep file could say would help."""
 
 
 class Dispatcher:
@@ -116,8 +121,11 @@ class _Collector(Callback):
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
         """The trial's process died too often."""
         id = ray.get(self.dispatcher.job_of.remote(trial.trial_id))
+        reason = str(trial.get_pickled_error() or "its process died")
         if id is not None:
-            self._fail(id, f"the worker's process died {LOST_PROCESSES + 1} times:\n{trial.get_pickled_error() or ''}")
+            self._fail(id, f"the worker's process died {LOST_PROCESSES + 1} times:\n{reason}")
+        else:  # it never got as far as asking for a job, and neither will the next one
+            raise WorkerError(f"no worker can start; the last one said: {reason.strip().splitlines()[-1]}")
 
     def on_step_end(self, iteration: int, trials: list[Trial], **_: Any) -> None:
         """Tune's loop is alive."""

@@ -11,7 +11,7 @@ from rich.console import Console
 from hqc_ray import cli
 from hqc_ray.attacks import FGSM
 from hqc_ray.rows import Ledger
-from hqc_ray.sweep import run
+from hqc_ray.sweep import run, runner
 from tests.sweep.conftest import SMALL
 
 QUIET = Console(quiet=True)
@@ -74,3 +74,19 @@ def test_a_worker_that_dies_is_replaced(sweep_file, tmp_path, marker):
     assert marker.exists()
     assert (finished.failed, finished.missing) == (0, 0)
     assert finished.rows["robust_correct"].nunique() == 1
+
+
+class Broken(runner.TicketTrial):
+    """A worker whose environment lacks something."""
+
+    def setup(self, config, dispatcher=None):
+        raise ModuleNotFoundError("No module named 'torch'")
+
+
+def test_workers_that_cannot_start_end_the_sweep_with_their_reason(sweep_file, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(runner, "TicketTrial", Broken)
+    assert cli.main(["sweep", str(sweep_file(SMALL)), "--results", str(tmp_path), "--workers", "1"]) == cli.FAILED
+    assert "no worker can start; the last one said: " in capsys.readouterr().err
+    monkeypatch.undo()
+    finished = run.execute(tmp_path / "sweep.yaml", tmp_path, serial=True, console=QUIET)
+    assert (finished.failed, finished.missing) == (0, 0)
