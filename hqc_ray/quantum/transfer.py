@@ -21,7 +21,7 @@ Step = tuple[
 ]  # qubits, and the transfer matrix, [4^k, 4^k] or [N, 4, 4]; first qubit most significant
 MAX_ENTRIES = 2**26  # of the effects where the angles act: 512 MiB
 MAX_WORK = 2**28  # entries of the effects where the most qubits are in use; they exist in blocks
-BLOCK = 2**22  # entries of the effects that are propagated together: 32 MiB, and as much for each of two copies
+BLOCK = 2**20  # entries of the effects that are propagated together: 8 MiB, and as much for each of two copies
 CHUNK = 256  # angles whose full Pauli vectors exist at the same time
 THIRDS = 2 * np.pi * np.arange(3) / 3
 AER_THRESHOLD = 1e-10  # Aer drops rarer terms of an error, without renormalising; so does this, to be the same function
