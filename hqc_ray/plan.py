@@ -48,6 +48,9 @@ class Resolver(Protocol):
     def has_circuit(self, model: ModelSpec) -> bool:
         """Whether its head is a circuit, so that it runs on devices."""
 
+    def train(self, train: TrainSpec, model: ModelSpec) -> TrainSpec:
+        """The same, with every option of its device filled in; without one, where that trains the same model."""
+
     def attack(self, attack: AttackSpec) -> AttackSpec:
         """The same, with every option filled in."""
 
@@ -141,15 +144,16 @@ def build(spec: SweepSpec, resolver: Resolver) -> Plan:
         model, model_key = memo("model", cell.model)
         attack, attack_key = memo("attack", cell.attack)
         device, device_key = memo("device", cell.device or DeviceSpec(), model) if memo("has_circuit", model)[0] else (None, "")
-        train_key = memo("train", cell.train)[1]
+        train, train_key = memo("train", cell.train, model)
         evaluate, evaluate_key = memo("evaluate", cell.evaluate, *([device] if device else []))
         model_id = content_key(data_key, model_key, train_key, cell.seed)
         cell_id = content_key(model_id, device_key, attack_key, evaluate_key)
         if cell_id in cells:
             continue
         if model_id not in jobs:
-            jobs[model_id] = ModelJob(data, model, cell.train, cell.seed, model_id)
-        full = cell.model_copy(update={"data": data, "model": model, "attack": attack, "device": device, "evaluate": evaluate})
+            jobs[model_id] = ModelJob(data, model, train, cell.seed, model_id)
+        resolved = {"data": data, "model": model, "train": train, "attack": attack, "device": device, "evaluate": evaluate}
+        full = cell.model_copy(update=resolved)
         group_id = content_key(model_id, device_key, evaluate_key, attack.name, attack.options)
         cells[cell_id] = full
         members.setdefault(group_id, []).append(full)

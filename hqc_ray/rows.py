@@ -37,6 +37,7 @@ class Row(BaseModel):
     embedding: str | None
     layers: int | None
     reuploads: int | None = None
+    train_device: str = Field("", description="label of the noisy device that it was trained on; empty: an ideal one")
     model_key: str
     device: str
     attack: str

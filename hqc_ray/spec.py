@@ -58,12 +58,23 @@ class ModelSpec(Section):
     hidden: Annotated[int, Field(ge=1)] = 64
 
 
+class DeviceSpec(Section):
+    """What evaluates the circuit. Other keys are the device's options (`noise`, `shots`, ...)."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    name: str = "default.qubit"
+
+
 class TrainSpec(Section):
-    """Training of the head on cached features (of a CNN: of all of it, on images). Adam, cross-entropy."""
+    """Training of the head on cached features (of a CNN: of all of it, on images). Adam, cross-entropy.
+
+    `device` runs the circuit while it is trained, exactly, with its noise; None is an ideal one.
+    """
 
     epochs: Annotated[int, Field(ge=1)] = 30
     batch_size: Annotated[int, Field(ge=1)] = 32
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    device: DeviceSpec | None = None
 
 
 class AttackSpec(Section):
@@ -79,13 +90,6 @@ class AttackSpec(Section):
         """Accept '4/255', as the field writes it."""
         match = re.fullmatch(r"\s*([\d.]+)\s*/\s*([\d.]+)\s*", value) if isinstance(value, str) else None
         return float(match[1]) / float(match[2]) if match and float(match[2]) else value
-
-
-class DeviceSpec(Section):
-    """What evaluates the circuit. Other keys are the device's options (`noise`, `shots`, ...)."""
-
-    model_config = ConfigDict(frozen=True, extra="allow")
-    name: str = "default.qubit"
 
 
 class EvaluateSpec(Section):

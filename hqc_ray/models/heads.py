@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from hqc_ray.errors import ModelError, unknown
-from hqc_ray.quantum import circuits, surrogate
+from hqc_ray.quantum import circuits, noisy_layer, surrogate
 from hqc_ray.quantum.analysis import refuse_dead_embedding
 from hqc_ray.quantum.devices import Device
 from hqc_ray.quantum.layer import CircuitLayer
+from hqc_ray.quantum.noisy_layer import NoisyLayer
 from hqc_ray.spec import ModelSpec
 
 CLASSES = 2
@@ -57,6 +58,9 @@ class Head(nn.Module):
     def on(self, device: Device) -> Head:
         """This head with its circuit on `device`: without a circuit, the same head."""
         return self
+
+    def train_on(self, device: Device) -> None:
+        """From now on, run the circuit on `device`, with its noise; without a circuit, nothing changes."""
 
 
 class Dense(Head):
@@ -102,10 +106,19 @@ class Bottleneck(Head):
             DeviceError: the device cannot run the circuit.
             CircuitError: the circuit has no exact surrogate on this device.
         """
-        if not isinstance(self.core, CircuitLayer):
+        if not isinstance(self.core, (CircuitLayer, NoisyLayer)):
             return self
         weights = self.core.weights.detach()
         return self.with_core(surrogate.fit(self.core.circuit, weights.cpu(), device).to(weights.device))
+
+    def train_on(self, device: Device) -> None:
+        """From now on, run the circuit on `device`, with its noise; weights and the names in the state stay.
+
+        Raises:
+            DeviceError: the device has no exact gradients for the circuit's weights.
+        """
+        if isinstance(self.core, CircuitLayer):
+            self.core = noisy_layer.on(self.core, device)
 
     def with_core(self, core: nn.Module) -> Bottleneck:
         """A frozen copy with another core, which maps angles [B, Q] to outputs [B, Q]."""

@@ -19,6 +19,7 @@ from hqc_ray.models import backbones, heads
 from hqc_ray.models.backbones import Backbone
 from hqc_ray.models.classifier import Classifier
 from hqc_ray.models.features import extract, pixels
+from hqc_ray.quantum import devices
 from hqc_ray.spec import ModelSpec, TrainSpec, expand
 
 EVALUATION_BATCH = 256
@@ -58,7 +59,7 @@ def train(
 
     Args:
         spec: backbone and head.
-        train_spec: epochs, batch size, learning rate.
+        train_spec: epochs, batch size, learning rate, and the device that the circuit is trained on.
         inputs: features float32 [n, F] of the frozen backbone, or images uint8 [n, H, W, 3].
         labels: [n], 0 or 1.
         train_idx: positions into inputs that are trained on.
@@ -69,13 +70,14 @@ def train(
 
     Raises:
         ModelError: nothing to train on, or features for a backbone that is trained end to end.
+        DeviceError: a device without exact gradients for the circuit's weights.
         HqcError: the loss is no longer finite.
     """
     if len(train_idx) == 0:
         raise ModelError("there are no images to train on", where="train_idx")
     values = _values(spec, inputs, backbone)
     targets = torch.from_numpy(np.asarray(labels, dtype=np.int64))
-    model = _model(spec, values, train_idx, torch.Generator().manual_seed(seeds.stream(seed, "init")))
+    model = _model(spec, train_spec, values, train_idx, torch.Generator().manual_seed(seeds.stream(seed, "init")))
     optimizer = torch.optim.Adam(model.parameters(), lr=train_spec.learning_rate, fused=True)
     order = torch.Generator().manual_seed(seeds.stream(seed, "batches"))
     history: list[Epoch] = []
@@ -111,12 +113,18 @@ def _values(spec: ModelSpec, inputs: np.ndarray, backbone: Backbone | None) -> n
     return extract(backbone or backbones.get(spec.backbone, expand(spec.weights), spec.image_size), inputs)
 
 
-def _model(spec: ModelSpec, values: np.ndarray, train_idx: np.ndarray, generator: torch.Generator) -> nn.Module:
-    """What is trained, with first weights; the names of its tensors are those in `Classifier`."""
+def _model(
+    spec: ModelSpec, train_spec: TrainSpec, values: np.ndarray, train_idx: np.ndarray, generator: torch.Generator
+) -> nn.Module:
+    """What is trained, with first weights, on its device; the names of its tensors are those in `Classifier`."""
+    backbone = None
     if values.dtype == np.uint8:
         backbone = backbones.get(spec.backbone, "random", spec.image_size, generator)
-        return Classifier(backbone, heads.build(spec, backbone.n_features, generator))
-    head = heads.build(spec, values.shape[1], generator)
+    head = heads.build(spec, backbone.n_features if backbone else values.shape[1], generator)
+    if train_spec.device is not None:
+        head.train_on(devices.get(train_spec.device.name, **train_spec.device.options))
+    if backbone:
+        return Classifier(backbone, head)
     head.standardise(torch.from_numpy(values[train_idx]))
     return nn.Sequential(OrderedDict(head=head))
 

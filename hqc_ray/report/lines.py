@@ -33,6 +33,7 @@ class Model:
     device: str
     layers: int | None = None
     reuploads: int = 1
+    train_device: str = ""  # the noisy one that it was trained on
     variant: str = ""  # the start of the model's key, where nothing else tells two models apart (their training does)
 
     @property
@@ -50,18 +51,20 @@ class Model:
 
     @property
     def head_name(self) -> str:
-        """The head, with a control's width, more than one layer or upload, and an embedding other than RX."""
+        """The head, with a control's width, more than one layer or upload, an embedding other than RX, and noise in training."""
         width = f" ({self.n_qubits})" if not self.hybrid and self.n_qubits is not None else ""
         layers = f" x{self.layers}" if self.hybrid and self.layers is not None and self.layers > 1 else ""
         layers += f" r{self.reuploads}" if self.reuploads > 1 else ""
         embedding = f" ({self.embedding})" if self.hybrid and self.embedding not in ("rx", "") else ""
-        return self.head + width + layers + embedding
+        trained = f", trained on {self.train_device}" if self.train_device else ""
+        return self.head + width + layers + embedding + trained
 
     @property
     def order(self) -> tuple[Any, ...]:
         """Sorts lines as the paper does: by backbone, size and head."""
         place = (self.data_source, natural(self.backbone), self.weights, self.image_size, self.data_size, head_order(self.head))
-        return (*place, self.n_qubits or 0, self.layers or 0, self.reuploads, self.embedding, natural(self.device), self.variant)
+        circuit = (self.n_qubits or 0, self.layers or 0, self.reuploads, self.embedding)
+        return (*place, *circuit, natural(self.train_device), natural(self.device), self.variant)
 
 
 @dataclass(frozen=True)
@@ -119,6 +122,7 @@ def _model(row: Mapping[Any, Any]) -> Model:
     fields |= {k: int(row[k]) for k in ("image_size", "data_size")}
     fields |= {k: None if pd.isna(row.get(k)) else int(row[k]) for k in ("n_qubits", "layers")}
     fields["reuploads"] = 1 if pd.isna(row.get("reuploads")) else int(row["reuploads"])  # rows of before had no such column
+    fields["train_device"] = "" if pd.isna(row.get("train_device")) else str(row["train_device"])  # nor this one
     return Model(**fields, embedding="" if pd.isna(row["embedding"]) else str(row["embedding"]))
 
 
@@ -167,7 +171,7 @@ def _paper(model: Model, epsilon: float | None, label: str) -> tuple[float | Non
     """The paper's number and whether it would be flagged, if the cell is one of the paper's."""
     if model.data_source != "pcam" or model.device not in IDEAL or model.weights == "random":
         return None, False
-    if model.variant or (model.layers or 1) > 1 or model.reuploads > 1:
+    if model.variant or model.train_device or (model.layers or 1) > 1 or model.reuploads > 1:
         return None, False
     place = (model.backbone, model.head, model.data_size, epsilon, label)
     return reference.paper(*place, n_qubits=model.n_qubits), reference.paper_flagged(*place)

@@ -43,8 +43,9 @@ def train(job: ModelJob) -> float:
     size, epochs = 0.7 * job.data.size, job.train.epochs
     if job.model.backbone in backbones.TRAINABLE:
         return size * epochs * (1 + BACKWARD) * forward(job.model)
-    qubits = job.model.n_qubits or 1
-    return size * epochs * (2e-4 + 3e-5 * 2 ** max(qubits - 3, 0)) * 32 / job.train.batch_size
+    qubits, steps = job.model.n_qubits or 1, size * epochs / job.train.batch_size
+    noisy = steps * (5e-3 + 4e-6 * 4**qubits) if job.train.device else 0.0
+    return noisy + steps * 32 * (2e-4 + 3e-5 * 2 ** max(qubits - 3, 0))
 
 
 def circuits(model: ModelSpec) -> int:

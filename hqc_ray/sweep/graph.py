@@ -230,7 +230,7 @@ class Builder:
         """The group's rows, with every column that is known before anything is computed."""
         model, data, device = group.model.model, group.model.data, group.device
         weights, found, attack = self._weights(model), self._subset(group.model), group.cells[0].attack
-        evaluate = group.cells[0].evaluate
+        evaluate, trained_on = group.cells[0].evaluate, group.model.train.device
         entry = attacks.get(attack.name, **attack.options)
         common: dict[str, Any] = {
             "status": "failed", "sweep": self.plan.name, "data_source": data.source, "data_size": data.size,
@@ -239,6 +239,7 @@ class Builder:
             "image_size": model.image_size, "head": model.head, "n_qubits": model.n_qubits,
             "embedding": model.embedding if device else None, "layers": model.layers if device else None,
             "reuploads": model.reuploads if device else None,
+            "train_device": resolve.device(trained_on).label if trained_on else "",
             "model_key": self.model_key(group.model), "device": _device_label(device, evaluate),
             "shots": device.options.get("shots") if device else None, "attack": attack.name, "norm": entry.norm,
             "attack_options": json.dumps(attack.options, sort_keys=True), "attack_label": self._attack_label(attack, evaluate),

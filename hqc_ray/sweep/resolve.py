@@ -10,8 +10,8 @@ import numpy as np
 from hqc_ray import attacks, data
 from hqc_ray.errors import DataError, InputError, ModelError, SpecError, unknown
 from hqc_ray.models import backbones, heads
-from hqc_ray.quantum import circuits, devices
-from hqc_ray.spec import AttackSpec, DataSpec, DeviceSpec, EvaluateSpec, ModelSpec, expand
+from hqc_ray.quantum import circuits, devices, noisy_layer
+from hqc_ray.spec import AttackSpec, DataSpec, DeviceSpec, EvaluateSpec, ModelSpec, TrainSpec, expand
 
 
 def source(spec: DataSpec) -> data.Source:
@@ -88,6 +88,16 @@ class Rooms:
     def has_circuit(self, model: ModelSpec) -> bool:
         """Whether the head is a circuit: of the table, or a user's own."""
         return model.head not in heads.CONTROLS
+
+    def train(self, train: TrainSpec, model: ModelSpec) -> TrainSpec:
+        """The options of its device, checked against the circuit; no device where it changes nothing: no circuit, no noise."""
+        if train.device is None or not self.has_circuit(model):
+            return train.model_copy(update={"device": None})
+        entry = _at("train.device", device, train.device)
+        if not _at("train.device", noisy_layer.is_noisy, circuit(model), entry):
+            return train.model_copy(update={"device": None})
+        telling = {k: v for k, v in entry.model_dump(mode="json").items() if k not in ("shots", "seed")}  # nothing is sampled
+        return train.model_copy(update={"device": DeviceSpec(**{"name": train.device.name, **telling})})
 
     def attack(self, attack: AttackSpec) -> AttackSpec:
         """The attack's options, defaults included; an attack that changes nothing has epsilon 0."""

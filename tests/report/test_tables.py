@@ -49,7 +49,7 @@ def test_papers_number_is_marked_where_it_would_be_flagged(suspect):
 
 @pytest.mark.parametrize("change", [
     {"data_source": "synthetic"}, {"weights": "random"}, {"attack_label": "fgsm(steps=2)"}, {"n_qubits": 5}, {"layers": 2},
-    {"reuploads": 2},
+    {"reuploads": 2}, {"train_device": "qiskit.aer[fake_manila]"},
     {"device": "qiskit.aer[fake_manila]"}, {"epsilon": 0.06}, {"norm": "l2"}, {"data_size": 2000}, {"backbone": "vgg16"},
 ])  # fmt: skip
 def test_no_paper_number_beside_another_cell(change):
@@ -123,6 +123,15 @@ def test_variants_norms_and_user_heads_have_their_own_place():
     assert lines[1]["mine"].startswith("40.0")
     assert "random_weights:" in notes
     assert "no_noise_control:" in notes
+
+
+def test_models_trained_on_a_noisy_device_have_their_own_line():
+    rows = [make_row("pgd", 0.05, robust=90), make_row("pgd", 0.05, robust=80, train_device="qiskit.aer[fake_manila]")]
+    lines, _ = parsed(as_frame(rows))
+    assert [(line["Head"], line["PGD"][:4]) for line in lines] == [
+        ("vqc1", "45.0"),
+        ("vqc1, trained on qiskit.aer[fake_manila]", "40.0"),
+    ]
 
 
 def test_rows_of_before_reuploads_stand_with_those_of_one():
