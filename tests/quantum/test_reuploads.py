@@ -2,18 +2,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 
+import numpy as np
 import pennylane as qml
 import pytest
 import torch
 from quantum_cases import inputs
+from rich.console import Console
 
 from hqc_ray import circuits, devices, plan, surrogate
 from hqc_ray.models import heads
 from hqc_ray.quantum.ir import Angle, Circuit
 from hqc_ray.quantum.layer import CircuitLayer
 from hqc_ray.spec import DeviceSpec, ModelSpec
-from hqc_ray.sweep import costs, resolve
+from hqc_ray.sweep import costs, resolve, run
 
 SPEC = ModelSpec(backbone="squeezenet1_1", weights="random", head="sim14", n_qubits=3, reuploads=2)
 
@@ -102,3 +105,27 @@ def test_equals_the_template_of_pennylane(name: str, layers: int, n_qubits: int)
 def test_a_bad_number_is_refused(reuploads: object) -> None:
     with pytest.raises(circuits.CircuitError, match=r"reuploads .*a whole number from 1 to 100"):
         circuits.get("sim1", reuploads=reuploads)  # type: ignore[arg-type]
+
+
+SWEEP = """
+name: uploads
+defaults:
+  data: {source: synthetic, size: 20, images: 30}
+  train: {epochs: 1}
+  evaluate: {images: 4, batch_size: 4}
+  attack: {name: fgsm, epsilon: 0.05}
+blocks:
+  - model: {backbone: squeezenet1_1, weights: random, image_size: 32, head: [sim14, tanh], n_qubits: 3, reuploads: [1, 2]}
+"""
+
+
+def test_rows_carry_it_and_the_circuits_that_measured_the_surrogate(tmp_path: Path) -> None:
+    (tmp_path / "sweep.yaml").write_text(SWEEP)
+    console = Console(quiet=True)
+    found = run.execute(tmp_path / "sweep.yaml", tmp_path / "results", serial=True, console=console).rows.sort_values("reuploads")
+    assert set(found["status"]) == {"ok"}
+    assert found["head"].tolist() == ["sim14", "sim14", "tanh"]  # the control has no uploads: one model, not two
+    assert found["reuploads"].iloc[:2].tolist() == [1, 2]
+    assert np.isnan(found["reuploads"].iloc[2])
+    assert found["circuits"].iloc[:2].tolist() == [3**3 + surrogate.N_CHECKS, 5**3 + surrogate.N_CHECKS]
+    assert found["surrogate_error"].iloc[:2].max() < 1e-12
