@@ -16,7 +16,7 @@ from hqc_ray.evaluation import audit
 from hqc_ray.report import notes
 from hqc_ray.report.files import replace
 from hqc_ray.report.lines import Line, Value, gather, labels
-from hqc_ray.report.style import attack_name, attack_order, epsilon_text, norm_text
+from hqc_ray.report.style import attack_name, attack_order, backbone_name, epsilon_text, norm_text
 from hqc_ray.rows import VOLATILE, Row
 
 ALWAYS = ("fgsm", "deepfool", "pgd", "noise")  # columns that stand in the table even when nothing was run for them
@@ -108,14 +108,14 @@ def terminal_table(rows: pd.DataFrame, max_lines: int = 60) -> Table:
     caption = _caption(rows, lines, attacks, max_lines)
     table = Table(title="Accuracy, % (mean over seeds)", caption=Text(caption), caption_justify="left", box=box.SIMPLE_HEAD)
     table.collapse_padding, table.pad_edge = True, False
-    for name in ("Model", "Images", "Device"):
-        table.add_column(name, overflow="ellipsis", no_wrap=True, max_width={"Model": 24, "Device": 20}.get(name))
+    for name in ("Model", "Head", "Images", "Device"):  # folded, not cut: the end of a device's name tells it from the others
+        table.add_column(name, overflow="fold", max_width={"Model": 14, "Head": 14, "Device": 24}.get(name))
     for name in ("ε", "Clean", *(attack_name(a) for a in attacks), "Worst"):
         table.add_column(Text(name), justify="right", overflow="ellipsis", no_wrap=True, max_width=8)
     for line in lines[:max_lines]:
         m = line.model
         values = [line.clean, *(line.attacks.get(a) for a in attacks), line.worst]
-        left = [f"{m.name} {m.head_name}", f"{m.data_size:,}", m.device, _epsilon(line)]
+        left = [backbone_name(m.backbone), m.head_name, f"{m.data_size:,}", m.device, _epsilon(line)]
         table.add_row(*map(Text, left), *map(_short, values))  # Text: a device's brackets are no markup
     return table
 
