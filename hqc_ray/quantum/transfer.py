@@ -16,9 +16,7 @@ import numpy as np
 
 from hqc_ray.quantum.noise import Noise, positions
 
-Step = tuple[
-    tuple[int, ...], np.ndarray
-]  # qubits, and the transfer matrix, [4^k, 4^k] or [N, 4, 4]; first qubit most significant
+Step = tuple[tuple[int, ...], np.ndarray]  # qubits, and their transfer matrix [4^k, 4^k] or [N, 4, 4]; first most significant
 MAX_ENTRIES = 2**26  # of the effects where the angles act: 512 MiB
 MAX_WORK = 2**28  # entries of the effects where the most qubits are in use; they exist in blocks
 BLOCK = 2**20  # entries of the effects that are propagated together: 8 MiB, and as much for each of two copies

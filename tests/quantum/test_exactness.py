@@ -1,6 +1,6 @@
 """Every device is what it says: ideal without noise, Aer's own counts with noise, and its surrogate at any angle.
 
-The whole product takes minutes: `pytest -m exhaustive tests/quantum/test_exactness.py`. What runs without that meets every
+The rest of the product takes minutes: `pytest -m exhaustive tests/quantum/test_exactness.py`. What runs without that meets every
 circuit, size, machine, and pair of size and machine.
 """
 
