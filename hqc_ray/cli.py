@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -73,10 +74,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise ValueError
-    return value
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1")
+    return int(text)
 
 
 def _plan(arguments: argparse.Namespace) -> int:
@@ -127,6 +127,7 @@ def _sweep(arguments: argparse.Namespace) -> int:
 
     if arguments.serial and (arguments.address or arguments.workers):
         raise InputError("--serial runs in this process", valid="--serial alone, or --workers / --address")
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # a scheduler's end is a Ctrl-C
     found = run.execute(
         arguments.file, arguments.results, serial=arguments.serial, workers=arguments.workers, address=arguments.address
     )
@@ -154,7 +155,9 @@ def _report(arguments: argparse.Namespace) -> int:
     latest = {row.key: row for row in rows.read(ledger)}
     provenance = folder / "provenance.json"
     facts = json.loads(provenance.read_text()) if provenance.exists() else {}
-    for path in report.build(folder, rows.frame(latest.values()), facts, folder.resolve().name):
+    cells = folder / "cells.json"
+    order = json.loads(cells.read_text()) if cells.exists() else latest
+    for path in report.build(folder, rows.frame(latest[k] for k in order if k in latest), facts, folder.resolve().name):
         print(path)
     return OK
 

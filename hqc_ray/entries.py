@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import importlib
+import inspect
 from collections.abc import Mapping
 from typing import Any, TypeVar, cast
 
@@ -38,6 +41,19 @@ def explain(error: ValidationError, entry: type[BaseModel]) -> tuple[str, str, s
     return f"{first['msg']}, not {first['input']!r}", where, valid if not where else ""
 
 
+@functools.cache
+def with_code(name: str) -> str:
+    """A user's own `package.module:name` with a digest of its module's source, so that edited code is another entry."""
+    module = str(name).partition(":")[0]
+    if ":" not in str(name):
+        return name
+    try:
+        source = inspect.getsource(importlib.import_module(module))
+    except (ImportError, OSError, TypeError):
+        return name
+    return f"{name}@{hashlib.sha256(source.encode()).hexdigest()[:16]}"
+
+
 def lookup(kind: str, table: Mapping[str, T], name: str, error: type[InputError] = InputError) -> T | Any:
     """The table's entry called `name`, or the object that a user's own `package.module:name` imports to.
 
@@ -51,8 +67,10 @@ def lookup(kind: str, table: Mapping[str, T], name: str, error: type[InputError]
     module, _, attribute = name.partition(":")
     try:
         return getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as problem:
-        raise error(f"cannot import {kind} {name!r}: {problem}", valid="package.module:name on PYTHONPATH") from problem
+    except Exception as problem:  # a user's module may raise anything
+        raise error(
+            f"cannot import {kind} {name!r}: {type(problem).__name__}: {problem}", valid="package.module:name on PYTHONPATH"
+        ) from problem
 
 
 def make(

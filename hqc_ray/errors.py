@@ -10,6 +10,10 @@ class HqcError(Exception):
     """Base of every error that this package raises on purpose."""
 
 
+class WriteError(HqcError):
+    """The disk did not take something in the middle of a sweep; what was written before is kept."""
+
+
 class InputError(HqcError):
     """Something that the user can put right. The command line prints it as one line and exits with code 2.
 

@@ -12,13 +12,15 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel
 
+from hqc_ray.entries import with_code
 from hqc_ray.errors import SpecError
 from hqc_ray.spec import AttackSpec, Cell, DataSpec, DeviceSpec, EvaluateSpec, ModelSpec, SweepSpec, TrainSpec
 
 KEY_VERSION = 1  # raise it when the same cell would give another row
-_MACHINE_ONLY = {"path"}  # where the data lies; what it holds is the data digest's business
 # Fields that came after the first keys: left out of a key while they are at their default, so that old rows stay valid.
 LATER_FIELDS = {"mode", "access", "repeats", "reuploads", "device"}
+
+_NAMES = ("name", "source", "head", "backbone")  # fields that may name a user's own code
 
 
 def content_key(*parts: Any) -> str:
@@ -32,8 +34,10 @@ def _plain(part: Any) -> Any:
         return part
     fields = type(part).model_fields
     later = {name for name in LATER_FIELDS & fields.keys() if getattr(part, name) == fields[name].default}
-    plain = {k: v for k, v in part.model_dump(mode="json").items() if k not in _MACHINE_ONLY | later}
-    return {k: PurePath(v).name if k == "weights" else v for k, v in plain.items()}
+    plain = {k: v for k, v in part.model_dump(mode="json").items() if k not in later}
+    if isinstance(part, DataSpec):
+        plain.pop("path", None)  # where the data lies; what it holds is the data digest's business
+    return {k: PurePath(v).name if k == "weights" else with_code(v) if k in _NAMES else v for k, v in plain.items()}
 
 
 class Resolver(Protocol):
@@ -71,6 +75,11 @@ class ModelJob:
     seed: int
     id: str
 
+    @property
+    def place(self) -> str:
+        """Where the data lies: no part of a key, but two places of one sweep are two subsets."""
+        return str(self.data.options.get("path", ""))
+
 
 @dataclass(frozen=True)
 class Group:
@@ -93,14 +102,14 @@ class Plan:
     @cached_property
     def models(self) -> tuple[ModelJob, ...]:
         """The distinct trainings."""
-        return tuple({g.model.id: g.model for g in self.groups}.values())
+        return tuple({(g.model.place, g.model.id): g.model for g in self.groups}.values())
 
     @cached_property
     def fits(self) -> tuple[tuple[ModelJob, DeviceSpec], ...]:
         """The distinct pairs of a model with a circuit and a device that runs it."""
         return tuple(
             {
-                (g.model.id, content_key(g.device)): (g.model, g.device)
+                (g.model.place, g.model.id, content_key(g.device)): (g.model, g.device)
                 for g in self.groups
                 if g.device and g.cells[0].evaluate.mode == "surrogate"
             }.values()
@@ -109,7 +118,7 @@ class Plan:
     @cached_property
     def data(self) -> tuple[tuple[DataSpec, int], ...]:
         """The distinct subsets: data and seed."""
-        return tuple({content_key(m.data, m.seed): (m.data, m.seed) for m in self.models}.values())
+        return tuple({(m.place, content_key(m.data, m.seed)): (m.data, m.seed) for m in self.models}.values())
 
 
 class _Memo:
@@ -135,10 +144,10 @@ def build(spec: SweepSpec, resolver: Resolver) -> Plan:
         InputError: a name, option or combination that no room knows; it says in which part of the file.
     """
     memo = _Memo(resolver)
-    cells: dict[str, Cell] = {}
-    members: dict[str, list[Cell]] = {}
-    jobs: dict[str, ModelJob] = {}
-    heads: dict[str, tuple[ModelJob, DeviceSpec | None]] = {}
+    cells: dict[tuple[str, str], Cell] = {}  # by place and key, as all of these
+    members: dict[tuple[str, str], list[Cell]] = {}
+    jobs: dict[tuple[str, str], ModelJob] = {}
+    heads: dict[tuple[str, str], tuple[ModelJob, DeviceSpec | None]] = {}
     for cell in spec.cells():
         data, data_key = memo("data", cell.data)
         model, model_key = memo("model", cell.model)
@@ -148,19 +157,19 @@ def build(spec: SweepSpec, resolver: Resolver) -> Plan:
         evaluate, evaluate_key = memo("evaluate", cell.evaluate, *([device] if device else []))
         model_id = content_key(data_key, model_key, train_key, cell.seed)
         cell_id = content_key(model_id, device_key, attack_key, evaluate_key)
-        if cell_id in cells:
+        place = str(data.options.get("path", ""))
+        if (place, cell_id) in cells:
             continue
-        if model_id not in jobs:
-            jobs[model_id] = ModelJob(data, model, train, cell.seed, model_id)
+        job = jobs.setdefault((place, model_id), ModelJob(data, model, train, cell.seed, model_id))
         resolved = {"data": data, "model": model, "train": train, "attack": attack, "device": device, "evaluate": evaluate}
         full = cell.model_copy(update=resolved)
-        group_id = content_key(model_id, device_key, evaluate_key, attack.name, attack.options)
-        cells[cell_id] = full
-        members.setdefault(group_id, []).append(full)
-        heads.setdefault(group_id, (jobs[model_id], device))
+        group = (place, content_key(model_id, device_key, evaluate_key, attack.name, attack.options))
+        cells[place, cell_id] = full
+        members.setdefault(group, []).append(full)
+        heads.setdefault(group, (job, device))
     if not cells:
         raise SpecError("the grid has no cell", where=spec.name)
-    groups = tuple(Group(*heads[g], tuple(members[g]), g) for g in members)
+    groups = tuple(Group(*heads[g], tuple(members[g]), g[1]) for g in members)
     return Plan(spec.name, tuple(cells.values()), groups)
 
 

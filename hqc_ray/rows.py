@@ -11,7 +11,7 @@ from typing import Any, Literal
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from hqc_ray.errors import ResultsError
+from hqc_ray.errors import ResultsError, WriteError
 
 VOLATILE = ("seconds", "host", "finished_at")  # measured; every other column is the same in every run
 
@@ -47,7 +47,9 @@ class Row(BaseModel):
     epsilon: float
     n_train: int | None = None
     n_test: int | None = None
-    test_accuracy: float | None = Field(None, description="on the whole test part, on this device")
+    test_accuracy: float | None = Field(
+        None, description="on the whole test part, on this device (of sampled ones: its exact twin)"
+    )
     n_evaluated: int | None = None
     clean_accuracy: float | None = Field(None, description="on the evaluated images")
     clean_low: float | None = Field(None, description="95 % Wilson interval")
@@ -60,9 +62,9 @@ class Row(BaseModel):
     mean_linf: float | None = Field(None, description="mean over the attacked images of the largest change of a pixel")
     mean_l2: float | None = None
     bad_gradient_share: float | None = Field(None, description="of the attacked images: input gradient zero or not finite")
-    gradients: int | None = Field(None, description="input gradients of single images that the whole group of epsilons took")
+    gradients: int | None = Field(None, description="input gradients of single images that this epsilon took")
     forwards: int | None = None
-    surrogate_error: float | None = Field(None, description="largest error of the surrogate's expectations at fresh angles")
+    surrogate_error: float | None = Field(None, description="largest error of the surrogate's probabilities at fresh angles")
     circuits: int | None = Field(None, description="circuit executions that measured the surrogate on the device")
     shots: int | None = Field(None, description="per circuit; None is exact")
     repeats: int | None = Field(None, description="evaluations of each image on a sampled device; accuracies are their means")
@@ -102,7 +104,8 @@ class Ledger:
         """Write rows and wait until the disk has them, all in one write.
 
         Raises:
-            ResultsError: a row of that key is there already, or the disk does not take it.
+            ResultsError: a row of that key is there already.
+            WriteError: the disk does not take it.
         """
         rows = list(rows)
         for row in rows:
@@ -116,7 +119,7 @@ class Ledger:
         except OSError as problem:
             for row in rows:
                 del self.rows[row.key]
-            raise ResultsError(f"cannot write a row: {problem.strerror}", where=self.path.name) from problem
+            raise WriteError(f"{self.path.name}: cannot write a row: {problem.strerror}") from problem
 
     def done(self) -> set[str]:
         """The keys of the cells that have a result."""
@@ -141,6 +144,8 @@ def read(path: Path) -> Iterator[Row]:
     """
     with path.open(encoding="utf-8") as file:
         for number, line in enumerate(file, 1):
+            if not line.endswith("\n"):
+                return  # half a line: of a driver that died while it wrote, or is writing now
             try:
                 yield Row(**json.loads(line))
             except (json.JSONDecodeError, ValidationError, TypeError) as problem:

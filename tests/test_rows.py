@@ -1,6 +1,6 @@
 import pytest
 
-from hqc_ray.errors import ResultsError
+from hqc_ray.errors import ResultsError, WriteError
 from hqc_ray.rows import VOLATILE, Ledger, Row, frame
 
 BASE = {
@@ -73,7 +73,7 @@ def test_a_full_disk_loses_nothing_that_was_written(tmp_path):
     ledger = Ledger(tmp_path / "rows.jsonl")
     ledger.append([row("a")])
     ledger.path = tmp_path / "gone" / "rows.jsonl"
-    with pytest.raises(ResultsError, match="cannot write a row"):
+    with pytest.raises(WriteError, match="cannot write a row"):
         ledger.append([row("b")])
     assert ledger.done() == {"a"}
     assert Ledger(tmp_path / "rows.jsonl").done() == {"a"}

@@ -58,7 +58,7 @@ def subset(
     labels = source.labels()
     if not np.isin(labels, (0, 1)).all():  # a user's own source; the built-in ones have checked
         raise DataError(f"labels {np.unique(labels)[:5].tolist()}", where=repr(source), valid="0, 1")
-    train, validation, test = _parts(size, test_fraction, validation_fraction)
+    train, validation, test = parts(size, test_fraction, validation_fraction)
     indices, hashes = _distinct(source, labels, size // 2, seed)
     chosen = labels[indices]
     digest = hashlib.blake2b(digest_size=16)
@@ -72,8 +72,12 @@ def content_hash(image: np.ndarray) -> bytes:
     return hashlib.blake2b(f"{image.shape}".encode() + image.tobytes(), digest_size=16).hexdigest().encode()
 
 
-def _parts(size: int, test: float | None, validation: float | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The positions of the train, validation and test parts."""
+def parts(size: int, test: float | None, validation: float | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The positions of the train, validation and test parts of `size` images.
+
+    Raises:
+        DataError: an odd or too small size, or fractions that leave a part empty.
+    """
     if size % 2 or size < 4:
         raise DataError(f"{size} images", where="size", valid="an even number, 4 or more: half of each class")
     test = 0.2 if test is None else test

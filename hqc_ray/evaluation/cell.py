@@ -74,12 +74,12 @@ def _exact(result: Result) -> list[dict[str, Any]]:
 
 
 def _sampled(result: Result, samples: Judge, images: Tensor, labels: np.ndarray) -> list[dict[str, Any]]:
-    """The same, where fresh samples decide; an image that was not attacked is sampled a second time as it is."""
+    """The same, where fresh samples decide; an image that the attack left as it is is not sampled a second time."""
     before = samples.predictions(images, "clean")
     shared = {"repeats": samples.repeats, "shot_flip_share": float((before != result.clean_predictions).mean())}
     columns = []
     for found in result.per_epsilon:
-        after = samples.predictions(found.adversarial, repr(found.epsilon))
+        after = np.where(found.linf == 0, before, samples.predictions(found.adversarial, repr(found.epsilon)))
         clean = before == labels
         columns.append({**_accuracies(clean, clean & (after == labels)), **shared, **_search(result, found)})
     return columns

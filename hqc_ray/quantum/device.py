@@ -74,7 +74,7 @@ class Device(Entry):
     @property
     def label(self) -> str:
         """The name and what differs from its defaults: 'qiskit.aer[fake_manila,shots=4096]'."""
-        extras = [*self._tags(), *([f"shots={self.shots}"] if self.shots else [])]
+        extras = [*self._tags(), *([f"shots={self.shots}"] if self.shots else []), *([f"seed={self.seed}"] if self.seed else [])]
         return self.name + (f"[{','.join(extras)}]" if extras else "")
 
     def _tags(self) -> list[str]:

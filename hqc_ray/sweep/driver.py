@@ -29,7 +29,6 @@ class Driver:
         """Keep what a job gave; False where it failed. Nothing is lost when the driver dies after this returns."""
         job = self.jobs[outcome.job]
         if outcome.error:
-            self.live.finished(job, outcome.seconds, failed=True)
             return False
         if outcome.artifact is not None:
             self.store.save(job.id, outcome.artifact)
@@ -48,8 +47,7 @@ class Driver:
             job = self.jobs[id]
             text = error if id == lost[0] else f"needs {first.id} ({first.kind}), which failed:\n{error}"
             self.store.ledger.append(_failed(row, text) for row in job.rows)
-            if id != lost[0]:
-                self.live.finished(job, 0.0, failed=True)
+            self.live.finished(job, job.cost, failed=True)
 
 
 def _failed(row: Any, error: str) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,8 @@ class Task:
     evaluate: EvaluateSpec | None = None
     attack: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
+    weights: str = ""  # of the backbone: a word, or an absolute path
+    weights_digest: str = ""  # which a worker holds its own file to
 
 
 @dataclass
@@ -76,8 +78,10 @@ class Builder:
     def build(self) -> Graph:
         """All jobs that the ledger and the caches do not make superfluous."""
         todo = []
+        seen: set[str] = set()
         for group in self.plan.groups:
-            rows = self._rows(group)
+            rows = tuple(row for row in self._rows(group) if row.key not in seen)  # two places may hold the same images
+            seen.update(row.key for row in rows)
             self.graph.order += [row.key for row in rows]
             if open := tuple(row for row in rows if row.key not in self.store.ledger.done()):
                 todo.append((group, open))
@@ -99,7 +103,7 @@ class Builder:
         return self.sources[key]
 
     def _subset(self, model: ModelJob) -> Subset:
-        key = content_key(model.data, model.seed)
+        key = content_key(model.data, model.place, model.seed)
         if key not in self.subsets:
             data = model.data
             self.report(f"reading {data.size} images of {data.source}, seed {model.seed}")
@@ -142,7 +146,11 @@ class Builder:
     def _job(self, job: Job) -> str:
         if job.id not in self.known:
             self.known.add(job.id)
-            self.graph.jobs.append(job)
+            spec = job.task.model.model
+            given = str(expand(spec.weights))
+            weights = str(Path(given).resolve()) if Path(given).is_file() else given
+            task = replace(job.task, weights=weights, weights_digest=self._weights(spec).digest)
+            self.graph.jobs.append(replace(job, task=task))
         return job.id
 
     # stages

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from hqc_ray import attacks, data
+from hqc_ray.data.splits import parts
 from hqc_ray.errors import DataError, InputError, ModelError, SpecError, unknown
 from hqc_ray.models import backbones, heads
 from hqc_ray.quantum import circuits, devices, noisy_layer
@@ -53,6 +54,7 @@ class Rooms:
         """Opens the source, and counts its labels."""
         opened = _at("data", source, data)
         _at("data", opened.check)
+        _at("data", parts, data.size, data.test_fraction, data.validation_fraction)
         counts = np.bincount(opened.labels(), minlength=2)
         if counts.min() < data.size // 2:
             raise DataError(

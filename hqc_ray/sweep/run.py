@@ -77,6 +77,7 @@ def execute(
     try:
         began = time.monotonic()
         graph = Builder(planned, store, lambda text: console.print(text, highlight=False)).build()
+        store.save_order(graph.order)
         done = len(set(graph.order) & store.ledger.done())
         console.print(
             f"{loaded.name}: {len(graph.order)} cells, {done} done before, {len(graph.jobs)} jobs to do", highlight=False

@@ -10,6 +10,7 @@ import logging
 import os
 import tempfile
 import time
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -42,10 +43,12 @@ class Dispatcher:
 
     def __init__(self, jobs: list[Job], inputs: dict[str, list[ray.ObjectRef[Any]]]) -> None:
         self.schedule, self.inputs = Schedule(jobs, inputs), inputs
+        self.started = False
 
     def next(self, ticket: str, warm: list[str]) -> tuple[Job | None, bool]:
         """The next job, if there is one, and whether there may be another later."""
         job = self.schedule.next(ticket, warm)
+        self.started = True
         return job, self.schedule.open > len(self.schedule.running)
 
     def input(self, name: str) -> list[ray.ObjectRef[Any]]:
@@ -63,9 +66,9 @@ class Dispatcher:
         """A job has failed for good: it, and all that needed it."""
         return self.schedule.fail(id)
 
-    def job_of(self, ticket: str) -> str | None:
-        """The job that a ticket holds."""
-        return self.schedule.running.get(ticket)
+    def job_of(self, ticket: str) -> tuple[str | None, bool]:
+        """The job that a ticket holds, and whether any worker has ever asked for one."""
+        return self.schedule.running.get(ticket), self.started
 
 
 class TicketTrial(tune.Trainable):
@@ -120,11 +123,11 @@ class _Collector(Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
         """The trial's process died too often."""
-        id = ray.get(self.dispatcher.job_of.remote(trial.trial_id))
+        id, started = ray.get(self.dispatcher.job_of.remote(trial.trial_id))
         reason = str(trial.get_pickled_error() or "its process died")
         if id is not None:
             self._fail(id, f"the worker's process died {LOST_PROCESSES + 1} times:\n{reason}")
-        else:  # it never got as far as asking for a job, and neither will the next one
+        elif not started:  # no worker got as far as asking for a job, and neither will the next one
             raise WorkerError(f"no worker can start; the last one said: {reason.strip().splitlines()[-1]}")
 
     def on_step_end(self, iteration: int, trials: list[Trial], **_: Any) -> None:
@@ -143,7 +146,8 @@ def connect(address: str | None, workers: int | None) -> int:
     """
     os.environ.update(TUNE_SETTINGS)
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "namespace": "hqc_ray"}
-    options["runtime_env"] = {"env_vars": THREADS}
+    weights = os.environ.get("HQC_WEIGHTS")  # absolute: a worker does not run in the driver's folder
+    options["runtime_env"] = {"env_vars": THREADS | ({"HQC_WEIGHTS": str(Path(weights).resolve())} if weights else {})}
     if address:
         ray.init(address=address, **options)
     else:

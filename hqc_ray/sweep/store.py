@@ -7,8 +7,8 @@ import io
 import json
 import os
 import platform
-import shutil
 import subprocess
+import zipfile
 from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
@@ -18,7 +18,7 @@ import numpy as np
 import yaml
 
 from hqc_ray import __version__
-from hqc_ray.errors import ResultsError
+from hqc_ray.errors import ResultsError, WriteError
 from hqc_ray.rows import Ledger
 from hqc_ray.spec import SweepSpec
 
@@ -33,11 +33,14 @@ def write(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_bytes(content)
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as problem:
         temporary.unlink(missing_ok=True)
-        raise ResultsError(f"cannot write: {problem.strerror}", where=str(path)) from problem
+        raise WriteError(f"{path}: cannot write: {problem.strerror}") from problem
 
 
 class Store:
@@ -69,7 +72,12 @@ class Store:
     def _claim(self, spec: SweepSpec) -> None:
         """A folder keeps the name of its sweep; the grid may grow, and rows of cells that left it stay in the ledger."""
         path = self.folder / "sweep.yaml"
-        owner = yaml.safe_load(path.read_text()).get("name") if path.exists() else None
+        try:
+            owner = yaml.safe_load(path.read_text())["name"] if path.exists() else None
+        except (yaml.YAMLError, TypeError, KeyError) as problem:
+            raise ResultsError(
+                "sweep.yaml is damaged", where=str(self.folder), valid="another --results, or the file mended"
+            ) from problem
         stranger = owner is None and (self.folder / "rows.jsonl").exists()
         if stranger or owner not in (None, spec.name):
             raise ResultsError(
@@ -80,6 +88,10 @@ class Store:
     def close(self) -> None:
         """Let another driver in."""
         self._lock.close()
+
+    def save_order(self, keys: list[str]) -> None:
+        """The keys of the sweep's cells in the order of its file: rows of cells that left the grid stay in the ledger alone."""
+        write(self.folder / "cells.json", json.dumps(keys, indent=0).encode())
 
     def artifact_path(self, id: str) -> Path:
         """Where the artifact of a job lies: models in the folder, everything that sweeps share in the cache."""
@@ -98,21 +110,24 @@ class Store:
     def load(self, id: str) -> Any | None:
         """The artifact of a job if it is there, of this sweep or another."""
         path = self.artifact_path(id)
-        if id.startswith("model/") and not path.exists() and (self.cache / f"{id}.pt").exists():
-            path.parent.mkdir(exist_ok=True)
-            shutil.copyfile(self.cache / f"{id}.pt", path)
-        if not path.exists():
-            return None
-        if path.suffix != ".npz":
-            return path.read_bytes()
-        with np.load(path, allow_pickle=False) as arrays:
-            return dict(arrays)
+        copies = [path, self.cache / f"{id}.pt"] if id.startswith("model/") else [path]
+        for copy in (c for c in copies if c.exists()):
+            found = _intact(copy)
+            if found is None:
+                _set_aside(copy)
+                continue
+            if copy != path:
+                write(path, found)
+            return found
+        return None
 
     def features(self, features_key: str) -> Iterable[tuple[str, np.ndarray]]:
         """The cached chunks of features: their ids, and the hashes of the images in them."""
         for path in sorted((self.cache / "features" / features_key).glob("*.npz")):
-            with np.load(path, allow_pickle=False) as arrays:
-                yield f"features/{features_key}/{path.stem}", arrays["hashes"]
+            try:
+                yield f"features/{features_key}/{path.stem}", _arrays(path)["hashes"]
+            except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError):
+                _set_aside(path)
 
     def save_example(self, name: str, arrays: dict[str, Any]) -> None:
         """Keep the first images of a cell, clean and adversarial."""
@@ -121,7 +136,11 @@ class Store:
     def save_provenance(self, facts: dict[str, Any]) -> dict[str, Any]:
         """Versions, commit and hardware of this run, after those of earlier runs; never a path, a user or a secret."""
         path = self.folder / "provenance.json"
-        earlier = json.loads(path.read_text())["runs"] if path.exists() else []
+        try:
+            earlier = json.loads(path.read_text())["runs"] if path.exists() else []
+        except (ValueError, KeyError, TypeError):
+            _set_aside(path)
+            earlier = []
         run = {
             "hqc_ray": __version__,
             "commit": _commit(),
@@ -133,6 +152,26 @@ class Store:
         provenance = {"runs": [*earlier, run]}
         write(path, json.dumps(provenance, indent=1).encode())
         return provenance
+
+
+def _intact(path: Path) -> Any | None:
+    """What an artifact's file holds; None if it is damaged."""
+    try:
+        if path.suffix == ".npz":
+            return _arrays(path)
+        return path.read_bytes() if zipfile.is_zipfile(path) else None
+    except (OSError, ValueError, zipfile.BadZipFile, EOFError):
+        return None
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    with np.load(path, allow_pickle=False) as arrays:
+        return dict(arrays)
+
+
+def _set_aside(path: Path) -> None:
+    """A damaged file is kept under another name, and made again."""
+    path.replace(path.with_name(path.name + ".bad"))
 
 
 def _npz(arrays: dict[str, Any]) -> bytes:

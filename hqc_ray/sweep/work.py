@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from hqc_ray import attacks
+from hqc_ray.errors import ModelError
 from hqc_ray.evaluation.cell import evaluate
 from hqc_ray.evaluation.sampled import Judge
 from hqc_ray.evaluation.statistics import pack
@@ -21,7 +22,8 @@ from hqc_ray.models.classifier import Classifier
 from hqc_ray.plan import ModelJob
 from hqc_ray.quantum.cores import Native, ShotEstimate
 from hqc_ray.quantum.surrogate import Surrogate
-from hqc_ray.spec import DeviceSpec, EvaluateSpec, ModelSpec, expand
+from hqc_ray.seeds import stream
+from hqc_ray.spec import DeviceSpec, EvaluateSpec
 from hqc_ray.sweep import resolve
 from hqc_ray.sweep.graph import Task
 from hqc_ray.sweep.jobs import Job, Outcome
@@ -70,11 +72,14 @@ class Worker:
             self._recent.popitem(last=False)
         return self._recent[key]
 
-    def backbone(self, model: ModelSpec) -> backbones.Backbone:
-        """The frozen backbone of a model."""
-        weights = str(expand(model.weights))
-        key = ("backbone", model.backbone, weights, str(model.image_size))
-        return self.keep(key, lambda: backbones.get(model.backbone, weights, model.image_size))
+    def backbone(self, task: Task) -> backbones.Backbone:
+        """The frozen backbone of a task's model.
+
+        Raises:
+            ModelError: the weights that this machine finds are not those that the driver found.
+        """
+        model = task.model.model
+        return self.keep(("backbone", model.backbone, task.weights_digest, str(model.image_size)), lambda: _backbone(task))
 
     def inputs(self, task: Task) -> np.ndarray:
         """What a model's head reads, in the order of its subset: cached features [n, F], or (of a CNN) uint8 images."""
@@ -88,7 +93,7 @@ class Worker:
     def trained(self, task: Task) -> Classifier:
         """The trained model of a task, with its ideal circuit."""
         frozen = task.model.model.backbone not in backbones.TRAINABLE
-        backbone = self.backbone(task.model.model) if frozen else None
+        backbone = self.backbone(task) if frozen else None
         return self.keep(("model", task.trained), lambda: classifier.loads(self.fetch(task.trained), backbone)[0])
 
     def on_device(self, task: Task) -> tuple[Classifier, dict[str, Any]]:
@@ -99,6 +104,15 @@ class Worker:
         if not task.surrogate:
             return model, {"test_accuracy": classifier.loads_meta(self.fetch(task.trained))["test_accuracy"]}
         return self.keep(("surrogate", task.surrogate), lambda: _with_surrogate(model, self.fetch(task.surrogate)))
+
+
+def _backbone(task: Task) -> backbones.Backbone:
+    model = task.model.model
+    here = backbones.weights_id(model.backbone, task.weights)
+    if here.digest != task.weights_digest:
+        what = f"the weights of {model.backbone} here are {here.origin} ({here.digest}), not those of the driver"
+        raise ModelError(what, valid=f"the file with digest {task.weights_digest} at $HQC_WEIGHTS on every node")
+    return backbones.get(model.backbone, task.weights, model.image_size)
 
 
 def _with_surrogate(model: Classifier, content: bytes) -> tuple[Classifier, dict[str, Any]]:
@@ -127,7 +141,7 @@ def _test_correct(model: Classifier, inputs: np.ndarray, labels: np.ndarray, bat
 
 def _features(worker: Worker, job: Job) -> Outcome:
     given = worker.fetch(job.task.images)
-    found = features.extract(worker.backbone(job.task.model.model), given["images"])
+    found = features.extract(worker.backbone(job.task), given["images"])
     return Outcome(job.id, 0.0, {"hashes": given["hashes"], "features": found})
 
 
@@ -136,7 +150,7 @@ def _train(worker: Worker, job: Job) -> Outcome:
     made: ModelJob = task.model
     split, inputs = worker.fetch(task.subset), worker.inputs(task)
     trained = training.train(made.model, made.train, inputs, split.labels, split.train, split.validation, made.seed)
-    backbone = None if inputs.dtype == np.uint8 else worker.backbone(made.model)
+    backbone = None if inputs.dtype == np.uint8 else worker.backbone(task)
     model = classifier.assemble(made.model, trained.state, backbone)
     correct = _test_correct(model, inputs[split.test], split.labels[split.test])
     meta = {
@@ -181,7 +195,7 @@ def _attack(worker: Worker, job: Job) -> Outcome:
         seed=seed,
         batch_size=options.batch_size,
         judge=None if attacked is model and not shots else model,
-        samples=Judge(model, shots, options.repeats, seed, options.batch_size) if shots else None,
+        samples=Judge(model, shots, options.repeats, _judge_seed(task), options.batch_size) if shots else None,
         keep=EXAMPLES if any(row.example for row in job.rows) else 0,
     )
     rows = [
@@ -189,6 +203,11 @@ def _attack(worker: Worker, job: Job) -> Outcome:
     ]
     examples = {row.example: arrays for row, arrays in zip(job.rows, found.examples, strict=True) if row.example}
     return Outcome(job.id, 0.0, rows=tuple(rows), examples=examples)
+
+
+def _judge_seed(task: Task) -> int:
+    """Of the shots that judge: a stream of the model's seed and the device's."""
+    return stream(task.model.seed, "device", int(task.device.options.get("seed") or 0) if task.device else 0)
 
 
 def _attacked(worker: Worker, task: Task, model: Classifier) -> Classifier:
@@ -199,7 +218,7 @@ def _attacked(worker: Worker, task: Task, model: Classifier) -> Classifier:
     if access == "shots" and task.device:
         fitted: Any = model.head.core  # a Surrogate: `Rooms.evaluate` refuses shots on any other
         circuit = resolve.circuit(task.model.model)
-        return model.with_core(ShotEstimate(fitted, circuit, task.device.options["shots"], task.model.seed))
+        return model.with_core(ShotEstimate(fitted, circuit, task.device.options["shots"], _judge_seed(task)))
     return model
 
 

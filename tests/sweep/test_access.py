@@ -86,3 +86,15 @@ def test_what_means_nothing_is_refused(tmp_path, capsys, evaluate):
     (tmp_path / "sweep.yaml").write_text(SWEEP.replace("EVALUATE", evaluate))
     assert cli.main(["plan", str(tmp_path / "sweep.yaml")]) == cli.BAD_INPUT
     assert BAD[evaluate] in capsys.readouterr().err
+
+
+def test_shots_are_no_attack_and_other_seeds_are_other_shots(sweep):
+    attack = {
+        "[{name: fgsm, epsilon: 0.05}, {name: pgd, epsilon: 0.02, steps: 2}]": "[{name: clean}, {name: fgsm, epsilon: [0, 0.05]}]"
+    }
+    rows = sweep("{images: 20, batch_size: 10, repeats: 2}", fake_manila="fake_manila, shots: 8, seed: [0, 1]", **attack)
+    still = rows[rows["epsilon"] == 0]
+    assert still["robust_correct"].tolist() == still["clean_correct"].tolist()
+    assert still["robust_accuracy"].tolist() == still["clean_accuracy"].tolist()
+    assert still["device"].unique().tolist() == ["qiskit.aer[fake_manila,shots=8]", "qiskit.aer[fake_manila,shots=8,seed=1]"]
+    assert still.groupby("device")["clean_accuracy"].first().nunique() + still["clean_correct"].nunique() > 2

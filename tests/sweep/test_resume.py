@@ -9,7 +9,7 @@ import time
 import pytest
 from rich.console import Console
 
-from hqc_ray import cli
+from hqc_ray import cli, data
 from hqc_ray.errors import ResultsError
 from hqc_ray.rows import Ledger
 from hqc_ray.sweep import run
@@ -57,7 +57,7 @@ def wait_for_rows(path, count, process):
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"])
+@pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM], ids=["killed", "interrupted", "ended"])
 def test_a_disturbed_run_on_ray_ends_in_the_serial_table(undisturbed, tmp_path, blow):
     file, serial = undisturbed
     expected = facts(serial)
@@ -65,7 +65,7 @@ def test_a_disturbed_run_on_ray_ends_in_the_serial_table(undisturbed, tmp_path, 
     wait_for_rows(tmp_path / "tiny" / "rows.jsonl", 3, process)
     os.kill(process.pid, blow)
     output = process.communicate(timeout=60)[0]
-    if blow == signal.SIGINT:
+    if blow != signal.SIGKILL:
         assert process.returncode == cli.INTERRUPTED, output
         assert "the same command goes on" in output
     before = facts(tmp_path / "tiny")
@@ -144,3 +144,39 @@ def jobs_left(file, results):
         return Builder(planned, store).build().jobs
     finally:
         store.close()
+
+
+def test_two_places_with_other_images_are_two_subsets_and_copies_are_one(sweep_file, tmp_path):
+    for name, seed in (("a", 0), ("b", 1), ("copy", 0)):
+        write_folder(tmp_path / name, seed)
+    text = SMALL.replace(
+        "{source: synthetic, size: 40, images: 60}", "{source: folder, path: [PLACES], size: 40, size_pixels: 32}"
+    )
+    places = ", ".join(str(tmp_path / name) for name in ("a", "b", "copy"))
+    rows = run.execute(sweep_file(text.replace("PLACES", places)), tmp_path / "r", serial=True, console=QUIET).rows
+    assert len(rows) == 4  # two epsilons on a, two on b
+    assert rows["data_digest"].nunique() == 2
+
+
+def write_folder(folder, seed):
+    from PIL import Image
+
+    source = data.get("synthetic", images=60, size_pixels=32, seed=seed)
+    for index, label in enumerate(source.labels().tolist()):
+        (folder / str(label)).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(source.read([index])[0]).save(folder / str(label) / f"{index}.png")
+
+
+@pytest.mark.parametrize("kind", ["models", "features"])
+def test_a_damaged_artifact_is_set_aside_and_made_again(sweep_file, tmp_path, kind):
+    first = run.execute(sweep_file(SMALL), tmp_path / "r", serial=True, console=QUIET)
+    pattern = {"models": "small/models/*.pt", "features": ".cache/features/*/*.npz"}[kind]
+    damaged = list((tmp_path / "r").glob(pattern)) + list(
+        (tmp_path / "r" / ".cache").glob("model/*" * (kind == "models") or "none")
+    )
+    for path in damaged:
+        path.write_bytes(path.read_bytes()[:500])
+    second = run.execute(sweep_file(SMALL.replace("fgsm", "noise").replace("head: tanh", "head: [tanh, linear]")), tmp_path / "r",
+                         serial=True, console=QUIET)  # fmt: skip
+    assert (first.failed, second.failed, second.missing) == (0, 0, 0)
+    assert all(path.with_name(path.name + ".bad").exists() for path in damaged)
