@@ -9,7 +9,7 @@ from torch.nn.functional import cross_entropy
 
 from hqc_ray import devices, plan, spec
 from hqc_ray.errors import DeviceError
-from hqc_ray.models import classifier, training
+from hqc_ray.models import classifier, heads, training
 from hqc_ray.quantum.layer import CircuitLayer
 from hqc_ray.rows import Ledger
 from hqc_ray.spec import DeviceSpec, ModelSpec, TrainSpec
@@ -75,6 +75,17 @@ def test_an_ideal_device_and_a_head_without_a_circuit_train_as_ever(task):
         assert equal(fit(task, device).state, ideal)
     control = MODEL.model_copy(update={"head": "tanh"})
     assert equal(fit(task, model=control).state, fit(task, None, model=control).state)
+
+
+def test_a_head_in_training_can_be_put_on_any_device(task):
+    head = heads.build(MODEL, 10, torch.Generator().manual_seed(0))
+    device, features = devices.get(NOISY.name, **NOISY.options), torch.from_numpy(task[0][:5])
+    ideal = head(features)
+    head.train_on(device)
+    trained_on = head(features)
+    assert (ideal - trained_on).abs().max() > 1e-3
+    torch.testing.assert_close(head.on(device)(features), trained_on, atol=1e-6, rtol=0)
+    torch.testing.assert_close(head.on(devices.get("default.qubit"))(features), ideal, atol=1e-6, rtol=0)
 
 
 def test_a_sampled_device_trains_nothing(task):
