@@ -10,7 +10,6 @@ import functools
 import hashlib
 import json
 import math
-import warnings
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -114,10 +113,7 @@ class IBM(Device):
         self.check(circuit)
         machine = self._open(circuit)
         compiled, _, _ = self._compile(circuit, machine)
-        bare = compiled.copy_empty_like()
-        for step in compiled.data:
-            if step.operation.name != "measure":
-                bare.append(step)
+        bare = _unmeasured(compiled)
         return {
             "qubits": circuit.n_qubits,
             "gates": bare.size(),
@@ -193,7 +189,7 @@ class IBM(Device):
         options: dict[str, Any] = {"environment": {"job_tags": [_tag(key)]}}
         if self.fake:
             seed = stream(self.seed, "ibm", key) % (2**31 - 1) + 1  # Aer's are 32 bit, and 0 counts as none
-            options["simulator"] = {"seed_simulator": seed, "noise_model": _noise(machine)}
+            options["simulator"] = {"seed_simulator": seed, "noise_model": _noise(self.backend, bound)}
         sampler = runtime.SamplerV2(mode=machine, options=options)
         valid = "the same command, once IBM Quantum answers; what was submitted is found again"
         pub = (bound, angles[:, columns])
@@ -235,12 +231,22 @@ def _counts(outcome: Any, n_qubits: int) -> np.ndarray:
     return np.stack([np.bincount(shots @ places, minlength=2**n_qubits) for shots in bits])
 
 
-@functools.lru_cache(maxsize=4)
-def _noise(machine: Any) -> Any:
-    """The noise that qiskit.aer has for a fake backend: left alone, the local testing mode takes another readout calibration."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # some machines warn that their calibration is not typical
-        return noises.require("qiskit_aer.noise", "qiskit-aer").NoiseModel.from_backend(machine)
+def _unmeasured(compiled: Any) -> Any:
+    gates = compiled.copy_empty_like()
+    for step in compiled.data:
+        if step.operation.name != "measure":
+            gates.append(step)
+    return gates
+
+
+def _noise(name: str, compiled: Any) -> Any:
+    """The noise that qiskit.aer has for a fake backend, of this circuit only; that of the local testing mode reads otherwise."""
+    machine = noises.machine(name)
+    model = machine.model(_unmeasured(compiled))
+    for qubit in compiled.layout.final_index_layout():
+        if (matrix := machine.assignment(qubit)) is not None:
+            model.add_readout_error(matrix, [qubit])
+    return model
 
 
 @functools.lru_cache(maxsize=16)
