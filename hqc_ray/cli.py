@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -127,7 +126,6 @@ def _sweep(arguments: argparse.Namespace) -> int:
 
     if arguments.serial and (arguments.address or arguments.workers):
         raise InputError("--serial runs in this process", valid="--serial alone, or --workers / --address")
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # a scheduler's end is a Ctrl-C
     found = run.execute(
         arguments.file, arguments.results, serial=arguments.serial, workers=arguments.workers, address=arguments.address
     )

@@ -72,12 +72,12 @@ class Aer(NoiseOptions, Device):
     bit; the compiled circuit and its facts remain those of the machine. The options of the noise: see `NoiseOptions`.
 
     Args:
-        optimization_level: of the transpiler.
+        optimization_level: of the transpiler. From 2 on Qiskit's choice of qubits may differ between runs, whatever the seed.
         transpile_seed: of the transpiler's layout and routing.
     """
 
     name: ClassVar[str] = "qiskit.aer"
-    optimization_level: Literal[0, 1, 2, 3] = 2
+    optimization_level: Literal[0, 1, 2, 3] = 1
     transpile_seed: int = 0
 
     def _tags(self) -> list[str]:

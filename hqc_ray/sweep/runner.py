@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -152,6 +154,8 @@ def connect(address: str | None, workers: int | None) -> int:
         ray.init(address=address, **options)
     else:
         ray.init(address="local", num_cpus=workers, include_dashboard=False, **options)
+    if threading.current_thread() is threading.main_thread():  # after Ray's own handler, which ends the process with a dump
+        signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # a scheduler's end is a Ctrl-C
     return int(ray.cluster_resources().get("CPU", 1))
 
 

@@ -149,7 +149,7 @@ def test_labels_and_exact_twins() -> None:
     assert noisy.label == "qiskit.aer[fake_manila,shots=4096]"
     assert noisy.exact().label == "qiskit.aer[fake_manila]"
     assert noisy.exact() == devices.get("qiskit.aer", noise="fake_manila")
-    assert devices.get("qiskit.aer", noise="manila", optimization_level=1).label == "qiskit.aer[fake_manila,optimization_level=1]"
+    assert devices.get("qiskit.aer", noise="manila", optimization_level=2).label == "qiskit.aer[fake_manila,optimization_level=2]"
 
 
 def test_an_empty_batch() -> None:

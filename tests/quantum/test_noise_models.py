@@ -254,7 +254,7 @@ def test_labels_and_dumps_show_what_differs() -> None:
     named = get("qiskit.aer", depolarizing_2q=0, t1_us=100, gate_time_1q_ns=35, transpile_seed=3)
     assert named.label == "qiskit.aer[depolarizing_2q=0,t1_us=100,transpile_seed=3]"
     assert get("qiskit.aer", noise="manila", noise_scale=1).label == "qiskit.aer[fake_manila]"
-    plain = {"shots": None, "seed": 0, "noise": None, "optimization_level": 2, "transpile_seed": 0}
+    plain = {"shots": None, "seed": 0, "noise": None, "optimization_level": 1, "transpile_seed": 0}
     assert get("qiskit.aer").model_dump(mode="json") == plain  # a content key of an earlier version is found again
     dumped = named.model_dump(mode="json")
     assert dumped == {**plain, "depolarizing_2q": 0.0, "t1_us": 100.0, "transpile_seed": 3}
