@@ -20,7 +20,7 @@ Step = tuple[tuple[int, ...], np.ndarray]  # qubits, and their transfer matrix [
 MAX_ENTRIES = 2**26  # of the effects where the angles act: 512 MiB
 MAX_WORK = 2**28  # entries of the effects where the most qubits are in use; they exist in blocks
 BLOCK = 2**20  # entries of the effects that are propagated together: 8 MiB, and as much for each of two copies
-CHUNK = 256  # angles whose full Pauli vectors exist at the same time
+STATES = 2**22  # entries of the Pauli vectors of all angles that are evolved together: 32 MiB, and as much for each of two copies
 THIRDS = 2 * np.pi * np.arange(3) / 3
 AER_THRESHOLD = 1e-10  # Aer drops rarer terms of an error, without renormalising; so does this, to be the same function
 ZERO, TRACE = np.array([1, 0, 0, 1]) / np.sqrt(2), np.array([np.sqrt(2), 0, 0, 0])
@@ -69,7 +69,8 @@ def probabilities(bound: Any, angles: np.ndarray, parameters: Any, noise: Noise,
     first, rest = _split(steps)
     begin = sorted({qubit for step in first for qubit in _qubits(step)})
     effects = _effects(fuse([step for step in rest if not isinstance(step, Turn)]), begin, layout)
-    chunks = [angles[start : start + CHUNK] for start in range(0, len(angles), CHUNK)]
+    size = max(STATES // 4 ** len(begin), 1)
+    chunks = [angles[start : start + size] for start in range(0, len(angles), size)]
     return np.concatenate([_states(first, begin, chunk) @ effects for chunk in chunks])
 
 
