@@ -89,13 +89,14 @@ TRAINABLE: dict[str, Callable[[], nn.Module]] = {"cnn1": cnn.cnn1, "cnn2": cnn.c
 BACKBONES: dict[str, Callable[[], nn.Module]] = {**CLASSIFIERS, **TRAINABLE}
 
 
-def get(name: str, weights: str = "imagenet", image_size: int = 96, generator: torch.Generator | None = None) -> Backbone:
+def get(name: str, weights: str | bytes = "imagenet", image_size: int = 96, generator: torch.Generator | None = None) -> Backbone:
     """The backbone `name`, without its classification layer, in eval mode.
 
     Args:
         name: a torchvision classifier, `cnn1`, `cnn2`, or a user's own `package.module:function` that returns a module
             from normalised images [B, 3, image_size, image_size] to features [B, F].
-        weights: "imagenet", "random" (one fixed draw per name, the same for all sweeps), or the path of a state dict.
+        weights: "imagenet", "random" (one fixed draw per name, the same for all sweeps), or a state dict: the path of
+            its file, or what the file holds.
         image_size: side in pixels that images are resized to.
         generator: draws the first weights of a trainable backbone.
 
@@ -103,14 +104,14 @@ def get(name: str, weights: str = "imagenet", image_size: int = 96, generator: t
         ModelError: an unknown name, weights of another architecture, or a size that the network does not accept.
     """
     build = lookup("backbone", BACKBONES, name, ModelError)
-    identity = weights_id(name, weights)
+    origin = "file" if isinstance(weights, bytes) else weights_id(name, weights).origin
     if image_size < 1:
         raise ModelError(f"{image_size} pixels", where="image_size", valid="a positive number")
     drawn = name in TRAINABLE or weights == "random"
     draws = generator if generator is not None and name in TRAINABLE else _fixed(name)
     body, classes = _built(name, build, draws.initial_seed())
     if not drawn:
-        _load(body, name, weights, classes, identity.origin)
+        _load(body, name, weights, classes, origin)
     elif name in BACKBONES:  # torchvision's own draw dies out in deep networks; a user's function may have made real weights
         weight_files.initialise(body, draws)
     try:
@@ -150,7 +151,7 @@ def _built(name: str, build: Callable[[], nn.Module], seed: int) -> tuple[nn.Mod
     return body, last
 
 
-def _load(body: nn.Module, name: str, weights: str, classes: str, where: str) -> None:
+def _load(body: nn.Module, name: str, weights: str | bytes, classes: str, where: str) -> None:
     """The weights of a file or a download into `body`; those of the layer `classes` may be of any shape, or absent."""
     state = weight_files.read(name, weights)
     if classes:

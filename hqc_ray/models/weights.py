@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import pickle
 import re
@@ -59,16 +60,35 @@ def identify(name: str, weights: str) -> WeightsId:
     return WeightsId(f"file {path.name}", digest[:16])
 
 
-def read(name: str, weights: str) -> dict[str, Tensor]:
-    """The state dict of `weights` ("imagenet" or a path) for the backbone `name`, on the CPU, floating point as float32.
+def content(name: str, weights: str) -> bytes:
+    """The file of `weights` ("imagenet" or a path) for the backbone `name`, to be sent to machines that do not have it.
+
+    Raises:
+        ModelError: no such file, or the download failed.
+    """
+    path = _path(name, weights)
+    if path is None:
+        path = Path(torch.hub.get_dir()) / "checkpoints" / _url(name).rsplit("/", 1)[-1]
+        if not path.is_file():
+            _download(name)
+    return path.read_bytes()
+
+
+def read(name: str, weights: str | bytes) -> dict[str, Tensor]:
+    """The state dict of `weights` for the backbone `name`, on the CPU, floating point as float32.
+
+    Args:
+        name: of the backbone.
+        weights: "imagenet", a path, or what `content` gave.
 
     Raises:
         ModelError: no such file, not a state dict, or the download failed (says where a file is looked for).
     """
-    path = _path(name, weights)
-    state = _download(name) if path is None else _read(path)
+    path = None if isinstance(weights, bytes) else _path(name, weights)
+    where = str(path or name)
+    state = _read(io.BytesIO(weights), where) if isinstance(weights, bytes) else _read(path, where) if path else _download(name)
     if not isinstance(state, Mapping) or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()):
-        raise ModelError("not a state dict", where=str(path or name), valid="what torch.save(model.state_dict(), FILE) writes")
+        raise ModelError("not a state dict", where=where, valid="what torch.save(model.state_dict(), FILE) writes")
     kept = {_OLD_DENSENET.sub(r"\1\2.", key): value for key, value in state.items() if not key.startswith(_AUXILIARY)}
     return {key: value.float() if value.is_floating_point() else value for key, value in kept.items()}
 
@@ -149,12 +169,12 @@ def _sha256(path: Path, modified: int, size: int) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _read(path: Path) -> Any:
+def _read(file: Path | io.BytesIO, where: str) -> Any:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(file, map_location="cpu", weights_only=True)
     except (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError) as problem:
         reason = first_line(problem)
-        raise ModelError(f"cannot be read: {reason}", where=str(path), valid="a state dict of plain tensors") from problem
+        raise ModelError(f"cannot be read: {reason}", where=where, valid="a state dict of plain tensors") from problem
 
 
 def _download(name: str) -> Any:

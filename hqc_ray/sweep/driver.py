@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import platform
 import time
-from typing import Any
+from collections.abc import Iterable, Iterator
 
+from hqc_ray.rows import Row
 from hqc_ray.sweep.graph import Graph
 from hqc_ray.sweep.jobs import Outcome
 from hqc_ray.sweep.progress import Live
@@ -23,34 +23,42 @@ class Driver:
 
     def __init__(self, graph: Graph, store: Store, live: Live) -> None:
         self.graph, self.store, self.live = graph, store, live
-        self.jobs = {job.id: job for job in graph.jobs}
+        self.open = {job.id: job for job in graph.jobs}
 
-    def take(self, outcome: Outcome) -> bool:
-        """Keep what a job gave; False where it failed. Nothing is lost when the driver dies after this returns."""
-        job = self.jobs[outcome.job]
-        if outcome.error:
-            return False
-        if outcome.artifact is not None:
-            self.store.save(job.id, outcome.artifact)
-        for name, arrays in outcome.examples.items():
-            self.store.save_example(name, arrays)
-        if outcome.rows:
-            stamp = {"seconds": outcome.seconds / len(outcome.rows), "host": platform.machine(), "finished_at": _now()}
-            self.store.ledger.append(row.model_copy(update=stamp) for row in outcome.rows)
-        self.live.finished(job, outcome.seconds)
-        return True
+    def take(self, outcomes: Iterable[Outcome]) -> list[Outcome]:
+        """Keep what jobs gave; those that are news, failed ones included. When this has returned, nothing can be lost any more.
+
+        All rows go to the ledger in one write: a disk's promise costs milliseconds, and a small cell no more than that.
+        """
+        news = [outcome for outcome in outcomes if outcome.job in self.open]
+        done = [outcome for outcome in news if not outcome.error]
+        for outcome in done:
+            if outcome.artifact is not None:
+                self.store.save(outcome.job, outcome.artifact)
+            for name, arrays in outcome.examples.items():
+                self.store.save_example(name, arrays)
+        self.store.ledger.append(row for outcome in done for row in _stamped(outcome))
+        for outcome in done:
+            self.live.finished(self.open.pop(outcome.job), outcome.seconds)
+        return news
 
     def record_failure(self, lost: list[str], error: str) -> None:
         """Write a failed row for every cell of the jobs `lost`: the first failed, the others needed it."""
-        first = self.jobs[lost[0]]
+        first = self.open[lost[0]]
         for id in lost:
-            job = self.jobs[id]
+            job = self.open.pop(id)
             text = error if id == lost[0] else f"needs {first.id} ({first.kind}), which failed:\n{error}"
             self.store.ledger.append(_failed(row, text) for row in job.rows)
             self.live.finished(job, job.cost, failed=True)
 
 
-def _failed(row: Any, error: str) -> Any:
+def _stamped(outcome: Outcome) -> Iterator[Row]:
+    """The rows of an outcome, with what was measured."""
+    stamp = {"seconds": outcome.seconds / max(len(outcome.rows), 1), "host": outcome.host, "finished_at": _now()}
+    yield from (row.model_copy(update=stamp) for row in outcome.rows)
+
+
+def _failed(row: Row, error: str) -> Row:
     """The row of a cell that failed."""
     return row.model_copy(update={"status": "failed", "error": error, "example": "", "finished_at": _now()})
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,35 +15,17 @@ from hqc_ray import attacks
 from hqc_ray.data import Source
 from hqc_ray.data.splits import Subset, subset
 from hqc_ray.errors import DataError
-from hqc_ray.models import backbones
+from hqc_ray.models import backbones, weights
 from hqc_ray.models.weights import WeightsId
 from hqc_ray.plan import Group, ModelJob, Plan, attack_label, content_key
 from hqc_ray.rows import Row
 from hqc_ray.spec import AttackSpec, DataSpec, DeviceSpec, EvaluateSpec, ModelSpec, expand
 from hqc_ray.sweep import costs, resolve
-from hqc_ray.sweep.jobs import Job
+from hqc_ray.sweep.jobs import Job, Task
 from hqc_ray.sweep.store import Store
 
 CHUNK = 250  # images whose features are one job: seconds of work, and a unit that is cached
 MAX_EXAMPLES = 240  # cells that keep images for the figure, half a megabyte each
-
-
-@dataclass(frozen=True)
-class Task:
-    """What a job is told: the model, and names of inputs."""
-
-    model: ModelJob
-    subset: str = ""
-    features: tuple[str, ...] = ()
-    images: str = ""
-    trained: str = ""
-    surrogate: str = ""
-    device: DeviceSpec | None = None
-    evaluate: EvaluateSpec | None = None
-    attack: str = ""
-    options: Mapping[str, Any] = field(default_factory=dict)
-    weights: str = ""  # of the backbone: a word, or an absolute path
-    weights_digest: str = ""  # which a worker holds its own file to
 
 
 @dataclass
@@ -79,11 +61,12 @@ class Builder:
         """All jobs that the ledger and the caches do not make superfluous."""
         todo = []
         seen: set[str] = set()
+        done = self.store.ledger.done()
         for group in self.plan.groups:
             rows = tuple(row for row in self._rows(group) if row.key not in seen)  # two places may hold the same images
             seen.update(row.key for row in rows)
             self.graph.order += [row.key for row in rows]
-            if open := tuple(row for row in rows if row.key not in self.store.ledger.done()):
+            if open := tuple(row for row in rows if row.key not in done):
                 todo.append((group, open))
         missing = [(g, rows) for g, rows in todo if not self._trained(g.model)]
         self._features(
@@ -146,12 +129,18 @@ class Builder:
     def _job(self, job: Job) -> str:
         if job.id not in self.known:
             self.known.add(job.id)
-            spec = job.task.model.model
-            given = str(expand(spec.weights))
-            weights = str(Path(given).resolve()) if Path(given).is_file() else given
-            task = replace(job.task, weights=weights, weights_digest=self._weights(spec).digest)
-            self.graph.jobs.append(replace(job, task=task))
+            file = self._weights_file(job.task.model.model)
+            task = replace(job.task, weights=file, weights_digest=self._weights(job.task.model.model).digest)
+            self.graph.jobs.append(replace(job, task=task, needs=(*job.needs, file) if file else job.needs))
         return job.id
+
+    def _weights_file(self, model: ModelSpec) -> str:
+        """The name of the input that holds the file of a backbone's weights: no node but the driver's needs to have it."""
+        given = str(expand(model.weights))
+        if model.backbone in backbones.TRAINABLE or given == "random":
+            return ""
+        name = f"weights/{self._weights(model).digest}"
+        return self._input(name, lambda: np.frombuffer(weights.content(model.backbone, given), np.uint8))
 
     # stages
 

@@ -4,13 +4,34 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from hqc_ray.plan import ModelJob
 from hqc_ray.rows import Row
+from hqc_ray.spec import DeviceSpec, EvaluateSpec
 
 Kind = Literal["features", "train", "fit", "attack"]
+LOSSES = 3  # times that a job's process may die before the job counts as failed
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a job is told: the model, and names of inputs."""
+
+    model: ModelJob
+    subset: str = ""
+    features: tuple[str, ...] = ()
+    images: str = ""
+    trained: str = ""
+    surrogate: str = ""
+    device: DeviceSpec | None = None
+    evaluate: EvaluateSpec | None = None
+    attack: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    weights: str = ""  # of the backbone: the input that holds their file, or "" for those that are drawn
+    weights_digest: str = ""
 
 
 @dataclass(frozen=True)
@@ -30,7 +51,7 @@ class Job:
     id: str
     kind: Kind
     needs: tuple[str, ...]
-    task: Any
+    task: Task
     cost: float
     rows: tuple[Row, ...] = ()
     affinity: str = ""
@@ -46,6 +67,7 @@ class Outcome:
     rows: tuple[Row, ...] = ()
     examples: dict[str, dict[str, Any]] = field(default_factory=dict)
     error: str = ""
+    host: str = ""
 
 
 class Schedule:
@@ -71,7 +93,8 @@ class Schedule:
             if not needs:
                 self._ready(id)
         self.users = Counter(need for job in self.jobs.values() for need in job.needs)
-        self.running: dict[str, str] = {}
+        self.held: dict[str, list[str]] = {}  # by worker, the jobs that it was given and whose outcome has not been heard of
+        self.losses: Counter[str] = Counter()
 
     @property
     def open(self) -> int:
@@ -79,18 +102,28 @@ class Schedule:
         return len(self.missing)
 
     def next(self, worker: str, warm: Collection[str] = ()) -> Job | None:
-        """The job that `worker` shall do now, or None while there is none ready.
-
-        A worker that asks again while it has a job has lost it (its process died) and gets the same one.
-        """
-        if worker in self.running:
-            return self.jobs[self.running[worker]]
+        """The job that `worker` shall do now, or None while there is none ready."""
         best = next((id for name in (*warm, "") if (id := self._longest(name))), None)
         if best is None:
             return None
         self.ready.discard(best)
-        self.running[worker] = best
+        self.held.setdefault(worker, []).append(best)
         return self.jobs[best]
+
+    def lose(self, worker: str) -> list[str]:
+        """`worker` is no more: what it held is ready again; the jobs whose worker has now died more often than is allowed.
+
+        It died of the job that it was given last: those before were done, although nobody had heard of them.
+        """
+        lost = [id for id in self.held.pop(worker, []) if id in self.missing]
+        for id in lost:
+            self._ready(id)
+        self.losses.update(lost[-1:])
+        return [id for id in lost[-1:] if self.losses[id] > LOSSES]
+
+    def hear(self, worker: str) -> None:
+        """The outcomes of all jobs that `worker` holds have arrived."""
+        self.held.pop(worker, None)
 
     def finish(self, id: str) -> list[str]:
         """Job `id` is done; the names of inputs that no open job needs any more."""
@@ -104,9 +137,11 @@ class Schedule:
 
     def fail(self, id: str) -> list[str]:
         """Job `id` has failed for good; the ids of all jobs that cannot be done without it, itself first."""
-        lost = [id]
+        lost, seen = [id], {id}
         for name in lost:
-            lost += [u for u in self.waiting.pop(name, []) if u in self.missing and u not in lost]
+            users = [u for u in self.waiting.pop(name, []) if u in self.missing and u not in seen]
+            lost += users
+            seen.update(users)
         for name in lost:
             self._close(name)
             self._unused(self.jobs[name])
@@ -129,7 +164,6 @@ class Schedule:
     def _close(self, id: str) -> None:
         self.missing.pop(id, None)
         self.ready.discard(id)
-        self.running = {w: j for w, j in self.running.items() if j != id}
 
     def _unused(self, job: Job) -> list[str]:
         self.users.subtract(job.needs)

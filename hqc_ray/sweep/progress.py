@@ -39,6 +39,9 @@ class Live:
     def __init__(self, console: Console, jobs: Iterable[Job], workers: int) -> None:
         self.console, self.workers = console, max(workers, 1)
         self.open = {job.id: job for job in jobs}
+        self.cost: dict[str, float] = defaultdict(float)  # of the open jobs, by kind
+        for job in self.open.values():
+            self.cost[job.kind] += job.cost
         self.cells = sum(len(job.rows) for job in self.open.values())
         self.done = self.failed = 0
         self.spent: dict[str, float] = defaultdict(float)
@@ -52,17 +55,15 @@ class Live:
 
     def left(self) -> float:
         """Expected seconds until all jobs are done."""
-        cost: dict[str, float] = defaultdict(float)
-        for job in self.open.values():
-            cost[job.kind] += job.cost
         total, known = sum(self.expected.values()), sum(self.spent.values())
         overall = known / total if total else 1.0
-        work = sum(c * (self.spent[k] / self.expected[k] if self.expected[k] else overall) for k, c in cost.items())
+        work = sum(c * (self.spent[k] / self.expected[k] if self.expected[k] else overall) for k, c in self.cost.items())
         return work / min(self.workers, max(len(self.open), 1)) + (0.0 if total else START_SECONDS)
 
     def finished(self, job: Job, seconds: float, failed: bool = False) -> None:
         """Job `job` took `seconds`."""
         self.open.pop(job.id, None)
+        self.cost[job.kind] -= job.cost
         self.spent[job.kind] += seconds
         self.expected[job.kind] += job.cost
         self.done += len(job.rows)
@@ -72,10 +73,13 @@ class Live:
         if time.monotonic() - self.last_line > SECONDS_BETWEEN_LINES or not self.open:
             self._line(text)
 
-    def tick(self) -> None:
-        """Called now and then, so that a log shows life while long jobs are running."""
+    def tick(self, workers: int) -> None:
+        """Called now and then, so that a log shows life while long jobs are running, or while no worker is there yet."""
+        self.workers = workers or self.workers
+        if not workers:
+            self.bar.update(self.task, description="waiting for a worker to start")
         if time.monotonic() - self.last_line > SECONDS_WITHOUT_NEWS:
-            self._line(f"{len(self.open)} jobs open  about {duration(self.left())} left")
+            self._line(f"{len(self.open)} jobs open, {workers} workers  about {duration(self.left())} left")
 
     def _line(self, text: str) -> None:
         self.last_line = time.monotonic()

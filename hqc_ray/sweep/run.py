@@ -86,7 +86,7 @@ def execute(
             count = 1 if serial else _connect(address, workers)
             try:
                 with Live(console, graph.jobs, count) as live:
-                    _run(Driver(graph, store, live), serial)
+                    _run(Driver(graph, store, live), serial, elastic=address is not None)
             finally:
                 if not serial:
                     _disconnect()
@@ -96,7 +96,7 @@ def execute(
         store.close()
 
 
-def _run(driver: Driver, serial: bool) -> None:
+def _run(driver: Driver, serial: bool, elastic: bool) -> None:
     if serial:
         from hqc_ray.sweep.serial import run_serial
 
@@ -104,7 +104,7 @@ def _run(driver: Driver, serial: bool) -> None:
     else:
         from hqc_ray.sweep.runner import run_tune  # imports Ray, only when it is asked for
 
-        run_tune(driver)
+        run_tune(driver, elastic)
 
 
 def _connect(address: str | None, workers: int | None) -> int:

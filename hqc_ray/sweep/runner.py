@@ -1,80 +1,54 @@
-"""Jobs as Ray Tune trials. A trial is a ticket: its actor asks the dispatcher for the job that is best done next.
+"""Jobs on Ray Tune. A trial is a ticket: its actor asks the dispatcher for one job after another until there is none left.
 
-So a sweep is one run of Tune, whose trials are all pending from the start (which is what an autoscaler sees) and whose actors are
-reused from the first job to the last, although jobs wait for each other. The dispatcher holds no truth: the ledger does.
+So a sweep is one run of Tune with a trial for each worker, not for each cell: what Tune costs a trial and remembers of it does
+not grow with the sweep, and actors live from the first job to the last, although jobs wait for each other. Tickets beyond the
+CPUs of a cluster are pending from the start, which is what an autoscaler sees.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import os
+import platform
 import signal
 import tempfile
 import threading
 import time
-from pathlib import Path
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import ray
 from ray import tune
 from ray.tune import Callback, CheckpointConfig, FailureConfig, RunConfig, TuneConfig, Tuner
 from ray.tune.experiment import Trial
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from hqc_ray.errors import HqcError
+from hqc_ray.sweep.dispatcher import Dispatcher
 from hqc_ray.sweep.driver import Driver
-from hqc_ray.sweep.jobs import Job, Outcome, Schedule
+from hqc_ray.sweep.jobs import LOSSES, Outcome
 
 THREADS = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"), "1")
 TUNE_SETTINGS = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # nobody asked for TensorBoard files; they cost half the time and 500 MB
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # ours also tells a run that was ended from one that ended
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",  # Tune's own snapshot is never read: the ledger is what a sweep resumes from
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
-LOST_PROCESSES = 3  # times that a job's process may die before the job counts as failed
-POLL_SECONDS = (0.02, 0.5)  # a worker without a job asks again after this long, at first and at most
+TICKET_SECONDS = 60.0  # a worker that would have less to do is not asked of an autoscaler: a node takes minutes to start
 
 
 class WorkerError(HqcError):
     """The workers' environment is broken: nothing that the sweep file could say would help."""
 
 
-class Dispatcher:
-    """An actor without a CPU: hands out jobs, and knows where in the object store each input lies."""
-
-    def __init__(self, jobs: list[Job], inputs: dict[str, list[ray.ObjectRef[Any]]]) -> None:
-        self.schedule, self.inputs = Schedule(jobs, inputs), inputs
-        self.started = False
-
-    def next(self, ticket: str, warm: list[str]) -> tuple[Job | None, bool]:
-        """The next job, if there is one, and whether there may be another later."""
-        job = self.schedule.next(ticket, warm)
-        self.started = True
-        return job, self.schedule.open > len(self.schedule.running)
-
-    def input(self, name: str) -> list[ray.ObjectRef[Any]]:
-        """Where an input is, as a list of one: a bare reference would be replaced by its value."""
-        return self.inputs[name]
-
-    def finish(self, id: str, artifact: list[ray.ObjectRef[Any]]) -> None:
-        """A job is done; what nobody needs any more is let go."""
-        if artifact:
-            self.inputs[id] = artifact
-        for name in self.schedule.finish(id):
-            self.inputs.pop(name, None)
-
-    def fail(self, id: str) -> list[str]:
-        """A job has failed for good: it, and all that needed it."""
-        return self.schedule.fail(id)
-
-    def job_of(self, ticket: str) -> tuple[str | None, bool]:
-        """The job that a ticket holds, and whether any worker has ever asked for one."""
-        return self.schedule.running.get(ticket), self.started
-
-
 class TicketTrial(tune.Trainable):
-    """One ticket, one job. The worker in it outlives the trial: actors are reused."""
+    """A worker: one step is as many jobs as fit into the slice that the dispatcher names, and at least one."""
 
     def setup(self, config: dict[str, Any], dispatcher: Any = None) -> None:
         """Import the libraries once per actor, and pin their threads."""
@@ -84,19 +58,20 @@ class TicketTrial(tune.Trainable):
 
         torch.set_num_threads(1)
         logging.getLogger("ray.tune").setLevel(logging.ERROR)
-        self.dispatcher = dispatcher
-        self.worker = Worker(lambda name: ray.get(ray.get(dispatcher.input.remote(name))[0]))
+        host = f"{platform.machine()}/{ray.get_runtime_context().get_node_id()[:8]}"
+        self.dispatcher, self.name = dispatcher, uuid.uuid4().hex
+        self.worker = Worker(lambda name: ray.get(ray.get(dispatcher.input.remote(name))[0]), host)
 
     def step(self) -> dict[str, Any]:
-        """Wait for a job, do it, and give its outcome to the driver."""
-        wait, longest = POLL_SECONDS
+        """Do jobs, and give their outcomes to the driver."""
+        outcomes: list[Outcome] = []
         while True:
-            job, more = ray.get(self.dispatcher.next.remote(self.trial_id, self.worker.warm))
-            if job is not None or not more:
-                break
-            time.sleep(wait)
-            wait = min(2 * wait, longest)
-        return {"outcome": [self.worker.run(job)] if job else [], "done": True}
+            reply = ray.get(self.dispatcher.next.remote(self.trial_id, self.name, self.worker.warm, not outcomes))
+            if reply.job is not None:
+                outcomes.append(self.worker.run(reply.job))
+            late = sum(outcome.seconds for outcome in outcomes) > reply.slice_seconds
+            if not reply.more or (outcomes and (late or reply.job is None)):
+                return {"outcomes": outcomes, "done": not reply.more}
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Nothing to reset: a job brings all that it needs."""
@@ -104,40 +79,64 @@ class TicketTrial(tune.Trainable):
 
 
 class _Collector(Callback):
-    """Runs in the driver's process: writes each outcome down before the dispatcher hears of it."""
+    """Runs in the driver's process: writes outcomes down before the dispatcher hears of them."""
 
     def __init__(self, driver: Driver, dispatcher: Any) -> None:
         self.driver, self.dispatcher = driver, dispatcher
+        self.failed_starts = 0
+        self.counted = 0.0
 
     def __getstate__(self) -> dict[str, Any]:
         """Tune pickles callbacks for `Tuner.restore`, which a sweep never uses: it resumes from the ledger."""
         return {}
 
     def on_trial_result(self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **_: Any) -> None:
-        """Take the outcome out of the result, which Tune would otherwise keep in its snapshot for every trial."""
-        outcomes: list[Outcome] = result.pop("outcome", [])
-        for outcome in outcomes:
-            if self.driver.take(outcome):
-                artifact = [] if outcome.artifact is None else [ray.put(outcome.artifact)]
-                ray.get(self.dispatcher.finish.remote(outcome.job, artifact))
-            else:
-                self._fail(outcome.job, outcome.error)
+        """Take the outcomes out of the result, which Tune would otherwise keep in its snapshot for every trial."""
+        outcomes: list[Outcome] = self.driver.take(result.pop("outcomes", []))
+        done = {o.job: [] if o.artifact is None else [ray.put(o.artifact)] for o in outcomes if not o.error}
+        errors = {o.job: o.error for o in outcomes if o.error}
+        for lost in ray.get(self.dispatcher.report.remote(trial.trial_id, done, list(errors))):
+            self.driver.record_failure(lost, errors[lost[0]])
 
-    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
-        """The trial's process died too often."""
-        id, started = ray.get(self.dispatcher.job_of.remote(trial.trial_id))
-        reason = str(trial.get_pickled_error() or "its process died")
-        if id is not None:
-            self._fail(id, f"the worker's process died {LOST_PROCESSES + 1} times:\n{reason}")
-        elif not started:  # no worker got as far as asking for a job, and neither will the next one
-            raise WorkerError(f"no worker can start; the last one said: {reason.strip().splitlines()[-1]}")
+    def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
+        """The trial's process died, and Tune starts it again; what it held goes to whoever is free."""
+        reason = str(trial.get_pickled_error() or "its process died").strip()
+        given_up, started = ray.get(self.dispatcher.lose.remote(trial.trial_id))
+        for lost in given_up:
+            self.driver.record_failure(lost, f"the worker's process died {LOSSES + 1} times:\n{reason}")
+        self.failed_starts = 0 if started else self.failed_starts + 1
+        if self.failed_starts > LOSSES:  # no worker got as far as asking for a job, and neither will the next one
+            raise WorkerError(f"no worker can start; the last one said: {reason.splitlines()[-1]}")
+
+    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """As `on_trial_recover`, for a trial that Tune does not start again, because its process died while it was starting."""
+        self.on_trial_recover(iteration, trials, trial, **info)
 
     def on_step_end(self, iteration: int, trials: list[Trial], **_: Any) -> None:
         """Tune's loop is alive."""
-        self.driver.live.tick()
+        if time.monotonic() - self.counted > 1.0:
+            self.counted = time.monotonic()
+            self.driver.live.tick(sum(trial.status == Trial.RUNNING for trial in trials))
 
-    def _fail(self, id: str, error: str) -> None:
-        self.driver.record_failure(ray.get(self.dispatcher.fail.remote(id)), error)
+
+class _Stopper(tune.Stopper):
+    """Ends Tune's run when no job is left, whatever tickets are still pending, or when the user says so."""
+
+    def __init__(self, driver: Driver) -> None:
+        self.driver = driver
+        self.interrupted = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        """As a callback's."""
+        return {}
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """No trial is stopped for its result."""
+        return False
+
+    def stop_all(self) -> bool:
+        """Asked after every event."""
+        return self.interrupted or not self.driver.open
 
 
 def connect(address: str | None, workers: int | None) -> int:
@@ -148,15 +147,12 @@ def connect(address: str | None, workers: int | None) -> int:
     """
     os.environ.update(TUNE_SETTINGS)
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "namespace": "hqc_ray"}
-    weights = os.environ.get("HQC_WEIGHTS")  # absolute: a worker does not run in the driver's folder
-    options["runtime_env"] = {"env_vars": THREADS | ({"HQC_WEIGHTS": str(Path(weights).resolve())} if weights else {})}
+    options["runtime_env"] = {"env_vars": THREADS}
     if address:
         ray.init(address=address, **options)
     else:
         ray.init(address="local", num_cpus=workers, include_dashboard=False, **options)
-    if threading.current_thread() is threading.main_thread():  # after Ray's own handler, which ends the process with a dump
-        signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # a scheduler's end is a Ctrl-C
-    return int(ray.cluster_resources().get("CPU", 1))
+    return int(ray.cluster_resources().get("CPU", 0))
 
 
 def disconnect() -> None:
@@ -164,21 +160,71 @@ def disconnect() -> None:
     ray.shutdown()
 
 
-def run_tune(driver: Driver) -> None:
-    """Do all jobs on the Ray that this process is connected to. Ctrl-C ends it early, with all that was done kept."""
-    inputs = {name: [ray.put(make())] for name, make in driver.graph.inputs.items()}
-    actor = ray.remote(num_cpus=0, max_restarts=0)(Dispatcher)
-    dispatcher = actor.remote(driver.graph.jobs, inputs)
-    del inputs
+def run_tune(driver: Driver, elastic: bool) -> None:
+    """Do all jobs on the Ray that this process is connected to. Ctrl-C or SIGTERM ends it early, with all that was done kept.
+
+    Args:
+        driver: takes what workers give.
+        elastic: the cluster may grow: ask for as many workers as there is work for.
+
+    Raises:
+        WorkerError: no worker can start.
+        WriteError: the disk does not take a result.
+    """
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
-    with tempfile.TemporaryDirectory(prefix="hqc_tune_") as scratch:
-        tuner = Tuner(
-            tune.with_resources(tune.with_parameters(TicketTrial, dispatcher=dispatcher), {"cpu": 1}),
-            tune_config=TuneConfig(num_samples=len(driver.graph.jobs), reuse_actors=True),
-            run_config=RunConfig(
-                name="hqc", storage_path=scratch, verbose=0, callbacks=[_Collector(driver, dispatcher)],
-                failure_config=FailureConfig(max_failures=LOST_PROCESSES),
-                checkpoint_config=CheckpointConfig(checkpoint_at_end=False),
-            ),
-        )  # fmt: skip
-        tuner.fit()
+    stopper = _Stopper(driver)
+    with _interrupts(stopper), tempfile.TemporaryDirectory(prefix="hqc_tune_") as scratch:
+        inputs = {name: [ray.put(make())] for name, make in driver.graph.inputs.items()}
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)  # a worker's node may vanish
+        actor: Any = ray.remote(Dispatcher)
+        actor = actor.options(num_cpus=0, max_restarts=0, max_concurrency=10_000, scheduling_strategy=here)
+        dispatcher = actor.remote(driver.graph.jobs, inputs)
+        del inputs
+        while driver.open and not stopper.interrupted:
+            before = len(driver.open)
+            _fit(driver, dispatcher, stopper, _tickets(driver, elastic), scratch)
+            if len(driver.open) == before and not stopper.interrupted:
+                raise WorkerError("every worker was lost before it had done anything")
+
+
+def _tickets(driver: Driver, elastic: bool) -> int:
+    """How many workers there is work for, on a cluster that may grow; else how many there are."""
+    cpus = int(ray.cluster_resources().get("CPU", 0))
+    seconds = sum(job.cost for job in driver.open.values())
+    return max(1, min(max(cpus, math.ceil(seconds / TICKET_SECONDS) if elastic else 0), len(driver.open)))
+
+
+def _fit(driver: Driver, dispatcher: Any, stopper: _Stopper, tickets: int, scratch: str) -> None:
+    """One run of Tune, until no job is left or all tickets are lost."""
+    tuner = Tuner(
+        tune.with_resources(tune.with_parameters(TicketTrial, dispatcher=dispatcher), {"cpu": 1}),
+        tune_config=TuneConfig(num_samples=tickets, reuse_actors=True),
+        run_config=RunConfig(
+            name=f"hqc_{uuid.uuid4().hex[:8]}", storage_path=scratch, verbose=0, stop=stopper,
+            callbacks=[_Collector(driver, dispatcher)], failure_config=FailureConfig(max_failures=-1),
+            checkpoint_config=CheckpointConfig(checkpoint_at_end=False),
+        ),
+    )  # fmt: skip
+    tuner.fit()
+
+
+@contextmanager
+def _interrupts(stopper: _Stopper) -> Iterator[None]:
+    """The first SIGINT or SIGTERM ends the run in order (a scheduler's end is a Ctrl-C); the second as it always does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def end(*_: Any) -> None:
+        stopper.interrupted = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+    try:
+        for number in before:
+            signal.signal(number, end)
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

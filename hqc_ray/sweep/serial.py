@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from typing import Any
 
 import torch
@@ -33,15 +34,13 @@ def _run(driver: Driver) -> None:
             shelf[name] = driver.graph.inputs[name]()
         return shelf[name]
 
-    worker = Worker(fetch)
+    worker = Worker(fetch, platform.machine())
     while job := schedule.next("serial", worker.warm):
         outcome = worker.run(job)
-        if driver.take(outcome):
-            shelf[job.id] = outcome.artifact
-            unused = schedule.finish(job.id)
-        else:
-            lost = schedule.fail(job.id)
-            driver.record_failure(lost, outcome.error)
-            unused = []
-        for name in unused:
+        driver.take([outcome])
+        if outcome.error:
+            driver.record_failure(schedule.fail(job.id), outcome.error)
+            continue
+        shelf[job.id] = outcome.artifact
+        for name in schedule.finish(job.id):
             shelf.pop(name, None)

@@ -7,13 +7,13 @@ import time
 import traceback
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
 
 from hqc_ray import attacks
-from hqc_ray.errors import ModelError
 from hqc_ray.evaluation.cell import evaluate
 from hqc_ray.evaluation.sampled import Judge
 from hqc_ray.evaluation.statistics import pack
@@ -25,8 +25,7 @@ from hqc_ray.quantum.surrogate import Surrogate
 from hqc_ray.seeds import stream
 from hqc_ray.spec import DeviceSpec, EvaluateSpec
 from hqc_ray.sweep import resolve
-from hqc_ray.sweep.graph import Task
-from hqc_ray.sweep.jobs import Job, Outcome
+from hqc_ray.sweep.jobs import Job, Outcome, Task
 
 RECENT = 8  # models that a worker keeps
 EXAMPLES = 4  # images that a pictured cell keeps
@@ -40,10 +39,11 @@ class Worker:
 
     Args:
         fetch: gives an input by its name.
+        host: the machine that it is on, for the rows.
     """
 
-    def __init__(self, fetch: Callable[[str], Any]) -> None:
-        self.fetch = fetch
+    def __init__(self, fetch: Callable[[str], Any], host: str = "") -> None:
+        self.fetch, self.host = fetch, host
         self._recent: OrderedDict[tuple[str, ...], Any] = OrderedDict()
 
     @property
@@ -61,7 +61,7 @@ class Worker:
             except Exception:
                 if attempt == ATTEMPTS:
                     outcome = Outcome(job.id, 0.0, error=traceback.format_exc(limit=20))
-        return Outcome(job.id, time.perf_counter() - start, outcome.artifact, outcome.rows, outcome.examples, outcome.error)
+        return replace(outcome, seconds=time.perf_counter() - start, host=self.host)
 
     def keep(self, key: tuple[str, ...], make: Callable[[], T]) -> T:
         """The object of `key`, made if it is not among the recent ones."""
@@ -73,13 +73,14 @@ class Worker:
         return self._recent[key]
 
     def backbone(self, task: Task) -> backbones.Backbone:
-        """The frozen backbone of a task's model.
+        """The frozen backbone of a task's model."""
+        spec = task.model.model
 
-        Raises:
-            ModelError: the weights that this machine finds are not those that the driver found.
-        """
-        model = task.model.model
-        return self.keep(("backbone", model.backbone, task.weights_digest, str(model.image_size)), lambda: _backbone(task))
+        def make() -> backbones.Backbone:
+            weights = self.fetch(task.weights).tobytes() if task.weights else "random"
+            return backbones.get(spec.backbone, weights, spec.image_size)
+
+        return self.keep(("backbone", spec.backbone, task.weights_digest, str(spec.image_size)), make)
 
     def inputs(self, task: Task) -> np.ndarray:
         """What a model's head reads, in the order of its subset: cached features [n, F], or (of a CNN) uint8 images."""
@@ -104,15 +105,6 @@ class Worker:
         if not task.surrogate:
             return model, {"test_accuracy": classifier.loads_meta(self.fetch(task.trained))["test_accuracy"]}
         return self.keep(("surrogate", task.surrogate), lambda: _with_surrogate(model, self.fetch(task.surrogate)))
-
-
-def _backbone(task: Task) -> backbones.Backbone:
-    model = task.model.model
-    here = backbones.weights_id(model.backbone, task.weights)
-    if here.digest != task.weights_digest:
-        what = f"the weights of {model.backbone} here are {here.origin} ({here.digest}), not those of the driver"
-        raise ModelError(what, valid=f"the file with digest {task.weights_digest} at $HQC_WEIGHTS on every node")
-    return backbones.get(model.backbone, task.weights, model.image_size)
 
 
 def _with_surrogate(model: Classifier, content: bytes) -> tuple[Classifier, dict[str, Any]]:
