@@ -148,6 +148,8 @@ def build(spec: SweepSpec, resolver: Resolver) -> Plan:
     members: dict[tuple[str, str], list[Cell]] = {}
     jobs: dict[tuple[str, str], ModelJob] = {}
     heads: dict[tuple[str, str], tuple[ModelJob, DeviceSpec | None]] = {}
+    ids: dict[tuple[Any, ...], str] = {}  # keys of models and groups, made once, not once a cell
+    kinds: dict[str, str] = {}  # of attacks, whatever their epsilon
     for cell in spec.cells():
         data, data_key = memo("data", cell.data)
         model, model_key = memo("model", cell.model)
@@ -155,7 +157,8 @@ def build(spec: SweepSpec, resolver: Resolver) -> Plan:
         device, device_key = memo("device", cell.device or DeviceSpec(), model) if memo("has_circuit", model)[0] else (None, "")
         train, train_key = memo("train", cell.train, model)
         evaluate, evaluate_key = memo("evaluate", cell.evaluate, *([device] if device else []))
-        model_id = content_key(data_key, model_key, train_key, cell.seed)
+        parts = (data_key, model_key, train_key, cell.seed)
+        model_id = ids.get(parts) or ids.setdefault(parts, content_key(*parts))
         cell_id = content_key(model_id, device_key, attack_key, evaluate_key)
         place = str(data.options.get("path", ""))
         if (place, cell_id) in cells:
@@ -163,7 +166,10 @@ def build(spec: SweepSpec, resolver: Resolver) -> Plan:
         job = jobs.setdefault((place, model_id), ModelJob(data, model, train, cell.seed, model_id))
         resolved = {"data": data, "model": model, "train": train, "attack": attack, "device": device, "evaluate": evaluate}
         full = cell.model_copy(update=resolved)
-        group = (place, content_key(model_id, device_key, evaluate_key, attack.name, attack.options))
+        kind = kinds.get(attack_key) or kinds.setdefault(attack_key, content_key(attack.name, attack.options))
+        of = (model_id, device_key, evaluate_key, kind)
+        group_id = ids.get(of) or ids.setdefault(of, content_key(*of[:3], attack.name, attack.options))
+        group = (place, group_id)
         cells[place, cell_id] = full
         members.setdefault(group, []).append(full)
         heads.setdefault(group, (job, device))

@@ -60,8 +60,8 @@ def identify(name: str, weights: str) -> WeightsId:
     return WeightsId(f"file {path.name}", digest[:16])
 
 
-def content(name: str, weights: str) -> bytes:
-    """The file of `weights` ("imagenet" or a path) for the backbone `name`, to be sent to machines that do not have it.
+def file(name: str, weights: str) -> Path:
+    """The file of `weights` ("imagenet" or a path) for the backbone `name`, downloaded if it is not there.
 
     Raises:
         ModelError: no such file, or the download failed.
@@ -71,7 +71,7 @@ def content(name: str, weights: str) -> bytes:
         path = Path(torch.hub.get_dir()) / "checkpoints" / _url(name).rsplit("/", 1)[-1]
         if not path.is_file():
             _download(name)
-    return path.read_bytes()
+    return path
 
 
 def read(name: str, weights: str | bytes) -> dict[str, Tensor]:
@@ -79,7 +79,7 @@ def read(name: str, weights: str | bytes) -> dict[str, Tensor]:
 
     Args:
         name: of the backbone.
-        weights: "imagenet", a path, or what `content` gave.
+        weights: "imagenet", a path, or what such a file holds.
 
     Raises:
         ModelError: no such file, not a state dict, or the download failed (says where a file is looked for).

@@ -6,8 +6,7 @@ import time
 from collections.abc import Iterable, Iterator
 
 from hqc_ray.rows import Row
-from hqc_ray.sweep.graph import Graph
-from hqc_ray.sweep.jobs import Outcome
+from hqc_ray.sweep.jobs import Graph, Outcome
 from hqc_ray.sweep.progress import Live
 from hqc_ray.sweep.store import Store
 

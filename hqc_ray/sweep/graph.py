@@ -5,11 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from hqc_ray import attacks
 from hqc_ray.data import Source
@@ -21,20 +19,12 @@ from hqc_ray.plan import Group, ModelJob, Plan, attack_label, content_key
 from hqc_ray.rows import Row
 from hqc_ray.spec import AttackSpec, DataSpec, DeviceSpec, EvaluateSpec, ModelSpec, expand
 from hqc_ray.sweep import costs, resolve
-from hqc_ray.sweep.jobs import Job, Task
+from hqc_ray.sweep.inputs import Content, Given, Images, Input, Pixels, Stored
+from hqc_ray.sweep.jobs import Graph, Job, Task
 from hqc_ray.sweep.store import Store
 
 CHUNK = 250  # images whose features are one job: seconds of work, and a unit that is cached
 MAX_EXAMPLES = 240  # cells that keep images for the figure, half a megabyte each
-
-
-@dataclass
-class Graph:
-    """The jobs that are left, the inputs that are there (made when they are asked for), and every row's key in order."""
-
-    jobs: list[Job] = field(default_factory=list)
-    inputs: dict[str, Callable[[], Any]] = field(default_factory=dict)
-    order: list[str] = field(default_factory=list)
 
 
 class Builder:
@@ -119,11 +109,11 @@ class Builder:
     def _cached(self, id: str) -> bool:
         """Whether the store has an artifact; if so it becomes an input."""
         if id not in self.graph.inputs and id not in self.known and self.store.load(id) is not None:
-            self.graph.inputs[id] = lambda: self.store.load(id)
+            self.graph.inputs[id] = Stored(id)
         return id in self.graph.inputs
 
-    def _input(self, id: str, make: Callable[[], Any]) -> str:
-        self.graph.inputs.setdefault(id, make)
+    def _input(self, id: str, recipe: Input) -> str:
+        self.graph.inputs.setdefault(id, recipe)
         return id
 
     def _job(self, job: Job) -> str:
@@ -139,8 +129,7 @@ class Builder:
         given = str(expand(model.weights))
         if model.backbone in backbones.TRAINABLE or given == "random":
             return ""
-        name = f"weights/{self._weights(model).digest}"
-        return self._input(name, lambda: np.frombuffer(weights.content(model.backbone, given), np.uint8))
+        return self._input(f"weights/{self._weights(model).digest}", Content(weights.file(model.backbone, given)))
 
     # stages
 
@@ -158,7 +147,7 @@ class Builder:
             for id, hashes in self.store.features(key):
                 if not images.keys().isdisjoint(hashes.tolist()):
                     self.chunks[key].update(dict.fromkeys(hashes.tolist(), id))
-                    self._input(id, lambda id=id: self.store.load(id))  # type: ignore[misc]
+                    self._input(id, Stored(id))
             missing = [h for h in images if h not in self.chunks[key]]
             for start in range(0, len(missing), CHUNK):
                 self._chunk(key, self.users[key][0][0], missing[start : start + CHUNK])
@@ -168,8 +157,7 @@ class Builder:
 
     def _chunk(self, key: str, model: ModelSpec, hashes: list[bytes]) -> None:
         name = hashlib.sha256(b"".join(hashes)).hexdigest()[:16]
-        places = [self.wanted[key][h] for h in hashes]
-        pixels = self._input(f"pixels/{name}", lambda: {"hashes": np.array(hashes), "images": _read(places)})
+        pixels = self._input(f"pixels/{name}", Pixels(tuple(hashes), tuple(self.wanted[key][h] for h in hashes)))
         task = Task(ModelJob(self.plan.models[0].data, model, self.plan.models[0].train, 0, ""), images=pixels)
         cost = len(hashes) * costs.forward(model)
         id = self._job(Job(f"features/{key}/{name}", "features", (pixels,), task, cost))
@@ -178,10 +166,10 @@ class Builder:
     def _inputs(self, model: ModelJob) -> tuple[str, tuple[str, ...], str]:
         """The names of a model's split, and of its features or (trained end to end) its images."""
         found = self._subset(model)
-        split = self._input(f"subset/{found.digest}", lambda: found)
+        split = self._input(f"subset/{found.digest}", Given(found))
         if model.model.backbone in backbones.TRAINABLE:
             source = self._source(model.data)
-            return split, (), self._input(f"images/{found.digest}/all", lambda: source.read(found.indices))
+            return split, (), self._input(f"images/{found.digest}/all", Images(source, found.indices))
         chunks = self.chunks[self._features_key(model.model)]
         return split, tuple(sorted({chunks[h] for h in found.hashes.tolist()})), ""
 
@@ -211,8 +199,8 @@ class Builder:
         model, evaluate, attack = group.model, group.cells[0].evaluate, group.cells[0].attack
         found, source = self._subset(model), self._source(model.data)
         n = len(found.test) if evaluate.images is None else min(evaluate.images, len(found.test))
-        split = self._input(f"subset/{found.digest}", lambda: found)
-        images = self._input(f"images/{found.digest}/{n}", lambda: source.read(found.indices[found.test[:n]]))
+        split = self._input(f"subset/{found.digest}", Given(found))
+        images = self._input(f"images/{found.digest}/{n}", Images(source, found.indices[found.test[:n]]))
         trained = self._train(model)
         surrogate = self._fit(model, group.device) if group.device and evaluate.mode == "surrogate" else ""
         needs = (split, images, trained, *([surrogate] if surrogate else []))
@@ -266,11 +254,3 @@ def _weights_label(model: ModelSpec) -> str:
 def _device_label(device: DeviceSpec | None, evaluate: EvaluateSpec) -> str:
     label = resolve.device(device).label if device else "classical"
     return label if evaluate.mode == "surrogate" else f"{label} ({evaluate.mode})"
-
-
-def _read(places: list[tuple[Source, int]]) -> np.ndarray:
-    """The images at these places, in order; all of one chunk mostly come from one source."""
-    source = places[0][0]
-    if all(s is source for s, _ in places):
-        return source.read(np.array([i for _, i in places]))
-    return np.concatenate([s.read(np.array([i])) for s, i in places])

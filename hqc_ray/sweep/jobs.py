@@ -11,6 +11,7 @@ from typing import Any, Literal
 from hqc_ray.plan import ModelJob
 from hqc_ray.rows import Row
 from hqc_ray.spec import DeviceSpec, EvaluateSpec
+from hqc_ray.sweep.inputs import Input
 
 Kind = Literal["features", "train", "fit", "attack"]
 LOSSES = 3  # times that a job's process may die before the job counts as failed
@@ -68,6 +69,15 @@ class Outcome:
     examples: dict[str, dict[str, Any]] = field(default_factory=dict)
     error: str = ""
     host: str = ""
+
+
+@dataclass
+class Graph:
+    """The jobs that are left, the inputs that are there (made when they are asked for), and every row's key in order."""
+
+    jobs: list[Job] = field(default_factory=list)
+    inputs: dict[str, Input] = field(default_factory=dict)
+    order: list[str] = field(default_factory=list)
 
 
 class Schedule:

@@ -6,18 +6,22 @@ import platform
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 from rich.console import Console
 
-from hqc_ray import plan, spec
+from hqc_ray import spec
 from hqc_ray.errors import ResultsError
+from hqc_ray.sweep import isolated
 from hqc_ray.sweep.driver import Driver
-from hqc_ray.sweep.graph import Builder
+from hqc_ray.sweep.jobs import Graph
 from hqc_ray.sweep.progress import Live, duration
-from hqc_ray.sweep.resolve import Rooms
 from hqc_ray.sweep.store import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from hqc_ray.plan import Plan
 
 
 @dataclass(frozen=True)
@@ -39,14 +43,17 @@ class Finished:
     provenance: dict[str, Any]
 
 
-def prepare(path: str | Path, download: bool = False) -> tuple[spec.SweepSpec, plan.Plan]:
-    """Read, validate and plan a sweep file; computes nothing, and downloads nothing unless told to.
+def prepare(path: str | Path) -> tuple[spec.SweepSpec, Plan]:
+    """Read, validate and plan a sweep file; computes nothing, and downloads nothing.
 
     Raises:
         InputError: anything that would stop the sweep later.
     """
+    from hqc_ray import plan
+    from hqc_ray.sweep.resolve import Rooms
+
     loaded = spec.load(path)
-    return loaded, plan.build(loaded, Rooms(download))
+    return loaded, plan.build(loaded, Rooms())
 
 
 def execute(
@@ -72,12 +79,12 @@ def execute(
         InputError: before anything is computed.
     """
     console = console or Console(stderr=True)
-    loaded, planned = prepare(path, download=True)
+    loaded = spec.load(path)
     store = Store(Path(results) / loaded.name, loaded)
     try:
         began = time.monotonic()
-        graph = Builder(planned, store, lambda text: console.print(text, highlight=False)).build()
-        store.save_order(graph.order)
+        graph = isolated.call(lambda: _graph(loaded, store, console))
+        store.begin(graph.order)
         done = len(set(graph.order) & store.ledger.done())
         console.print(
             f"{loaded.name}: {len(graph.order)} cells, {done} done before, {len(graph.jobs)} jobs to do", highlight=False
@@ -94,6 +101,16 @@ def execute(
         return _finished(store, graph.order, time.monotonic() - began, count if graph.jobs else 0, serial)
     finally:
         store.close()
+
+
+def _graph(loaded: spec.SweepSpec, store: Store, console: Console) -> Graph:
+    """Validate a sweep, fetching what it lacks, and find what is left of it."""
+    from hqc_ray import plan
+    from hqc_ray.sweep.graph import Builder
+    from hqc_ray.sweep.resolve import Rooms
+
+    planned = plan.build(loaded, Rooms(download=True))
+    return Builder(planned, store, lambda text: console.print(text, highlight=False)).build()
 
 
 def _run(driver: Driver, serial: bool, elastic: bool) -> None:

@@ -174,7 +174,7 @@ def run_tune(driver: Driver, elastic: bool) -> None:
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
     stopper = _Stopper(driver)
     with _interrupts(stopper), tempfile.TemporaryDirectory(prefix="hqc_tune_") as scratch:
-        inputs = {name: [ray.put(make())] for name, make in driver.graph.inputs.items()}
+        inputs = {name: [ray.put(recipe.make(driver.store))] for name, recipe in driver.graph.inputs.items()}
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)  # a worker's node may vanish
         actor: Any = ray.remote(Dispatcher)
         actor = actor.options(num_cpus=0, max_restarts=0, max_concurrency=10_000, scheduling_strategy=here)

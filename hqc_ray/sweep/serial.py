@@ -31,7 +31,7 @@ def _run(driver: Driver) -> None:
 
     def fetch(name: str) -> Any:
         if name not in shelf:
-            shelf[name] = driver.graph.inputs[name]()
+            shelf[name] = driver.graph.inputs[name].make(driver.store)
         return shelf[name]
 
     worker = Worker(fetch, platform.machine())

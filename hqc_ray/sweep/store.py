@@ -55,7 +55,7 @@ class Store:
     """
 
     def __init__(self, folder: Path, spec: SweepSpec) -> None:
-        self.folder = folder
+        self.folder, self.spec = folder, spec
         self.cache = Path(os.environ.get("HQC_CACHE") or folder.parent / ".cache")
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -83,15 +83,18 @@ class Store:
             raise ResultsError(
                 f"the results folder belongs to another sweep, {owner!r}", where=str(self.folder), valid="another --results"
             )
-        write(path, yaml.safe_dump(spec.model_dump(mode="json"), sort_keys=False).encode())
+
+    def begin(self, keys: list[str]) -> None:
+        """The sweep is valid: keep its file, and the keys of its cells in order; rows of others stay in the ledger."""
+        write(self.folder / "sweep.yaml", yaml.safe_dump(self.spec.model_dump(mode="json"), sort_keys=False).encode())
+        write(self.folder / "cells.json", json.dumps(keys, indent=0).encode())
 
     def close(self) -> None:
-        """Let another driver in."""
+        """Let another driver in; a folder in which nothing was begun is taken away again."""
+        if [path.name for path in self.folder.iterdir()] == [".lock"]:
+            (self.folder / ".lock").unlink()
+            self.folder.rmdir()
         self._lock.close()
-
-    def save_order(self, keys: list[str]) -> None:
-        """The keys of the sweep's cells in the order of its file: rows of cells that left the grid stay in the ledger alone."""
-        write(self.folder / "cells.json", json.dumps(keys, indent=0).encode())
 
     def artifact_path(self, id: str) -> Path:
         """Where the artifact of a job lies: models in the folder, everything that sweeps share in the cache."""

@@ -1,0 +1,55 @@
+"""Work in a process of its own, so that what it imports and allocates ends with it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import sys
+import traceback
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from typing import Any, TypeVar
+
+from hqc_ray.errors import HqcError
+
+T = TypeVar("T")
+
+
+def call(function: Callable[[], T]) -> T:
+    """What `function` gives, or the HqcError that it raises, from a forked child.
+
+    A sweep's driver checks its file with torch and torchvision, 800 MB, and never needs them again. Where they are imported
+    already (a user's own loop, serial runs) nothing would be gained: the function is called as it is.
+
+    Raises:
+        HqcError: what the function raised; or that the child died.
+    """
+    if "torch" in sys.modules:
+        return function()
+    fork = multiprocessing.get_context("fork")  # before Ray starts its threads; a closure need not be pickled
+    receiver, sender = fork.Pipe(duplex=False)
+    child = fork.Process(target=_child, args=(function, sender))
+    child.start()
+    sender.close()
+    try:
+        ok, found = receiver.recv()
+    except EOFError:
+        child.join()
+        raise HqcError(f"the process that checks the sweep ended with exit code {child.exitcode}") from None
+    finally:
+        receiver.close()
+    child.join()
+    if not ok:
+        raise found
+    return found
+
+
+def _child(function: Callable[[], Any], sender: Connection) -> None:
+    try:
+        sender.send((True, function()))
+    except HqcError as problem:
+        sender.send((False, problem))
+    except KeyboardInterrupt:
+        sys.exit(1)
+    except BaseException:
+        traceback.print_exc()
+        raise
