@@ -53,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     sweep.add_argument("--results", default="results", help="parent of the results folder (default: results)")
     sweep.add_argument("--workers", type=_positive, help="CPUs to use on this machine (default: all)")
     sweep.add_argument("--address", help="run on the Ray cluster at this address ('auto': the one this machine is part of)")
+    sweep.add_argument("--workers-per-gpu", type=_positive, default=0, metavar="N", help="backbones on GPUs, N workers to a GPU")
     sweep.add_argument("--serial", action="store_true", help="run in this process, without Ray")
     sweep.add_argument("--resume", action="store_true", default=True, help="skip what is done (this is the default)")
     sweep.set_defaults(command=_sweep)
@@ -124,11 +125,12 @@ def _sweep(arguments: argparse.Namespace) -> int:
     from hqc_ray import report
     from hqc_ray.sweep import run
 
-    if arguments.serial and (arguments.address or arguments.workers):
-        raise InputError("--serial runs in this process", valid="--serial alone, or --workers / --address")
+    if arguments.serial and (arguments.address or arguments.workers or arguments.workers_per_gpu):
+        raise InputError("--serial runs in this process", valid="--serial alone, or --workers / --address / --workers-per-gpu")
     found = run.execute(
-        arguments.file, arguments.results, serial=arguments.serial, workers=arguments.workers, address=arguments.address
-    )
+        arguments.file, arguments.results, serial=arguments.serial, workers=arguments.workers, address=arguments.address,
+        workers_per_gpu=arguments.workers_per_gpu,
+    )  # fmt: skip
     if len(found.rows):
         paths = report.build(found.folder, found.rows, found.provenance, found.folder.name)
         commands.console().print(report.terminal_table(found.rows))

@@ -53,13 +53,17 @@ class Backbone(nn.Module):
         self.n_features = self._probe()
 
     def forward(self, images: Tensor) -> Tensor:
-        """Features [B, F] of images [B, 3, H, W] in [0,1]; differentiable with respect to the pixels."""
+        """Features [B, F] of images [B, 3, H, W] in [0,1]; differentiable with respect to the pixels.
+
+        A backbone on a GPU takes images from the CPU, and its features go back there: heads and attacks need not know.
+        """
         if images.ndim != 4 or images.shape[1] != 3:
             raise ModelError(f"images have the shape {list(images.shape)}", valid="[B, 3, H, W]")
+        given, images = images.device, images.to(self.mean.device)
         size = (self.image_size, self.image_size)
         if images.shape[-2:] != size:
             images = interpolate(images, size, mode="bilinear", antialias=True)
-        return self.body(((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last))
+        return self.body(((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)).to(given)
 
     def train(self, mode: bool = True) -> Backbone:
         """Training mode, for a trainable backbone only: a frozen one keeps its BatchNorm statistics and no dropout."""

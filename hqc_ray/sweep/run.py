@@ -63,6 +63,7 @@ def execute(
     serial: bool = False,
     workers: int | None = None,
     address: str | None = None,
+    workers_per_gpu: int = 0,
     console: Console | None = None,
 ) -> Finished:
     """Run what is left of a sweep, into `results/<name>`.
@@ -73,6 +74,7 @@ def execute(
         serial: in this process, without Ray.
         workers: CPUs to use on this machine; None: all of them.
         address: of a running Ray cluster, instead of this machine.
+        workers_per_gpu: that share a GPU, each an equal part of it; 0: everything runs on CPUs.
         console: where progress goes; None: standard error.
 
     Raises:
@@ -93,7 +95,7 @@ def execute(
             count = 1 if serial else _connect(address, workers)
             try:
                 with Live(console, graph.jobs, count) as live:
-                    _run(Driver(graph, store, live), serial, elastic=address is not None)
+                    _run(Driver(graph, store, live), serial, address is not None, workers_per_gpu)
             finally:
                 if not serial:
                     _disconnect()
@@ -113,7 +115,7 @@ def _graph(loaded: spec.SweepSpec, store: Store, console: Console) -> Graph:
     return Builder(planned, store, lambda text: console.print(text, highlight=False)).build()
 
 
-def _run(driver: Driver, serial: bool, elastic: bool) -> None:
+def _run(driver: Driver, serial: bool, elastic: bool, workers_per_gpu: int) -> None:
     if serial:
         from hqc_ray.sweep.serial import run_serial
 
@@ -121,7 +123,7 @@ def _run(driver: Driver, serial: bool, elastic: bool) -> None:
     else:
         from hqc_ray.sweep.runner import run_tune  # imports Ray, only when it is asked for
 
-        run_tune(driver, elastic)
+        run_tune(driver, elastic, workers_per_gpu)
 
 
 def _connect(address: str | None, workers: int | None) -> int:

@@ -58,9 +58,10 @@ class TicketTrial(tune.Trainable):
 
         torch.set_num_threads(1)
         logging.getLogger("ray.tune").setLevel(logging.ERROR)
-        host = f"{platform.machine()}/{ray.get_runtime_context().get_node_id()[:8]}"
+        processor = "cuda" if ray.get_gpu_ids() and torch.cuda.is_available() else "cpu"
+        host = f"{platform.machine()}/{ray.get_runtime_context().get_node_id()[:8]}/{processor}"
         self.dispatcher, self.name = dispatcher, uuid.uuid4().hex
-        self.worker = Worker(lambda name: ray.get(ray.get(dispatcher.input.remote(name))[0]), host)
+        self.worker = Worker(lambda name: ray.get(ray.get(dispatcher.input.remote(name))[0]), host, processor)
 
     def step(self) -> dict[str, Any]:
         """Do jobs, and give their outcomes to the driver."""
@@ -160,12 +161,13 @@ def disconnect() -> None:
     ray.shutdown()
 
 
-def run_tune(driver: Driver, elastic: bool) -> None:
+def run_tune(driver: Driver, elastic: bool, workers_per_gpu: int = 0) -> None:
     """Do all jobs on the Ray that this process is connected to. Ctrl-C or SIGTERM ends it early, with all that was done kept.
 
     Args:
         driver: takes what workers give.
         elastic: the cluster may grow: ask for as many workers as there is work for.
+        workers_per_gpu: that share a GPU, each an equal part of it; 0: none has one.
 
     Raises:
         WorkerError: no worker can start.
@@ -180,9 +182,10 @@ def run_tune(driver: Driver, elastic: bool) -> None:
         actor = actor.options(num_cpus=0, max_restarts=0, max_concurrency=10_000, scheduling_strategy=here)
         dispatcher = actor.remote(driver.graph.jobs, inputs)
         del inputs
+        share = {"cpu": 1.0} | ({"gpu": 1 / workers_per_gpu} if workers_per_gpu else {})
         while driver.open and not stopper.interrupted:
             before = len(driver.open)
-            _fit(driver, dispatcher, stopper, _tickets(driver, elastic), scratch)
+            _fit(driver, dispatcher, stopper, _tickets(driver, elastic), scratch, share)
             if len(driver.open) == before and not stopper.interrupted:
                 raise WorkerError("every worker was lost before it had done anything")
 
@@ -194,10 +197,10 @@ def _tickets(driver: Driver, elastic: bool) -> int:
     return max(1, min(max(cpus, math.ceil(seconds / TICKET_SECONDS) if elastic else 0), len(driver.open)))
 
 
-def _fit(driver: Driver, dispatcher: Any, stopper: _Stopper, tickets: int, scratch: str) -> None:
+def _fit(driver: Driver, dispatcher: Any, stopper: _Stopper, tickets: int, scratch: str, share: dict[str, float]) -> None:
     """One run of Tune, until no job is left or all tickets are lost."""
     tuner = Tuner(
-        tune.with_resources(tune.with_parameters(TicketTrial, dispatcher=dispatcher), {"cpu": 1}),
+        tune.with_resources(tune.with_parameters(TicketTrial, dispatcher=dispatcher), share),
         tune_config=TuneConfig(num_samples=tickets, reuse_actors=True),
         run_config=RunConfig(
             name=f"hqc_{uuid.uuid4().hex[:8]}", storage_path=scratch, verbose=0, stop=stopper,

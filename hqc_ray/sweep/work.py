@@ -40,10 +40,11 @@ class Worker:
     Args:
         fetch: gives an input by its name.
         host: the machine that it is on, for the rows.
+        processor: where frozen backbones run, "cpu" or "cuda"; everything else runs on the CPU.
     """
 
-    def __init__(self, fetch: Callable[[str], Any], host: str = "") -> None:
-        self.fetch, self.host = fetch, host
+    def __init__(self, fetch: Callable[[str], Any], host: str = "", processor: str = "cpu") -> None:
+        self.fetch, self.host, self.processor = fetch, host, processor
         self._recent: OrderedDict[tuple[str, ...], Any] = OrderedDict()
 
     @property
@@ -78,7 +79,7 @@ class Worker:
 
         def make() -> backbones.Backbone:
             weights = self.fetch(task.weights).tobytes() if task.weights else "random"
-            return backbones.get(spec.backbone, weights, spec.image_size)
+            return backbones.get(spec.backbone, weights, spec.image_size).to(self.processor)
 
         return self.keep(("backbone", spec.backbone, task.weights_digest, str(spec.image_size)), make)
 
