@@ -176,10 +176,9 @@ def _admitted(candidate: Tensor | None, images: Tensor, epsilon: float, attack: 
 
 
 def _device_of(model: Classify, images: Tensor) -> torch.device:
-    if isinstance(model, nn.Module):
-        for tensor in [*model.parameters(), *model.buffers()]:
-            return tensor.device
-    return images.device
+    """Where the logits are: where the last weights lie, though a backbone in front of them may run elsewhere."""
+    tensors = [*model.buffers(), *model.parameters()] if isinstance(model, nn.Module) else []
+    return tensors[-1].device if tensors else images.device
 
 
 def _checked(images: Any, labels: Any, epsilons: Sequence[float]) -> tuple[Tensor, Tensor, list[float]]:

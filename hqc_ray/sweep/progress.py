@@ -46,7 +46,8 @@ class Live:
         self.done = self.failed = 0
         self.spent: dict[str, float] = defaultdict(float)
         self.expected: dict[str, float] = defaultdict(float)
-        self.last_line = self.began = time.monotonic()
+        self.last_line = self.began = self.counted = time.monotonic()
+        self.busy = self.capacity = 0.0  # seconds of work, and that workers were there, all of them together
         self.bar = Progress(
             SpinnerColumn(), TextColumn("{task.completed:.0f}/{task.total:.0f} cells"), BarColumn(), TimeElapsedColumn(),
             TextColumn("{task.description}"), console=console, disable=not console.is_terminal, transient=True,
@@ -65,6 +66,7 @@ class Live:
         self.open.pop(job.id, None)
         self.cost[job.kind] -= job.cost
         self.spent[job.kind] += seconds
+        self.busy += 0.0 if failed else seconds
         self.expected[job.kind] += job.cost
         self.done += len(job.rows)
         self.failed += len(job.rows) if failed else 0
@@ -75,11 +77,17 @@ class Live:
 
     def tick(self, workers: int) -> None:
         """Called now and then, so that a log shows life while long jobs are running, or while no worker is there yet."""
-        self.workers = workers or self.workers
+        now = time.monotonic()
+        self.capacity += workers * (now - self.counted)
+        self.counted, self.workers = now, workers or self.workers
         if not workers:
             self.bar.update(self.task, description="waiting for a worker to start")
         if time.monotonic() - self.last_line > SECONDS_WITHOUT_NEWS:
             self._line(f"{len(self.open)} jobs open, {workers} workers  about {duration(self.left())} left")
+
+    def idle_share(self) -> float | None:
+        """The share of the time that workers were there in which they had no job; None where nobody counted them."""
+        return max(0.0, 1 - self.busy / self.capacity) if self.capacity else None
 
     def _line(self, text: str) -> None:
         self.last_line = time.monotonic()

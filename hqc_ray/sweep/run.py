@@ -99,8 +99,10 @@ def execute(
             finally:
                 if not serial:
                     _disconnect()
-        console.print(f"{loaded.name}: took {duration(time.monotonic() - began)}", highlight=False)
-        return _finished(store, graph.order, time.monotonic() - began, count if graph.jobs else 0, serial)
+        idle = live.idle_share() if graph.jobs else None
+        rest = "" if idle is None else f"; workers were idle for {idle:.0%} of their time"
+        console.print(f"{loaded.name}: took {duration(time.monotonic() - began)}{rest}", highlight=False)
+        return _finished(store, graph.order, time.monotonic() - began, count if graph.jobs else 0, serial, idle)
     finally:
         store.close()
 
@@ -143,12 +145,13 @@ def _disconnect() -> None:
     runner.disconnect()
 
 
-def _finished(store: Store, order: list[str], seconds: float, workers: int, serial: bool) -> Finished:
+def _finished(store: Store, order: list[str], seconds: float, workers: int, serial: bool, idle: float | None) -> Finished:
     rows = store.ledger.frame(order)
     failed = int((rows["status"] == "failed").sum())
     facts = {
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "seconds": round(seconds, 1),
         "runner": "serial" if serial else "ray tune", "workers": workers, "threads_per_worker": 1,
+        "idle_share": None if idle is None else round(idle, 4),
         "processor": platform.processor() or platform.machine(),
     }  # fmt: skip
     return Finished(store.folder, rows, failed, len(order) - len(rows), store.save_provenance(facts))

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from hqc_ray import attacks
+from hqc_ray.attacks import contract
 from hqc_ray.attacks.balls import lengths, project
 from hqc_ray.errors import AttackError
 
@@ -278,3 +279,10 @@ def test_a_search_cannot_cheat(toy, five):
     part = attacks.run(Cheat(), toy.model, images, labels, [0.01], seed=0, keep=5).per_epsilon[0]
     assert lengths((part.adversarial - images).double(), "linf").max() <= 0.01 + 1e-6
     assert part.adversarial.isfinite().all()
+
+
+def test_images_go_where_the_logits_are_though_a_backbone_runs_elsewhere():
+    model = nn.Sequential(nn.BatchNorm2d(3, device="meta"), nn.Linear(3, 2))
+    assert contract._device_of(model, torch.zeros(1)) == torch.device("cpu")
+    assert contract._device_of(model[:1], torch.zeros(1)) == torch.device("meta")
+    assert contract._device_of(lambda x: x, torch.zeros(1)) == torch.device("cpu")
