@@ -127,6 +127,11 @@ def test_options_that_contradict_each_other_and_a_cluster_that_is_not_there(tmp_
     assert "no rows.jsonl" in refused(capsys, "report", tmp_path)
 
 
+def test_a_sheet_that_cannot_be_written(tmp_path, capsys):
+    error = refused(capsys, "data", "synthetic", "images=40", f"--sheet={tmp_path / 'nowhere' / 'sheet.png'}")
+    assert "sheet.png: cannot write the sheet: No such file" in error
+
+
 def test_plan_shows_cells_trainings_circuits_shots_and_time(tmp_path, capsys):
     device = "[{name: default.qubit}, {name: qiskit.aer, shots: 100}]"
     assert cli.main(["plan", str(sweep(tmp_path, device=device))]) == cli.OK
