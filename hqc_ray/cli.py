@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     arguments = _parser().parse_args(argv)
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # before the libraries are imported: workers, not threads, fill the cores
+    warnings.formatwarning = _warning
     try:
         return int(arguments.command(arguments))
     except InputError as problem:
@@ -70,6 +72,13 @@ def _parser() -> argparse.ArgumentParser:
 
     quantum.add(known)
     return parser
+
+
+def _warning(message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None) -> str:
+    """A warning of ours is for the user: one line, without the place in the code. Others are for developers, and keep it."""
+    if Path(__file__).parent in Path(filename).parents:
+        return f"hqc: {message}\n"
+    return f"{filename}:{lineno}: {category.__name__}: {message}\n"
 
 
 def _positive(text: str) -> int:
