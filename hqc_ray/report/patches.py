@@ -77,7 +77,9 @@ def patches(rows: pd.DataFrame, folder: Path) -> Iterator[tuple[str, Figure | No
         elif examples:
             yield name, _figure(its[0], _columns(examples))
     if unread:
-        warnings.warn(f"{unread} examples are not there or damaged: their patches stay as last drawn, or are left out", stacklevel=2)
+        warnings.warn(
+            f"{unread} examples are not there or damaged: their patches stay as last drawn, or are left out", stacklevel=2
+        )
 
 
 def _same_images(examples: Sequence[Example]) -> list[Example]:
