@@ -67,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     data.add_argument("source", help="pcam, folder, synthetic, or package.module:name")
     data.add_argument("options", nargs="*", help="options of the source, such as path=DIR split=train")
     data.add_argument("--sheet", default="", help="where to write the sample sheet (default: SOURCE.png)")
-    data.add_argument("--download", metavar="DIR", help="fetch PatchCamelyon into DIR first (7 GB; pcam only)")
+    data.add_argument("--download", metavar="DIR", help="fetch PatchCamelyon into DIR first (8 GB; pcam only)")
     data.set_defaults(command=_data)
 
     quantum.add(known)
@@ -177,7 +177,8 @@ def _data(arguments: argparse.Namespace) -> int:
     if arguments.download:
         if arguments.source != "pcam":
             raise InputError("only PatchCamelyon can be fetched", where="--download", valid="hqc data pcam --download DIR")
-        download.fetch_pcam(arguments.download)
+        with commands.Downloads() as shown:
+            download.fetch_pcam(arguments.download, progress=shown)
         options.setdefault("path", arguments.download)
     source = data.get(arguments.source, **options)
     source.check()
