@@ -111,6 +111,14 @@ def test_a_results_folder_that_cannot_be_written(tmp_path, capsys):
     assert "cannot write to the results folder" in error
 
 
+def test_a_cache_that_cannot_be_written_is_refused_before_anything_is_computed(tmp_path, capsys, monkeypatch):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("HQC_CACHE", str(tmp_path / "file" / "cache"))
+    error = refused(capsys, "sweep", sweep(tmp_path), "--results", tmp_path / "r", "--serial")
+    assert "cannot write to the cache: Not a directory (valid: HQC_CACHE=" in error
+    assert not (tmp_path / "r" / "bad" / "rows.jsonl").exists()
+
+
 def test_a_results_folder_of_another_sweep_keeps_its_rows(tmp_path, capsys):
     folder = tmp_path / "r" / "bad"
     folder.mkdir(parents=True)
