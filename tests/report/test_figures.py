@@ -90,6 +90,17 @@ def test_small_epsilons_stay_readable():
     assert linear.axes[0].get_xscale() == "linear"
 
 
+def test_a_control_of_two_widths_is_two_curves_that_can_be_told_apart():
+    rows = [make_row(a, e, robust=90 - 5 * q, head="tanh", n_qubits=q, model_key=f"w{q}", key=f"{a}{e}{q}")
+            for a in ("fgsm", "pgd") for e in EPSILONS for q in (4, 7)]  # fmt: skip
+    (figure,) = drawn(figures.heads, as_frame([*rows, *sweep_rows(heads=("vqc1",), seeds=(0,))])).values()
+    handles = figure.legends[0].legend_handles
+    told = [(h.get_label(), h.get_marker(), to_hex(h.get_color())) for h in handles if h.get_label().startswith("tanh")]
+    assert [label for label, _, _ in told] == ["tanh (4) (classical)", "tanh (7) (classical)"]
+    assert told[0][1] != told[1][1]
+    assert told[0][2] == told[1][2] == style.GREY.lower()
+
+
 def test_heads_stand_side_by_side_for_each_device():
     rows = as_frame(sweep_rows(devices=("default.qubit", NOISY)))
     found = drawn(figures.heads, rows)
