@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 
 import pandas as pd
 import pytest
-from conftest import as_frame, failed_row, make_row, suspect_rows, sweep_rows, write_examples
+from report_rows import as_frame, failed_row, make_row, suspect_rows, sweep_rows, write_examples
 
 from hqc_ray import report
 from hqc_ray.errors import ResultsError

@@ -6,8 +6,8 @@ import itertools
 
 import numpy as np
 import pytest
-from conftest import EPSILONS, as_frame, failed_row, make_row, sweep_rows, write_examples
 from matplotlib.colors import to_hex
+from report_rows import EPSILONS, as_frame, failed_row, make_row, sweep_rows, write_examples
 
 from hqc_ray.evaluation.audit import annotate
 from hqc_ray.report import figures, patches, style
