@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     arguments = _parser().parse_args(argv)
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # before the libraries are imported: workers, not threads, fill the cores
+    warnings.formatwarning = _warning
     try:
         return int(arguments.command(arguments))
     except InputError as problem:
@@ -66,11 +68,18 @@ def _parser() -> argparse.ArgumentParser:
     data.add_argument("source", help="pcam, folder, synthetic, or package.module:name")
     data.add_argument("options", nargs="*", help="options of the source, such as path=DIR split=train")
     data.add_argument("--sheet", default="", help="where to write the sample sheet (default: SOURCE.png)")
-    data.add_argument("--download", metavar="DIR", help="fetch PatchCamelyon into DIR first (7 GB; pcam only)")
+    data.add_argument("--download", metavar="DIR", help="fetch PatchCamelyon into DIR first (8 GB; pcam only)")
     data.set_defaults(command=_data)
 
     quantum.add(known)
     return parser
+
+
+def _warning(message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None) -> str:
+    """A warning of ours is for the user: one line, without the place in the code. Others are for developers, and keep it."""
+    if Path(__file__).parent in Path(filename).parents:
+        return f"hqc: {message}\n"
+    return f"{filename}:{lineno}: {category.__name__}: {message}\n"
 
 
 def _positive(text: str) -> int:
@@ -170,7 +179,8 @@ def _data(arguments: argparse.Namespace) -> int:
     if arguments.download:
         if arguments.source != "pcam":
             raise InputError("only PatchCamelyon can be fetched", where="--download", valid="hqc data pcam --download DIR")
-        download.fetch_pcam(arguments.download)
+        with commands.Downloads() as shown:
+            download.fetch_pcam(arguments.download, progress=shown)
         options.setdefault("path", arguments.download)
     source = data.get(arguments.source, **options)
     source.check()

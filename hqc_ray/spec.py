@@ -213,6 +213,19 @@ def expand(value: Any, where: str = "") -> Any:
     return re.sub(r"\$\{(\w+)\}", lambda m: os.environ[m[1]], value)
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML's safe loader, but for a key that stands twice: YAML takes the last one, and half of a sweep would be gone."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            name = str(key.value)
+            if name in seen and key.tag != "tag:yaml.org,2002:merge":
+                raise yaml.constructor.ConstructorError(problem=f"the key {name!r} stands twice", problem_mark=key.start_mark)
+            seen.add(name)
+        return super().construct_mapping(node, deep)
+
+
 def load(path: str | Path) -> SweepSpec:
     """Read a sweep file.
 
@@ -221,7 +234,7 @@ def load(path: str | Path) -> SweepSpec:
     """
     path = Path(path)
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - a SafeLoader
     except (OSError, UnicodeDecodeError) as problem:
         reason = getattr(problem, "strerror", None) or "not a text file"
         raise SpecError(f"cannot read the sweep file: {reason}", where=str(path)) from problem

@@ -1,6 +1,7 @@
 """Every bad input is one line that says what, where and what is valid, exit code 2, before anything is computed."""
 
 import os
+import warnings
 
 import h5py
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 import torch
 from torchvision.models import squeezenet1_0
 
-from hqc_ray import cli
+from hqc_ray import cli, report
 
 GOOD = {
     "data": "{source: synthetic, size: 40, images: 60}",
@@ -110,6 +111,14 @@ def test_a_results_folder_that_cannot_be_written(tmp_path, capsys):
     assert "cannot write to the results folder" in error
 
 
+def test_a_cache_that_cannot_be_written_is_refused_before_anything_is_computed(tmp_path, capsys, monkeypatch):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("HQC_CACHE", str(tmp_path / "file" / "cache"))
+    error = refused(capsys, "sweep", sweep(tmp_path), "--results", tmp_path / "r", "--serial")
+    assert "cannot write to the cache: Not a directory (valid: HQC_CACHE=" in error
+    assert not (tmp_path / "r" / "bad" / "rows.jsonl").exists()
+
+
 def test_a_results_folder_of_another_sweep_keeps_its_rows(tmp_path, capsys):
     folder = tmp_path / "r" / "bad"
     folder.mkdir(parents=True)
@@ -125,6 +134,18 @@ def test_options_that_contradict_each_other_and_a_cluster_that_is_not_there(tmp_
     assert "--serial" in refused(capsys, "sweep", sweep(tmp_path), "--serial", "--workers", "2")
     assert "not an option" in refused(capsys, "data", "synthetic", "images")
     assert "no rows.jsonl" in refused(capsys, "report", tmp_path)
+
+
+def test_a_warning_of_ours_is_one_line_without_the_place_in_the_code(tmp_path, monkeypatch):
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)  # put back afterwards what main replaces
+    cli.main(["report", str(tmp_path)])
+    assert warnings.formatwarning("2 examples are gone", UserWarning, report.__file__, 1) == "hqc: 2 examples are gone\n"
+    assert warnings.formatwarning("old", DeprecationWarning, "/lib/a.py", 7) == "/lib/a.py:7: DeprecationWarning: old\n"
+
+
+def test_a_sheet_that_cannot_be_written(tmp_path, capsys):
+    error = refused(capsys, "data", "synthetic", "images=40", f"--sheet={tmp_path / 'nowhere' / 'sheet.png'}")
+    assert "sheet.png: cannot write the sheet: No such file" in error
 
 
 def test_plan_shows_cells_trainings_circuits_shots_and_time(tmp_path, capsys):

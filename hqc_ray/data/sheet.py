@@ -25,12 +25,15 @@ def sample_sheet(source: Source, path_png: str | Path, count: int = 16, seed: in
     enlarged by a whole factor without smoothing, so that pixels stay pixels.
 
     Raises:
-        DataError: a count below 1, or a class without images.
+        DataError: a count below 1, a class without images, or a place that cannot be written to.
     """
     if count < 1:
         raise DataError(f"{count} images per class", where="count", valid="1 or more")
     blocks = [_titled(title, source.read(_draw(source, label, count, seed))) for label, title in enumerate(_TITLES)]
-    Image.fromarray(np.concatenate(blocks)).save(path_png, format="PNG")
+    try:
+        Image.fromarray(np.concatenate(blocks)).save(path_png, format="PNG")
+    except OSError as problem:
+        raise DataError(f"cannot write the sheet: {problem.strerror or problem}", where=str(path_png)) from problem
     return Path(path_png)
 
 

@@ -85,7 +85,6 @@ def parts(size: int, test: float | None, validation: float | None) -> tuple[np.n
     if not (0 < test < 1 and 0 <= validation < 1 and test + validation < 1):
         raise DataError(
             f"test_fraction {test} and validation_fraction {validation}",
-            where="data",
             valid="test above 0, validation 0 or more, together below 1",
         )
     pairs = size // 2

@@ -9,7 +9,7 @@ from hqc_ray.errors import DeviceError, unknown
 from hqc_ray.quantum.aer import Aer
 from hqc_ray.quantum.device import Device
 from hqc_ray.quantum.ibm import IBM
-from hqc_ray.quantum.plugins import DefaultQubit, LightningQubit, PennyLane, plugin_names
+from hqc_ray.quantum.plugins import PACKAGES, DefaultQubit, LightningQubit, PennyLane, plugin_names
 
 DEVICES: dict[str, type[Device]] = {
     "default.qubit": DefaultQubit,
@@ -30,6 +30,8 @@ def get(name: str, **options: Any) -> Device:
     """
     if name not in DEVICES and name in plugin_names():
         return make("device", DEVICES, "pennylane", {"plugin": name, **options}, DeviceError)
+    if name in PACKAGES:
+        raise DeviceError(f"{PACKAGES[name]} is not installed", where=f"device {name}", valid=f"pip install {PACKAGES[name]}")
     if name not in DEVICES and ":" not in name:
         raise unknown("device", name, {*DEVICES, *plugin_names(), "package.module:Class"}, DeviceError)
     return make("device", DEVICES, name, options, DeviceError)

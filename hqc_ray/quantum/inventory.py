@@ -15,7 +15,7 @@ import torch
 from hqc_ray.errors import DeviceError
 from hqc_ray.quantum import devices, noise
 from hqc_ray.quantum.ir import Builder, Circuit
-from hqc_ray.quantum.plugins import plugin_names
+from hqc_ray.quantum.plugins import PACKAGES, plugin_names
 from hqc_ray.quantum.simulate import Program
 from hqc_ray.seeds import rng
 
@@ -104,8 +104,8 @@ KNOWN: dict[str, tuple[str, Callable[[], str]]] = {  # name: (the package it nee
     "lightning.qubit": ("pennylane-lightning", _opens("lightning.qubit")),
     "qiskit.aer": ("qiskit-aer", _aer),
     "default.mixed": ("pennylane", _opens("default.mixed")),
-    "lightning.kokkos": ("pennylane-lightning-kokkos", _opens("lightning.kokkos")),
-    "lightning.gpu": ("pennylane-lightning-gpu", _opens("lightning.gpu")),
+    "lightning.kokkos": (PACKAGES["lightning.kokkos"], _opens("lightning.kokkos")),
+    "lightning.gpu": (PACKAGES["lightning.gpu"], _opens("lightning.gpu")),
     "ibm": ("qiskit-ibm-runtime", _account),
 }
 

@@ -16,6 +16,14 @@ from hqc_ray.quantum.ir import Angle, Circuit, Parameter, Weight
 
 QNode = Callable[[np.ndarray, np.ndarray], Any]
 OURS = ("default.qubit", "lightning.qubit", "qiskit.aer")  # names that mean a device of this room
+PACKAGES = {  # devices that are not ours -> the package that brings them
+    "lightning.kokkos": "pennylane-lightning-kokkos",
+    "lightning.gpu": "pennylane-lightning-gpu",
+    "cirq.simulator": "pennylane-cirq",
+    "cirq.mixedsimulator": "pennylane-cirq",
+    "qulacs.simulator": "pennylane-qulacs",
+    "braket.local.qubit": "amazon-braket-pennylane-plugin",
+}
 OPERATIONS = {"H": "Hadamard"}  # our name -> PennyLane's, where they differ
 
 

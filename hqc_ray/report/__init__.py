@@ -51,7 +51,8 @@ def draw(rows: pd.DataFrame, folder: Path) -> list[Path]:
     paths = []
     with mpl.rc_context(figures.RC):
         for name, figure in chain(figures.heads(lines), figures.accuracy(lines), patches.patches(rows, folder)):
-            paths.append(replace(folder / "figures" / f"{name}.png", partial(figure.savefig, format="png")))
+            path = folder / "figures" / f"{name}.png"
+            paths.append(replace(path, partial(figure.savefig, format="png")) if figure else path)
     for old in folder.glob("figures/*.png"):
         if old.name.startswith(_FAMILIES) and old not in paths:
             old.unlink()

@@ -44,20 +44,23 @@ class Example:
 
 
 def load(path: Path, label: str, epsilon: float, norm: str) -> Example | None:
-    """The example that a cell kept; None, with a warning, where its file is missing or broken: the report stands without it."""
+    """The example that a cell kept; None where its file is missing or broken: the report stands without it."""
     try:
         with path.open("rb") as binary, np.load(binary, allow_pickle=False) as file:  # np.load leaves a broken file open
             images = [np.asarray(file[key], dtype=np.float32) for key in _KEYS[:2]]
             classes = [np.asarray(file[key], dtype=np.int64) for key in _KEYS[2:]]
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as problem:
-        reason = getattr(problem, "strerror", None) or problem
-        warnings.warn(f"the example {path.name} cannot be read, so it is not drawn: {reason}", stacklevel=2)
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
         return None
     return Example(label, epsilon, norm, images[0], images[1], classes[0], classes[1], classes[2])
 
 
-def patches(rows: pd.DataFrame, folder: Path) -> Iterator[tuple[str, Figure]]:
-    """(name, figure) for each model and device that kept examples, at its smallest seed; `folder` is the results folder."""
+def patches(rows: pd.DataFrame, folder: Path) -> Iterator[tuple[str, Figure | None]]:
+    """(name, figure) for each model and device that kept examples, at its smallest seed; `folder` is the results folder.
+
+    The figure is None where an example cannot be read any more (they are large, and often not copied with a results folder)
+    but an earlier report has drawn the picture: that one is worth more than one with holes, so it stays.
+    """
+    unread = 0
     has_example = rows["example"].map(lambda e: isinstance(e, str) and bool(e))
     kept = rows[has_example & (rows["status"] == "ok") & (rows["attack"] != "clean")]
     models: dict[tuple[Any, ...], list[Mapping[Any, Any]]] = defaultdict(list)
@@ -67,8 +70,16 @@ def patches(rows: pd.DataFrame, folder: Path) -> Iterator[tuple[str, Figure]]:
         its = [r for r in models[place] if r["model_key"] == models[place][0]["model_key"]]
         loaded = [load(folder / r["example"], str(r["attack_label"]), float(r["epsilon"]), str(r["norm"])) for r in its]
         examples = _same_images([e for e in loaded if e is not None])
-        if examples:
-            yield style.slug("patches", *place), _figure(its[0], _columns(examples))
+        unread += loaded.count(None)
+        name = style.slug("patches", *place)
+        if None in loaded and (folder / "figures" / f"{name}.png").exists():
+            yield name, None
+        elif examples:
+            yield name, _figure(its[0], _columns(examples))
+    if unread:
+        warnings.warn(
+            f"{unread} examples are not there or damaged: their patches stay as last drawn, or are left out", stacklevel=2
+        )
 
 
 def _same_images(examples: Sequence[Example]) -> list[Example]:

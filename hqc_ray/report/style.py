@@ -68,10 +68,22 @@ def attack_style(labels: Iterable[str]) -> dict[str, tuple[str, str, str]]:
 
 
 def head_style(heads: Sequence[str]) -> list[tuple[str, str, str]]:
-    """(colour, marker, dashes) of each head in turn: classical controls grey and broken, circuits coloured and solid."""
+    """(colour, marker, dashes) of each head in turn: classical controls grey and broken, circuits coloured and solid.
+
+    A control that comes again, in another width, keeps its colour and dashes and takes another marker.
+    """
     colours, markers = (VERMILLION, BLUE, GREEN, ORANGE, PURPLE, SKY), ("o", "s", "^", "D", "v", "P")
-    circuits = iter(range(len(heads)))
-    return [_CONTROLS[h] if h in _CONTROLS else (colours[(i := next(circuits)) % 6], markers[i % 6], "-") for h in heads]
+    found: list[tuple[str, str, str]] = []
+    circuits, again = 0, dict.fromkeys(_CONTROLS, 0)
+    for head in heads:
+        if head in _CONTROLS:
+            colour, marker, dashes = _CONTROLS[head]
+            found.append((colour, markers[(markers.index(marker) + again[head]) % 6], dashes))
+            again[head] += 1
+        else:
+            found.append((colours[circuits % 6], markers[circuits % 6], "-"))
+            circuits += 1
+    return found
 
 
 def epsilon_text(epsilon: float) -> str:

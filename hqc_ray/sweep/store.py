@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import io
 import json
@@ -71,6 +72,7 @@ class Store:
 
     def _claim(self, spec: SweepSpec) -> None:
         """A folder keeps the name of its sweep; the grid may grow, and rows of cells that left it stay in the ledger."""
+        _check_cache(self.cache)
         path = self.folder / "sweep.yaml"
         try:
             owner = yaml.safe_load(path.read_text())["name"] if path.exists() else None
@@ -155,6 +157,17 @@ class Store:
         provenance = {"runs": [*earlier, run]}
         write(path, json.dumps(provenance, indent=1).encode())
         return provenance
+
+
+def _check_cache(folder: Path) -> None:
+    """Features are the first work of a sweep and the cache is where they go: refuse it now, not after minutes."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as problem:
+        where, valid = str(folder), "HQC_CACHE=FOLDER that can be written to"
+        raise ResultsError(f"cannot write to the cache: {problem.strerror}", where=where, valid=valid) from problem
 
 
 def _intact(path: Path) -> Any | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import importlib.util
+import io
 import re
 import threading
 import urllib.request
@@ -13,8 +14,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from hqc_ray import data
+from hqc_ray.commands import Downloads
 from hqc_ray.data.download import MD5, fetch_pcam
 from hqc_ray.data.pcam import file_name
 from hqc_ray.errors import DataError
@@ -90,6 +93,19 @@ def test_progress_ends_at_the_total(fetch, server):
     calls = []
     fetch(progress=lambda *call: calls.append(call))
     assert calls[-1] == (X, len(server.content[f"{X}.gz"]), len(server.content[f"{X}.gz"]))
+
+
+def test_the_command_line_shows_what_it_fetches(fetch, server):
+    terminals = []
+    for terminal in (True, False):
+        console = Console(file=io.StringIO(), force_terminal=terminal, width=120)
+        with Downloads(console) as shown:
+            for path in fetch(progress=shown):
+                path.unlink()
+        terminals.append(console.file.getvalue())
+    assert all(name in text for name in (X, Y) for text in terminals)
+    assert "kB" in terminals[0]
+    assert [line.split()[:2] for line in terminals[1].splitlines()] == [["fetching", Y], ["fetching", X]]
 
 
 def test_what_is_there_is_not_asked_for_again(fetch, server):

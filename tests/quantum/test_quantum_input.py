@@ -10,7 +10,7 @@ from quantum_cases import asymmetric, inputs
 
 from hqc_ray import circuits, devices, surrogate
 from hqc_ray.errors import CircuitError, DeviceError
-from hqc_ray.quantum import noise
+from hqc_ray.quantum import noise, plugins
 from hqc_ray.quantum.ir import Angle, Circuit, Gate, Weight
 from hqc_ray.quantum.layer import CircuitLayer
 
@@ -108,6 +108,12 @@ def test_a_missing_package_is_named_with_its_pip_line(monkeypatch: pytest.Monkey
     monkeypatch.setitem(sys.modules, "qiskit_ibm_runtime.fake_provider", None)
     with pytest.raises(DeviceError, match=r"qiskit-ibm-runtime is not installed.*pip install qiskit-ibm-runtime"):
         devices.get("qiskit.aer", noise="fake_manila")
+
+
+@pytest.mark.parametrize("name", sorted(set(plugins.PACKAGES) - plugins.plugin_names()))
+def test_a_device_whose_plugin_is_missing_is_named_with_its_pip_line(name: str) -> None:
+    with pytest.raises(DeviceError, match=rf"device {name}: .* is not installed \(valid: pip install {plugins.PACKAGES[name]}\)"):
+        devices.get(name, shots=10)
 
 
 def test_devices_that_pennylane_cannot_open() -> None:

@@ -1,20 +1,12 @@
-"""Rows as a sweep leaves them: two sizes of head, noisy device, three seeds, four attacks, a failed cell, examples."""
+"""The report's fixtures; the rows are made in `report_rows`, which a test can import whatever other conftest is loaded."""
 
 from __future__ import annotations
 
-import hashlib
-
-import numpy as np
 import pandas as pd
 import pytest
+from report_rows import as_frame, suspect_rows, sweep_rows
 
-from hqc_ray.evaluation.statistics import pack, wilson
 from hqc_ray.report import figures
-from hqc_ray.rows import Row, frame
-
-N = 200
-EPSILONS = (0.05, 0.15, 0.25)
-SLOPES = {"fgsm": 4.0, "deepfool": 9.0, "pgd": 12.0, "noise": 0.3}  # how fast each attack takes images away
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -25,99 +17,13 @@ def _coarse():
     figures.RC["savefig.dpi"] = fine
 
 
-def make_row(attack="fgsm", epsilon=0.05, *, clean=176, robust=None, n=N, seed=0, head="vqc1", device="default.qubit", **more):
-    """One row; image i falls before image j if its margin is smaller, so that attacks nest like real ones."""
-    model = "-".join(str(more.get(k, d)) for k, d in [("backbone", "resnet18"), ("data_size", 1000), ("weights", "imagenet")])
-    model_key = hashlib.sha256(f"{model}-{head}-{seed}".encode()).hexdigest()[:16]
-    order = np.random.default_rng([seed, len(head)]).permutation(n)
-    robust = clean if robust is None else robust
-    clean_bits, robust_bits = order < clean, order < robust
-    label = more.get("attack_label", attack)
-    circuit = head not in ("linear", "mlp", "tanh", "fourier")
-    device = device if circuit else "classical"
-    values = {
-        "key": hashlib.sha256(f"{model_key}-{device}-{label}-{epsilon}".encode()).hexdigest()[:16],
-        "status": "ok", "sweep": "example", "data_source": "pcam", "data_size": 1000, "data_digest": f"d{seed}", "seed": seed,
-        "backbone": "resnet18", "weights": "imagenet", "weights_origin": "compressed ImageNet", "image_size": 96, "head": head,
-        "n_qubits": {"linear": None, "mlp": None, "vqc2": 5, "vqc5": 7}.get(head, 4), "embedding": "rx" if circuit else None,
-        "layers": 1 if circuit else None,
-        "model_key": model_key, "device": device, "attack": attack, "attack_options": "{}", "attack_label": label, "norm": "linf",
-        "epsilon": epsilon, "n_train": 800, "n_test": n, "test_accuracy": clean / n, "n_evaluated": n,
-        "clean_accuracy": clean / n, "clean_low": wilson(clean, n).low, "clean_high": wilson(clean, n).high,
-        "robust_accuracy": robust / n, "robust_low": wilson(robust, n).low, "robust_high": wilson(robust, n).high,
-        "clean_correct": pack(clean_bits), "robust_correct": pack(robust_bits), "mean_linf": epsilon, "mean_l2": epsilon * 100,
-        "bad_gradient_share": 0.0, "gradients": n, "forwards": 2 * n, "surrogate_error": 3e-16 if circuit else None,
-        "circuits": 81 if circuit else None, "shots": None, "outputs_normalised": False, "example": "", "error": "",
-        "seconds": 1.5, "host": "node-1", "finished_at": "2024-05-01T12:00:00Z",
-    }  # fmt: skip
-    return values | more
-
-
-def failed_row(**more):
-    """A cell that raised: it has its place in the grid and nothing measured."""
-    measured = {name for name, column in Row.model_fields.items() if not column.is_required()}
-    kept = {k: v for k, v in make_row(**more).items() if k not in measured}
-    error = "Traceback (most recent call last):\n  ...\nMemoryError: no room for | 2**30 amplitudes"
-    return kept | {"status": "failed", "error": error}
-
-
-def as_frame(rows):
-    """Through the ledger's own model, so that the columns and their missing values are those of real results."""
-    return frame(Row(**row) for row in rows)
-
-
-def sweep_rows(heads=("linear", "tanh", "vqc1", "vqc6"), devices=("default.qubit",), seeds=(0, 1, 2), epsilons=EPSILONS, **more):
-    """A sweep's grid with believable numbers."""
-    rows = []
-    for h, head in enumerate(heads):
-        for device in devices if head.startswith(("vqc", "sim")) else ("classical",):
-            for seed in seeds:
-                clean = 172 + 3 * (h % 7) - seed - (6 if "fake" in device else 0)
-                same = {"head": head, "device": device, "seed": seed, "clean": clean} | more
-                rows.append(make_row("clean", 0.0, **same))
-                for attack, slope in SLOPES.items():
-                    fall = slope * (0.75 + 0.1 * (h % 7)) * (0.8 if "fake" in device else 1)
-                    rows += [make_row(attack, e, robust=int(clean * np.exp(-fall * e)), **same) for e in epsilons]
-    return rows
-
-
 @pytest.fixture
 def sweep() -> pd.DataFrame:
     """Four heads x three seeds x (clean + four attacks x three epsilons)."""
     return as_frame(sweep_rows())
 
 
-def suspect_rows():
-    """As the paper's hybrid ResNet18 of 10,000 images: FGSM rises from 50.9 % to 77.8 % with epsilon."""
-    robust = {"fgsm": (102, 139, 155), "pgd": (105, 100, 100), "deepfool": (92, 90, 88), "noise": (160, 150, 141)}
-    cells = [(a, e, r) for a, rs in robust.items() for e, r in zip(EPSILONS, rs, strict=True)]
-    return [make_row(a, e, robust=r, clean=165, data_size=10000) for a, e, r in cells]
-
-
 @pytest.fixture
 def suspect() -> pd.DataFrame:
     """The rows that the audit must not let pass."""
     return as_frame(suspect_rows())
-
-
-def write_examples(folder, rows, size=(20, 24), k=5):
-    """An npz beside every row but the clean ones, of patches that are not square; the rows with their column `example`."""
-    height, width = size
-    y, x = np.mgrid[0:height, 0:width] / max(size)
-    generator = np.random.default_rng(0)
-    waves = [[np.sin(generator.uniform(3, 20) * x + generator.uniform(3, 20) * y) for _ in range(3)] for _ in range(k)]
-    clean = np.clip(np.array([0.78, 0.5, 0.7])[:, None, None] + 0.16 * np.array(waves), 0, 1).astype(np.float16)
-    labels = np.arange(k) % 2
-    (folder / "examples").mkdir(parents=True, exist_ok=True)
-    out = []
-    for row in rows:
-        if row["attack"] == "clean" or row["status"] != "ok":
-            out.append(row)
-            continue
-        step = row["epsilon"] * np.sign(generator.normal(size=clean.shape))
-        fooled = generator.random(k) > row["robust_accuracy"]
-        adversarial = np.clip(clean.astype(np.float32) + step, 0, 1).astype(np.float16)
-        arrays = {"clean": clean, "adversarial": adversarial, "labels": labels, "clean_prediction": labels}
-        np.savez(folder / "examples" / f"{row['key']}.npz", **arrays, prediction=np.where(fooled, 1 - labels, labels))
-        out.append(row | {"example": f"examples/{row['key']}.npz"})
-    return out

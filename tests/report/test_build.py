@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 
 import pandas as pd
 import pytest
-from conftest import as_frame, failed_row, make_row, suspect_rows, sweep_rows, write_examples
+from report_rows import as_frame, failed_row, make_row, suspect_rows, sweep_rows, write_examples
 
 from hqc_ray import report
 from hqc_ray.errors import ResultsError
@@ -93,12 +93,28 @@ def test_rebuilding_gives_the_same(built):
     [make_row("pgd", 0.05, robust=30, example="examples/gone.npz", mean_l2=None, test_accuracy=None, n_train=None)],
     [make_row("pgd", 0.05, n=3, clean=0, robust=0)],
 ], ids=["none", "single", "clean", "failed", "classical", "missing", "nothing right"])  # fmt: skip
-@pytest.mark.filterwarnings("ignore:the example")
+@pytest.mark.filterwarnings("ignore:.* examples are not there")
 def test_odd_rows_still_give_a_report(tmp_path, rows):
     paths = report.build(tmp_path, as_frame(rows), {}, "odd")
     assert [p.name for p in paths if p.suffix != ".png"] == ["table.md", "rows.csv", "rows.parquet", "report.html"]
     assert Page(paths[-1].read_text(encoding="utf-8")).open == []
     assert len(pd.read_parquet(tmp_path / "rows.parquet")) == len(rows)
+
+
+@pytest.mark.filterwarnings("ignore:.* examples are not there")
+def test_pictures_outlive_the_examples_they_were_drawn_from(tmp_path):
+    """As in a results folder that is committed or mailed: examples are large, and stay at home."""
+    rows = write_examples(tmp_path, [make_row(a, 0.05, robust=9) for a in ("fgsm", "pgd")])
+    paths = report.build(tmp_path, as_frame(rows), {}, "all")
+    (picture,) = [p for p in paths if p.name.startswith("patches_")]
+    before = picture.read_bytes()
+    for gone in (rows[:1], rows):
+        for row in gone:
+            (tmp_path / row["example"]).unlink(missing_ok=True)
+        assert report.build(tmp_path, as_frame(rows), {}, "all") == paths
+        assert picture.read_bytes() == before
+    assert report.build(tmp_path, as_frame([make_row("fgsm", 0.05, robust=9)]), {}, "none kept any")
+    assert not picture.exists()
 
 
 def test_another_table_is_refused(tmp_path):

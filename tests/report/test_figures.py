@@ -6,8 +6,8 @@ import itertools
 
 import numpy as np
 import pytest
-from conftest import EPSILONS, as_frame, failed_row, make_row, sweep_rows, write_examples
 from matplotlib.colors import to_hex
+from report_rows import EPSILONS, as_frame, failed_row, make_row, sweep_rows, write_examples
 
 from hqc_ray.evaluation.audit import annotate
 from hqc_ray.report import figures, patches, style
@@ -88,6 +88,17 @@ def test_small_epsilons_stay_readable():
     assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
     (linear,) = drawn(figures.accuracy, as_frame(sweep_rows(heads=("vqc1",), seeds=(0,)))).values()
     assert linear.axes[0].get_xscale() == "linear"
+
+
+def test_a_control_of_two_widths_is_two_curves_that_can_be_told_apart():
+    rows = [make_row(a, e, robust=90 - 5 * q, head="tanh", n_qubits=q, model_key=f"w{q}", key=f"{a}{e}{q}")
+            for a in ("fgsm", "pgd") for e in EPSILONS for q in (4, 7)]  # fmt: skip
+    (figure,) = drawn(figures.heads, as_frame([*rows, *sweep_rows(heads=("vqc1",), seeds=(0,))])).values()
+    handles = figure.legends[0].legend_handles
+    told = [(h.get_label(), h.get_marker(), to_hex(h.get_color())) for h in handles if h.get_label().startswith("tanh")]
+    assert [label for label, _, _ in told] == ["tanh (4) (classical)", "tanh (7) (classical)"]
+    assert told[0][1] != told[1][1]
+    assert told[0][2] == told[1][2] == style.GREY.lower()
 
 
 def test_heads_stand_side_by_side_for_each_device():
@@ -192,7 +203,7 @@ def test_missing_and_broken_examples_are_skipped_with_a_warning(tmp_path):
     good, gone, broken = write_examples(tmp_path, [make_row(a, 0.05, robust=9) for a in ("fgsm", "pgd", "deepfool")])
     (tmp_path / gone["example"]).unlink()
     (tmp_path / broken["example"]).write_bytes(b"PK\x03\x04 half a file")
-    with pytest.warns(UserWarning, match="cannot be read") as caught:
+    with pytest.warns(UserWarning, match="2 examples are not there or damaged") as caught:
         (figure,) = patch_figures(tmp_path, [good, gone, broken]).values()
-    assert len(caught) == 2, [str(w.message) for w in caught]
+    assert len(caught) == 1, [str(w.message) for w in caught]
     assert [t.get_text() for ax in figure.axes for t in ax.texts] == ["FGSM\nε = 0.05"] * 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import EPSILONS, as_frame, failed_row, make_row, sweep_rows
+from report_rows import EPSILONS, as_frame, failed_row, make_row, sweep_rows
 from rich.console import Console
 
 from hqc_ray.errors import ResultsError
