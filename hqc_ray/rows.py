@@ -66,6 +66,9 @@ class Row(BaseModel):
     forwards: int | None = None
     surrogate_error: float | None = Field(None, description="largest error of the surrogate's probabilities at fresh angles")
     circuits: int | None = Field(None, description="circuit executions that measured the surrogate on the device")
+    depth: int | None = Field(None, description="of the circuit as the device's compiler left it, readout not counted")
+    two_qubit_gates: int | None = Field(None, description="in the compiled circuit")
+    layout: str | None = Field(None, description="JSON: physical qubit of each wire at the end; None where nothing is compiled")
     shots: int | None = Field(None, description="per circuit; None is exact")
     repeats: int | None = Field(None, description="evaluations of each image on a sampled device; accuracies are their means")
     shot_flip_share: float | None = Field(None, description="of clean images and repeats: shot noise changed the prediction")

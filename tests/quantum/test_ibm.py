@@ -410,6 +410,22 @@ def test_facts_are_those_of_the_compiled_circuit() -> None:
     assert len(facts) == 5
 
 
+def test_what_was_executed_is_what_was_paid_for_whatever_the_compiler_says_today(
+    cloud: type[Cloud], submissions: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = fake(backend="least_busy")
+    device.run(CIRCUIT, *ARRAYS)
+    (compiled, _), paid = submissions[0], device.executed(CIRCUIT, WEIGHTS)
+    assert (paid["layout"], paid["backend"]) == (compiled.layout.final_index_layout(), "fake_lima")
+    another_process()
+    cloud.asked.clear()
+    monkeypatch.setattr(ibm.IBM, "_compile", lambda *_: pytest.fail("compiled again"))
+    assert device.executed(CIRCUIT, WEIGHTS) == paid
+    assert cloud.asked == []
+    with pytest.raises(pytest.fail.Exception):
+        device.executed(CIRCUIT, WEIGHTS + 1)  # of other weights nothing is known
+
+
 # in a sweep
 
 
@@ -454,5 +470,8 @@ def test_a_sweep_measures_each_model_once(tmp_path: Path, cloud: type[Cloud], su
     assert len(submissions) == 4  # two models, each with 100 and with 200 shots
     rows = [json.loads(line) for line in (tmp_path / "qpu" / "rows.jsonl").read_text().splitlines()]
     assert {row["device"] for row in rows} == {"ibm[ibm_lima,shots=100]", "ibm[ibm_lima,shots=200]"}
+    records = [json.loads(line)["compiled"] for line in (ibm_jobs.here().folder / "jobs.jsonl").read_text().splitlines()]
+    compiled = {(record["depth"], record["two_qubit_gates"], str(record["layout"])) for record in records}
+    assert {(row["depth"], row["two_qubit_gates"], row["layout"]) for row in rows} == compiled
     texts = [p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()]
     assert not any(TOKEN.encode() in text or INSTANCE.encode() in text for text in texts)

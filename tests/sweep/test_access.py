@@ -5,7 +5,7 @@ import json
 import pytest
 from rich.console import Console
 
-from hqc_ray import cli
+from hqc_ray import circuits, cli, devices
 from hqc_ray.evaluation.statistics import unpack
 from hqc_ray.sweep import run
 
@@ -47,6 +47,18 @@ def test_the_native_route_gives_the_decisions_of_the_surrogate(sweep):
     assert surrogate["clean_correct"].tolist() == native["clean_correct"].tolist()
     assert surrogate["robust_accuracy"].min() < surrogate["clean_accuracy"].max()
     assert surrogate["mean_l2"].to_numpy() == pytest.approx(native["mean_l2"].to_numpy(), rel=1e-3)
+
+
+def test_a_row_says_what_became_of_the_circuit_on_the_machine(sweep):
+    facts = devices.get("qiskit.aer", noise="fake_manila").facts(circuits.get("vqc1", 3))
+    assert facts["layout"] != [0, 1, 2]  # a wire is not the qubit of its number
+    for evaluate in ("{images: 20, batch_size: 10}", "{images: 20, batch_size: 10, mode: native}"):
+        for row in sweep(evaluate).to_dict("records"):
+            assert (row["depth"], row["two_qubit_gates"]) == (facts["depth"], facts["two_qubit_gates"])
+            assert json.loads(row["layout"]) == facts["layout"]
+    written = devices.get("default.qubit").facts(circuits.get("vqc1", 3))
+    row = sweep("{images: 20, batch_size: 10}", **{"qiskit.aer, noise: fake_manila": "default.qubit"}).iloc[0]
+    assert (row["depth"], row["two_qubit_gates"], row["layout"]) == (written["depth"], written["two_qubit_gates"], None)
 
 
 def test_what_the_attacker_may_see_changes_the_attack_and_not_the_judge(sweep):
