@@ -24,7 +24,7 @@ from hqc_ray.plan import ModelJob
 from hqc_ray.quantum.cores import Native, ShotEstimate
 from hqc_ray.quantum.device import Device
 from hqc_ray.quantum.ir import Circuit
-from hqc_ray.quantum.surrogate import Surrogate
+from hqc_ray.quantum.surrogate import Surrogate, check_angles
 from hqc_ray.seeds import stream
 from hqc_ray.spec import DeviceSpec, EvaluateSpec
 from hqc_ray.sweep import resolve
@@ -190,6 +190,8 @@ def _fit(worker: Worker, job: Job) -> Outcome:
     ideal: Any = trained.head.core  # a CircuitLayer
     correct = _test_correct(model, inputs[split.test], split.labels[split.test])
     facts = {"test_accuracy": float(correct.mean()), "surrogate_error": fitted.max_error, "circuits": fitted.evaluations}
+    if fitted.measured:
+        facts["surrogate_standard_error"] = float(fitted.standard_error(check_angles(fitted.n_qubits)).max())
     facts |= _compiled(device, ideal.circuit, ideal.weights)
     content = io.BytesIO()
     torch.save({"n_qubits": fitted.n_qubits, "degree": fitted.degree, "state": fitted.state_dict(), "facts": facts}, content)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import qiskit_ibm_runtime
 import torch
@@ -20,6 +21,7 @@ from scipy import stats
 
 from hqc_ray import circuits, cli, devices, surrogate
 from hqc_ray.errors import DeviceError
+from hqc_ray.evaluation import audit
 from hqc_ray.quantum import ibm, ibm_jobs, ibm_service
 from hqc_ray.quantum.surrogate import Surrogate
 from hqc_ray.sweep import run
@@ -473,5 +475,10 @@ def test_a_sweep_measures_each_model_once(tmp_path: Path, cloud: type[Cloud], su
     records = [json.loads(line)["compiled"] for line in (ibm_jobs.here().folder / "jobs.jsonl").read_text().splitlines()]
     compiled = {(record["depth"], record["two_qubit_gates"], str(record["layout"])) for record in records}
     assert {(row["depth"], row["two_qubit_gates"], row["layout"]) for row in rows} == compiled
+    for row in rows:
+        assert 0.5 < row["surrogate_standard_error"] * row["shots"] ** 0.5 <= 1
+        assert row["robust_shot_low"] <= row["robust_accuracy"] <= row["robust_shot_high"]
+        assert row["clean_shot_low"] <= row["clean_accuracy"] <= row["clean_shot_high"]
+    assert not any("surrogate_inexact" in flags for flags in audit.flags(pd.DataFrame(rows)).values())
     texts = [p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()]
     assert not any(TOKEN.encode() in text or INSTANCE.encode() in text for text in texts)

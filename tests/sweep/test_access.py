@@ -78,11 +78,17 @@ def test_a_sampled_device_is_judged_on_fresh_samples(sweep, access):
         assert row["clean_accuracy"] * 60 == pytest.approx(round(row["clean_accuracy"] * 60))
         assert row["robust_accuracy"] <= row["clean_accuracy"]
         assert row["clean_low"] < row["clean_accuracy"] < row["clean_high"]
+        assert 0.02 < row["clean_shot_high"] - row["clean_shot_low"] < 0.5
+        assert row["clean_shot_low"] < row["clean_accuracy"] < row["clean_shot_high"]
+        assert row["robust_shot_low"] <= row["robust_accuracy"] <= row["robust_shot_high"]
         assert len(unpack(row["robust_correct"], 20)) == 20
         assert json.loads(row["attack_options"]) == json.loads(plain["attack_options"])
     again = sweep(f"{{images: 20, batch_size: 10, access: {access}, repeats: 3}}", fake_manila="fake_manila, shots: 8")
     assert again["robust_correct"].tolist() == rows["robust_correct"].tolist()
     many = sweep("{images: 20, batch_size: 10}", fake_manila="fake_manila, shots: 100000")
+    wide, narrow = ((r["clean_shot_high"] - r["clean_shot_low"]).max() for r in (rows, many))
+    assert narrow < wide / 2
+    assert exact["clean_shot_low"].isna().all()
     assert many["shot_flip_share"].max() < rows["shot_flip_share"].min()
 
 
