@@ -66,8 +66,20 @@ class Row(BaseModel):
     forwards: int | None = None
     surrogate_error: float | None = Field(None, description="largest error of the surrogate's probabilities at fresh angles")
     circuits: int | None = Field(None, description="circuit executions that measured the surrogate on the device")
+    surrogate_standard_error: float | None = Field(
+        None, description="of <Z>, the largest at the same angles, by the shots of a measured surrogate; None is exact"
+    )
+    depth: int | None = Field(None, description="of the circuit as the device's compiler left it, readout not counted")
+    two_qubit_gates: int | None = Field(None, description="in the compiled circuit")
+    layout: str | None = Field(None, description="JSON: physical qubit of each wire at the end; None where nothing is compiled")
     shots: int | None = Field(None, description="per circuit; None is exact")
     repeats: int | None = Field(None, description="evaluations of each image on a sampled device; accuracies are their means")
+    clean_shot_low: float | None = Field(None, description="95 % interval of one evaluation of the same images by other shots")
+    clean_shot_high: float | None = None
+    robust_shot_low: float | None = Field(
+        None, description="the same of the same perturbations; where the surrogate is measured, both by another measurement too"
+    )
+    robust_shot_high: float | None = None
     shot_flip_share: float | None = Field(None, description="of clean images and repeats: shot noise changed the prediction")
     mode: str = Field("surrogate", description="how the circuit ran: as its exact surrogate, or natively on the device")
     access: str = Field("exact", description="what the attacker differentiates: the device, its shots, or the ideal twin")

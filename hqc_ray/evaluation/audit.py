@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ RISE_LEVEL = 0.01  # one-sided, of each paired test: a row is compared with seve
 NOISE_LEVEL = 0.05  # an attack has to show that it beats noise
 BAD_GRADIENT_SHARE = 0.05
 SURROGATE_ERROR = 1e-8
+STANDARD_ERRORS = 6  # of a measured surrogate's <Z>: its error is the largest of hundreds of probabilities, of two measurements
 UNBOUNDED = 0.5  # in the largest norm: from here on every image can be turned into the same grey one
 CONTROLS = ("clean", "noise")
 
@@ -47,8 +49,9 @@ FLAGS: dict[str, str] = {
         "train it longer or on more data."
     ),
     "surrogate_inexact": (
-        "the surrogate differs from its circuit by more than 1e-8, so that the attack saw another model than the one judged: "
-        "run the cell in native mode, or fit the degree that the embedding needs."
+        "the surrogate differs from its circuit by more than 1e-8, or a measured one by more than six of its standard errors, so "
+        "that the attack saw another model than the one judged: run the cell in native mode, or fit the degree that the "
+        "embedding needs; a machine may have drifted: measure again, with another seed."
     ),
 }
 
@@ -75,7 +78,10 @@ class _Cell:
 
 
 _GROUP = ("model_key", "device", "data_source", "data_digest", "n_evaluated")  # one model, one device, the same images
-_FACTS = ("bad_gradient_share", "outputs_normalised", "surrogate_error", "clean_low", "robust_low", "norm", "epsilon", "attack")
+_FACTS = (
+    "bad_gradient_share", "outputs_normalised", "surrogate_error", "surrogate_standard_error", "clean_low", "robust_low", "norm",
+    "epsilon", "attack",
+)  # fmt: skip
 
 
 def flags(rows: pd.DataFrame) -> dict[str, list[str]]:
@@ -125,7 +131,8 @@ def _of_one(row: dict[str, Any]) -> Iterator[str]:
         yield "softmax_output"
     if _number(row.get("bad_gradient_share")) > BAD_GRADIENT_SHARE:
         yield "bad_gradients"
-    if _number(row.get("surrogate_error")) > SURROGATE_ERROR:
+    allowed = STANDARD_ERRORS * _number(row.get("surrogate_standard_error"))  # NaN of an exact one
+    if _number(row.get("surrogate_error")) > (SURROGATE_ERROR if math.isnan(allowed) else allowed):
         yield "surrogate_inexact"
     if _number(row.get("clean_low")) <= 0.5:
         yield "near_chance"

@@ -16,6 +16,8 @@ from hqc_ray.evaluation.sampled import Judge
 from hqc_ray.evaluation.statistics import pack, wilson
 from hqc_ray.models.features import pixels
 
+NORMAL = 1.959964  # half width of a 95 % interval, in standard errors
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -75,14 +77,22 @@ def _exact(result: Result) -> list[dict[str, Any]]:
 
 def _sampled(result: Result, samples: Judge, images: Tensor, labels: np.ndarray) -> list[dict[str, Any]]:
     """The same, where fresh samples decide; an image that the attack left as it is is not sampled a second time."""
-    before = samples.predictions(images, "clean")
-    shared = {"repeats": samples.repeats, "shot_flip_share": float((before != result.clean_predictions).mean())}
+    before, repeats = samples.predictions(images, "clean"), samples.repeats
+    shared = {"repeats": repeats, "shot_flip_share": float((before[:repeats] != result.clean_predictions).mean())}
     columns = []
     for found in result.per_epsilon:
         after = np.where(found.linf == 0, before, samples.predictions(found.adversarial, repr(found.epsilon)))
-        clean = before == labels
-        columns.append({**_accuracies(clean, clean & (after == labels)), **shared, **_search(result, found)})
+        clean, robust = before == labels, (before == labels) & (after == labels)
+        scatter = {**_scatter("clean", clean), **_scatter("robust", robust)}
+        columns.append({**_accuracies(clean[:repeats], robust[:repeats]), **scatter, **shared, **_search(result, found)})
     return columns
+
+
+def _scatter(name: str, correct: np.ndarray) -> dict[str, Any]:
+    """Columns of outcomes [evaluations, N]: where 95 % of evaluations of the same images fall."""
+    accuracies = correct.mean(1)
+    middle, half = float(accuracies.mean()), NORMAL * float(accuracies.std(ddof=1))
+    return {f"{name}_shot_low": max(middle - half, 0.0), f"{name}_shot_high": min(middle + half, 1.0)}
 
 
 def _accuracies(clean: np.ndarray, robust: np.ndarray) -> dict[str, Any]:

@@ -11,6 +11,8 @@ from torch import Tensor
 from hqc_ray.models.classifier import Classifier
 from hqc_ray.seeds import stream
 
+SPREAD = 40  # evaluations from which the scatter of an accuracy is told, to 11 %
+
 
 @dataclass(frozen=True)
 class Judge:
@@ -19,7 +21,7 @@ class Judge:
     Args:
         model: with its circuit on the device, as the exact surrogate.
         shots: of each circuit.
-        repeats: fresh evaluations of each image.
+        repeats: fresh evaluations of each image that count.
         seed: of the samples; each name of an evaluation has a stream of its own.
         batch_size: images per pass of the backbone.
     """
@@ -31,9 +33,9 @@ class Judge:
     batch_size: int
 
     def predictions(self, images: Tensor, name: str) -> np.ndarray:
-        """[repeats, N] predicted classes of images [N, 3, H, W] in [0, 1]; the backbone runs once an image."""
+        """[max(repeats, SPREAD), N] predicted classes of images [N, 3, H, W] in [0, 1]; the backbone runs once an image."""
         generator = torch.Generator().manual_seed(stream(self.seed, "shots", name))
         with torch.no_grad():
             features = torch.cat([self.model.features(batch) for batch in images.split(self.batch_size)])
-            logits = [self.model.sampled_from(features, self.shots, generator) for _ in range(self.repeats)]
-        return torch.stack(logits).argmax(-1).numpy()
+            logits = self.model.sampled_from(features, self.shots, generator, max(self.repeats, SPREAD))
+        return logits.argmax(-1).numpy()

@@ -78,8 +78,8 @@ class Classifier(nn.Module):
         core = getattr(self.head, "core", None)
         return core.max_error if isinstance(core, Surrogate) else None
 
-    def sampled_from(self, features: Tensor, shots: int, generator: torch.Generator) -> Tensor:
-        """Logits [B, 2] of features [B, F] from `shots` fresh samples of every circuit; no gradient.
+    def sampled_from(self, features: Tensor, shots: int, generator: torch.Generator, repeats: int = 1) -> Tensor:
+        """Logits [repeats, B, 2] of features [B, F], each from `shots` fresh samples of every circuit; no gradient.
 
         Raises:
             ModelError: the model has no circuit on a device (see `on`).
@@ -88,7 +88,7 @@ class Classifier(nn.Module):
         if not isinstance(head, Bottleneck) or not isinstance(core, Surrogate):
             raise ModelError("there is no circuit on a device to sample from", valid="a model with a circuit, after on(device)")
         with torch.no_grad():
-            return head.readout(core.sample(head.angles(features), shots, generator))
+            return head.readout(core.samples(head.angles(features), shots, generator, repeats))
 
     def sampled(self, shots: int, generator: torch.Generator) -> Callable[[Tensor], Tensor]:
         """A function images [B, 3, H, W] -> logits [B, 2] that samples every circuit afresh, `shots` times.
@@ -100,7 +100,7 @@ class Classifier(nn.Module):
 
         def judge(images: Tensor) -> Tensor:
             with torch.no_grad():
-                return self.sampled_from(self.backbone(images), shots, generator)
+                return self.sampled_from(self.backbone(images), shots, generator)[0]
 
         return judge
 

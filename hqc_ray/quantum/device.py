@@ -71,6 +71,10 @@ class Device(Entry):
         two = sum(len(gate.wires) == 2 for gate in circuit.gates)
         return {"qubits": circuit.n_qubits, "gates": len(circuit.gates), "two_qubit_gates": two, "depth": depth(circuit)}
 
+    def executed(self, circuit: Circuit, weights: Tensor) -> dict[str, Any]:
+        """`facts` of the circuit as it ran with weights [W]: on a machine that measures once, as it was compiled then."""
+        return self.facts(circuit)
+
     @property
     def label(self) -> str:
         """The name and what differs from its defaults: 'qiskit.aer[fake_manila,shots=4096]'."""

@@ -15,6 +15,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, field_validator
+from torch import Tensor
 
 from hqc_ray.errors import DeviceError
 from hqc_ray.quantum import ibm_jobs, ibm_service
@@ -112,16 +113,12 @@ class IBM(Device):
         """After transpilation, unmeasured: qubits, gates, two_qubit_gates, depth, layout, backend. Connects to the machine."""
         self.check(circuit)
         machine = self._open(circuit)
-        compiled, _, _ = self._compile(circuit, machine)
-        bare = _unmeasured(compiled)
-        return {
-            "qubits": circuit.n_qubits,
-            "gates": bare.size(),
-            "two_qubit_gates": bare.num_nonlocal_gates(),
-            "depth": bare.depth(),
-            "layout": list(compiled.layout.final_index_layout()),
-            "backend": machine.name,
-        }
+        return _facts(circuit, self._compile(circuit, machine)[0], machine)
+
+    def executed(self, circuit: Circuit, weights: Tensor) -> dict[str, Any]:
+        """See `Device.executed`: as recorded with the job; `facts` where there is no record."""
+        record = ibm_jobs.here().latest(self._model_key(circuit, weights.detach().cpu().double().numpy()), "model")
+        return record["compiled"] if record else self.facts(circuit)
 
     def run(self, circuit: Circuit, weights: np.ndarray, angles: np.ndarray) -> np.ndarray:
         """Frequencies [N, 2**Q] of `shots` for weights [W], angles [N, Q]; all jobs are submitted before the first is waited for.
@@ -162,6 +159,10 @@ class IBM(Device):
         arrays = [np.ascontiguousarray(a, dtype="<f8").tobytes() for a in (weights, angles)]
         return hashlib.blake2b(content + b"".join(arrays), digest_size=16).hexdigest()
 
+    def _model_key(self, circuit: Circuit, weights: np.ndarray) -> str:
+        """What the keys of all jobs of a circuit with these weights have in common."""
+        return self._key(circuit, weights, np.empty((0, circuit.n_qubits)))
+
     def _submit(self, circuit: Circuit, weights: np.ndarray, angles: np.ndarray) -> _Ticket:
         """The job of these angles: kept, under way, or (only then) submitted now."""
         key, jobs = self._key(circuit, weights, angles), ibm_jobs.here()
@@ -196,6 +197,7 @@ class IBM(Device):
         job = guarded(f"cannot submit to {machine.name}", valid, lambda: sampler.run([pub], shots=self.shots))
         service.submitted(job)
         facts = {"backend": machine.name, "circuits": len(angles), "shots": self.shots, "circuit": repr(circuit)}
+        facts |= {"model": self._model_key(circuit, weights), "compiled": _facts(circuit, compiled, machine)}
         jobs.record("submitted", key, job=job.job_id(), **facts)
         return job
 
@@ -229,6 +231,19 @@ def _counts(outcome: Any, n_qubits: int) -> np.ndarray:
     bits = outcome.to_bool_array(order="little")  # [N, shots, Q]
     places = 2 ** np.arange(n_qubits)[::-1]
     return np.stack([np.bincount(shots @ places, minlength=2**n_qubits) for shots in bits])
+
+
+def _facts(circuit: Circuit, compiled: Any, machine: Any) -> dict[str, Any]:
+    """See `IBM.facts`."""
+    bare = _unmeasured(compiled)
+    return {
+        "qubits": circuit.n_qubits,
+        "gates": bare.size(),
+        "two_qubit_gates": bare.num_nonlocal_gates(),
+        "depth": bare.depth(),
+        "layout": list(compiled.layout.final_index_layout()),
+        "backend": machine.name,
+    }
 
 
 def _unmeasured(compiled: Any) -> Any:

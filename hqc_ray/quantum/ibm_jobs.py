@@ -35,14 +35,14 @@ class Jobs:
         self.folder = folder
         self.failed_here: dict[str, str] = {}  # key -> why; another process may try once more, this one not
 
-    def latest(self, key: str) -> dict[str, Any] | None:
-        """The last record of a key: event ('submitted' or 'failed'), key, job, backend, ..."""
+    def latest(self, key: str, field: str = "key") -> dict[str, Any] | None:
+        """The last record of a key (or of another field): event ('submitted' or 'failed'), key, job, backend, ..."""
         found = None
         with contextlib.suppress(FileNotFoundError):
             for line in (self.folder / "jobs.jsonl").read_text().splitlines():
                 with contextlib.suppress(json.JSONDecodeError):  # a line that a power cut left half
                     record = json.loads(line)
-                    found = record if record.get("key") == key else found
+                    found = record if record.get(field) == key else found
         return found
 
     def record(self, event: str, key: str, **facts: Any) -> None:

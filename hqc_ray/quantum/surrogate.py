@@ -122,9 +122,17 @@ class Surrogate(nn.Module):
 
         Of a replicate, where the surrogate is measured: repeated samples then scatter with the noise of both measurements.
         """
+        return self.samples(angles, shots, generator, 1)[0]
+
+    def samples(self, angles: Tensor, shots: int, generator: torch.Generator, repeats: int) -> Tensor:
+        """`sample` several times, [repeats, B, Q]; what is exact is computed once."""
         with torch.no_grad():
-            source = self.replicate(generator)
-            return sample_expectations(source.probabilities(angles.double()), shots, generator).to(angles.dtype)
+            exact = None if self.measured else self.probabilities(angles.double())
+            drawn = []
+            for _ in range(repeats):
+                probabilities = self.replicate(generator).probabilities(angles.double()) if exact is None else exact
+                drawn.append(sample_expectations(probabilities, shots, generator))
+            return torch.stack(drawn).to(angles.dtype)
 
     def standard_error(self, angles: Tensor) -> Tensor:
         """Of <Z> of every wire [B, Q] float64 at angles [B, Q], radians, by the shots of the fit; 0 where the fit is exact.
@@ -177,6 +185,11 @@ def n_circuits(circuit: Circuit) -> int:
     return int((2 * circuit.degree + 1) ** circuit.n_qubits) + N_CHECKS
 
 
+def check_angles(n_qubits: int) -> Tensor:
+    """[N_CHECKS, Q] float64, radians: where a fit is compared with its device."""
+    return torch.from_numpy(rng(0, "surrogate").uniform(-math.pi, math.pi, (N_CHECKS, n_qubits)))
+
+
 def fit(circuit: Circuit, weights: Tensor, device: Device) -> Surrogate:
     """The surrogate of `circuit` with `weights` [W] on `device`; of the exact twin, where the device samples shots.
 
@@ -194,7 +207,7 @@ def fit(circuit: Circuit, weights: Tensor, device: Device) -> Surrogate:
     fitted = Surrogate(circuit.n_qubits, circuit.degree)
     points = grid(circuit.n_qubits, circuit.degree)
     twin.check_input(circuit, weights, points)
-    angles = torch.from_numpy(rng(0, "surrogate").uniform(-math.pi, math.pi, (N_CHECKS, circuit.n_qubits)))
+    angles = check_angles(circuit.n_qubits)
     plain = weights.cpu().double().numpy()
     if twin.exactness == "measured":
         counted = torch.from_numpy(twin.run(circuit, plain, torch.cat([points, angles]).numpy()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import time
 import traceback
 from collections import OrderedDict
@@ -21,7 +22,9 @@ from hqc_ray.models import backbones, classifier, features, training
 from hqc_ray.models.classifier import Classifier
 from hqc_ray.plan import ModelJob
 from hqc_ray.quantum.cores import Native, ShotEstimate
-from hqc_ray.quantum.surrogate import Surrogate
+from hqc_ray.quantum.device import Device
+from hqc_ray.quantum.ir import Circuit
+from hqc_ray.quantum.surrogate import Surrogate, check_angles
 from hqc_ray.seeds import stream
 from hqc_ray.spec import DeviceSpec, EvaluateSpec
 from hqc_ray.sweep import resolve
@@ -118,7 +121,19 @@ def _with_surrogate(model: Classifier, content: bytes) -> tuple[Classifier, dict
 def _native(model: Classifier, device: DeviceSpec | None) -> tuple[Classifier, dict[str, Any]]:
     """The model with its circuit on the device itself; accuracy on all of the test part would take too long this way."""
     ideal: Any = model.head.core  # a CircuitLayer
-    return model.with_core(Native(ideal.circuit, ideal.weights, resolve.device(device or DeviceSpec()))), {}
+    native = Native(ideal.circuit, ideal.weights, resolve.device(device or DeviceSpec()))
+    return model.with_core(native), _compiled(native.device, ideal.circuit, ideal.weights)
+
+
+def _compiled(device: Device, circuit: Circuit, weights: torch.Tensor) -> dict[str, Any]:
+    """The columns of the compiled circuit."""
+    facts = device.executed(circuit, weights)
+    layout = facts.get("layout")
+    return {
+        "depth": facts["depth"],
+        "two_qubit_gates": facts["two_qubit_gates"],
+        "layout": None if layout is None else json.dumps(layout),
+    }
 
 
 def _test_correct(model: Classifier, inputs: np.ndarray, labels: np.ndarray, batch_size: int = 500) -> np.ndarray:
@@ -162,10 +177,15 @@ def _train(worker: Worker, job: Job) -> Outcome:
 def _fit(worker: Worker, job: Job) -> Outcome:
     task: Task = job.task
     split, inputs = worker.fetch(task.subset), worker.inputs(task)
-    model = worker.trained(task).on(resolve.device(task.device or DeviceSpec()))
+    trained, device = worker.trained(task), resolve.device(task.device or DeviceSpec())
+    model = trained.on(device)
     fitted: Any = model.head.core  # a Surrogate, which is what `on` puts there
+    ideal: Any = trained.head.core  # a CircuitLayer
     correct = _test_correct(model, inputs[split.test], split.labels[split.test])
     facts = {"test_accuracy": float(correct.mean()), "surrogate_error": fitted.max_error, "circuits": fitted.evaluations}
+    if fitted.measured:
+        facts["surrogate_standard_error"] = float(fitted.standard_error(check_angles(fitted.n_qubits)).max())
+    facts |= _compiled(device, ideal.circuit, ideal.weights)
     content = io.BytesIO()
     torch.save({"n_qubits": fitted.n_qubits, "degree": fitted.degree, "state": fitted.state_dict(), "facts": facts}, content)
     return Outcome(job.id, 0.0, content.getvalue())

@@ -127,6 +127,7 @@ def test_more_than_half_right_where_every_image_may_be_grey():
         ("bad_gradient_share", 1.0, float("nan"), "bad_gradients"),
         ("surrogate_error", 2e-8, 1e-8, "surrogate_inexact"),
         ("surrogate_error", 1.0, None, "surrogate_inexact"),
+        ("surrogate_standard_error", 1e-16, 0.01, "surrogate_inexact"),  # of a measured one, shot noise is no error of the fit
     ],
 )
 def test_flags_of_a_row_by_itself(column, bad, good, flag):

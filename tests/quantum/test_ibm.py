@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import qiskit_ibm_runtime
 import torch
@@ -20,6 +21,7 @@ from scipy import stats
 
 from hqc_ray import circuits, cli, devices, surrogate
 from hqc_ray.errors import DeviceError
+from hqc_ray.evaluation import audit
 from hqc_ray.quantum import ibm, ibm_jobs, ibm_service
 from hqc_ray.quantum.surrogate import Surrogate
 from hqc_ray.sweep import run
@@ -410,6 +412,22 @@ def test_facts_are_those_of_the_compiled_circuit() -> None:
     assert len(facts) == 5
 
 
+def test_what_was_executed_is_what_was_paid_for_whatever_the_compiler_says_today(
+    cloud: type[Cloud], submissions: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = fake(backend="least_busy")
+    device.run(CIRCUIT, *ARRAYS)
+    (compiled, _), paid = submissions[0], device.executed(CIRCUIT, WEIGHTS)
+    assert (paid["layout"], paid["backend"]) == (compiled.layout.final_index_layout(), "fake_lima")
+    another_process()
+    cloud.asked.clear()
+    monkeypatch.setattr(ibm.IBM, "_compile", lambda *_: pytest.fail("compiled again"))
+    assert device.executed(CIRCUIT, WEIGHTS) == paid
+    assert cloud.asked == []
+    with pytest.raises(pytest.fail.Exception):
+        device.executed(CIRCUIT, WEIGHTS + 1)  # of other weights nothing is known
+
+
 # in a sweep
 
 
@@ -454,5 +472,13 @@ def test_a_sweep_measures_each_model_once(tmp_path: Path, cloud: type[Cloud], su
     assert len(submissions) == 4  # two models, each with 100 and with 200 shots
     rows = [json.loads(line) for line in (tmp_path / "qpu" / "rows.jsonl").read_text().splitlines()]
     assert {row["device"] for row in rows} == {"ibm[ibm_lima,shots=100]", "ibm[ibm_lima,shots=200]"}
+    records = [json.loads(line)["compiled"] for line in (ibm_jobs.here().folder / "jobs.jsonl").read_text().splitlines()]
+    compiled = {(record["depth"], record["two_qubit_gates"], str(record["layout"])) for record in records}
+    assert {(row["depth"], row["two_qubit_gates"], row["layout"]) for row in rows} == compiled
+    for row in rows:
+        assert 0.5 < row["surrogate_standard_error"] * row["shots"] ** 0.5 <= 1
+        assert 0 <= row["clean_shot_low"] <= row["clean_shot_high"] <= 1
+        assert 0 <= row["robust_shot_low"] <= row["robust_shot_high"] <= 1
+    assert not any("surrogate_inexact" in flags for flags in audit.flags(pd.DataFrame(rows)).values())
     texts = [p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()]
     assert not any(TOKEN.encode() in text or INSTANCE.encode() in text for text in texts)

@@ -5,7 +5,7 @@ import json
 import pytest
 from rich.console import Console
 
-from hqc_ray import cli
+from hqc_ray import circuits, cli, devices
 from hqc_ray.evaluation.statistics import unpack
 from hqc_ray.sweep import run
 
@@ -49,6 +49,18 @@ def test_the_native_route_gives_the_decisions_of_the_surrogate(sweep):
     assert surrogate["mean_l2"].to_numpy() == pytest.approx(native["mean_l2"].to_numpy(), rel=1e-3)
 
 
+def test_a_row_says_what_became_of_the_circuit_on_the_machine(sweep):
+    facts = devices.get("qiskit.aer", noise="fake_manila").facts(circuits.get("vqc1", 3))
+    assert facts["layout"] != [0, 1, 2]  # a wire is not the qubit of its number
+    for evaluate in ("{images: 20, batch_size: 10}", "{images: 20, batch_size: 10, mode: native}"):
+        for row in sweep(evaluate).to_dict("records"):
+            assert (row["depth"], row["two_qubit_gates"]) == (facts["depth"], facts["two_qubit_gates"])
+            assert json.loads(row["layout"]) == facts["layout"]
+    written = devices.get("default.qubit").facts(circuits.get("vqc1", 3))
+    row = sweep("{images: 20, batch_size: 10}", **{"qiskit.aer, noise: fake_manila": "default.qubit"}).iloc[0]
+    assert (row["depth"], row["two_qubit_gates"], row["layout"]) == (written["depth"], written["two_qubit_gates"], None)
+
+
 def test_what_the_attacker_may_see_changes_the_attack_and_not_the_judge(sweep):
     rows = {access: sweep(f"{{images: 20, batch_size: 10, access: {access}}}") for access in ("exact", "ideal")}
     assert rows["ideal"]["attack_label"].tolist() == ["fgsm[ideal]", "pgd[ideal]"]
@@ -66,11 +78,17 @@ def test_a_sampled_device_is_judged_on_fresh_samples(sweep, access):
         assert row["clean_accuracy"] * 60 == pytest.approx(round(row["clean_accuracy"] * 60))
         assert row["robust_accuracy"] <= row["clean_accuracy"]
         assert row["clean_low"] < row["clean_accuracy"] < row["clean_high"]
+        assert 0.02 < row["clean_shot_high"] - row["clean_shot_low"] < 0.5
+        assert row["clean_shot_low"] < row["clean_accuracy"] < row["clean_shot_high"]
+        assert row["robust_shot_low"] <= row["robust_accuracy"] <= row["robust_shot_high"]
         assert len(unpack(row["robust_correct"], 20)) == 20
         assert json.loads(row["attack_options"]) == json.loads(plain["attack_options"])
     again = sweep(f"{{images: 20, batch_size: 10, access: {access}, repeats: 3}}", fake_manila="fake_manila, shots: 8")
     assert again["robust_correct"].tolist() == rows["robust_correct"].tolist()
     many = sweep("{images: 20, batch_size: 10}", fake_manila="fake_manila, shots: 100000")
+    wide, narrow = ((r["clean_shot_high"] - r["clean_shot_low"]).max() for r in (rows, many))
+    assert narrow < wide / 2
+    assert exact["clean_shot_low"].isna().all()
     assert many["shot_flip_share"].max() < rows["shot_flip_share"].min()
 
 

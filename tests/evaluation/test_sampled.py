@@ -1,0 +1,87 @@
+"""The intervals of a device with shots: where its repetitions really fall."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from hqc_ray import attacks, circuits, devices, surrogate
+from hqc_ray.evaluation.cell import evaluate
+from hqc_ray.evaluation.sampled import SPREAD, Judge
+from hqc_ray.models import heads
+from hqc_ray.models.classifier import Classifier
+from hqc_ray.spec import ModelSpec
+
+CIRCUIT, SHOTS, N = circuits.get("vqc1", 3), 30, 200
+EXACT = devices.get("qiskit.aer", noise="fake_manila")
+
+
+class Means(nn.Module):
+    """Twelve numbers an image, and no more network than that."""
+
+    trainable, n_features = False, 12
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return 20 * (nn.functional.avg_pool2d(images, 2).flatten(1) - 0.5)
+
+
+@pytest.fixture
+def model() -> Classifier:
+    spec = ModelSpec(backbone="resnet18", weights="random", head="vqc1", n_qubits=3)
+    head = heads.build(spec, 12, torch.Generator().manual_seed(1)).requires_grad_(False)
+    images = torch.rand(N, 3, 4, 4, generator=torch.Generator().manual_seed(1))
+    logits = head.on(EXACT)(Means()(images))
+    head.readout.bias[0] -= (logits[:, 0] - logits[:, 1]).median()  # type: ignore[union-attr,operator,index]  # both classes occur
+    return Classifier(Means(), head).eval()  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def patches(model: Classifier) -> tuple[np.ndarray, np.ndarray]:
+    """Images, and the labels that the exact device gives them: whatever is wrong is wrong by shots."""
+    images = np.random.default_rng(0).integers(0, 256, (N, 4, 4, 3), dtype=np.uint8)
+    pixels = torch.from_numpy(images).permute(0, 3, 1, 2) / 255
+    return images, model.on(EXACT)(pixels).argmax(1).numpy()
+
+
+def columns(model: Classifier, core: surrogate.Surrogate, patches: tuple[np.ndarray, np.ndarray], seed: int) -> dict[str, float]:
+    """The columns of a clean evaluation, on a device whose surrogate is `core`."""
+    judge = Judge(model.with_core(core), SHOTS, 1, seed, 50)
+    return evaluate(judge.model, attacks.get("clean"), *patches, [0.0], seed=0, judge=judge.model, samples=judge).columns[0]
+
+
+def test_shots_fall_into_their_interval(model: Classifier, patches: tuple[np.ndarray, np.ndarray]) -> None:
+    fitted = surrogate.fit(CIRCUIT, model.head.core.weights, EXACT)  # type: ignore[union-attr]
+    found = [columns(model, fitted, patches, seed) for seed in range(60)]
+    values = np.array([row["clean_accuracy"] for row in found])
+    assert values.max() < 1
+    inside = [row["clean_shot_low"] <= other <= row["clean_shot_high"] for row in found for other in values]
+    assert 0.9 < np.mean(inside) < 0.99
+    assert all(row["robust_shot_low"] == row["clean_shot_low"] for row in found)
+
+
+def test_the_interval_of_a_measured_surrogate_is_as_wide_as_measurements_scatter(
+    model: Classifier, patches: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("test_sampled.SHOTS", shots := 1000)
+    exact = surrogate.fit(CIRCUIT, model.head.core.weights, EXACT)  # type: ignore[union-attr,arg-type]
+    frequencies = np.random.default_rng(3).multinomial(shots, exact.values().clamp_min(0).numpy(), (16, 27)) / shots
+    measured = []
+    for values in frequencies:  # of the same grid, again and again
+        measured.append(surrogate.Surrogate(3))
+        measured[-1].set_values(torch.from_numpy(values))
+        measured[-1].shots.fill_(shots)
+    found = [columns(model, core, patches, seed) for seed, core in enumerate(measured)]
+    half = np.mean([row["clean_shot_high"] - row["clean_shot_low"] for row in found]) / 2
+    alone = columns(model, exact, patches, 0)
+    assert half > 0.6 * (alone["clean_shot_high"] - alone["clean_shot_low"])  # one error for all images, not one each
+    assert 0.6 < half / (1.96 * np.std([row["clean_accuracy"] for row in found], ddof=1)) < 1.7
+
+
+def test_more_repeats_than_the_spread_needs_are_all_made(model: Classifier) -> None:
+    fitted = surrogate.fit(CIRCUIT, model.head.core.weights, EXACT)  # type: ignore[union-attr]
+    images = torch.rand(4, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    few, many = (Judge(model.with_core(fitted), SHOTS, n, 0, 50).predictions(images, "x") for n in (1, SPREAD + 5))
+    assert (len(few), len(many)) == (SPREAD, SPREAD + 5)
+    assert np.array_equal(few, many[:SPREAD])
