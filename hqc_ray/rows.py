@@ -122,6 +122,8 @@ class Ledger:
             WriteError: the disk does not take them, and nothing of them stays there; or the mirror does not, and they stay.
         """
         rows = list(rows)
+        if not rows:
+            return
         for row in rows:
             self._refuse_twice(row.key)
         if len({row.key for row in rows}) < len(rows):
@@ -136,6 +138,10 @@ class Ledger:
     def done(self) -> Set[str]:
         """The keys of the cells that have a result; it grows as they do."""
         return self._done
+
+    def keys(self) -> Set[str]:
+        """The keys of the cells that have a row, of a result or a failure."""
+        return self._at.keys()
 
     def read(self, keys: Iterable[str]) -> Iterator[Row]:
         """The latest row of each of these keys that has one."""
