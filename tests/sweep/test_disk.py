@@ -78,10 +78,8 @@ def test_a_full_disk_ends_the_sweep_at_once_and_free_space_completes_it(
     monkeypatch.setattr("hqc_ray.sweep.graph.MAX_EXAMPLES", 0)  # so that it is the ledger that finds the disk full
     command = ["sweep", str(sweep_file(SWEEP)), "--results", str(folder), runner]
     path = folder / "small" / "rows.jsonl"
-    began = time.monotonic()
-    result = cli.main(command)
-    assert time.monotonic() - began < 60
-    assert result == cli.FAILED
+    assert cli.main(command) == cli.FAILED
+    assert time.time() - filler.stat().st_mtime < 30  # since the disk was full
     kept = path.read_bytes()
     assert errors(capsys) == ["hqc: rows.jsonl: cannot write a row: No space left on device"]
     assert not kept or kept.endswith(b"\n")
