@@ -53,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     sweep = known.add_parser("sweep", help="run a sweep, or what is left of it")
     sweep.add_argument("file", help="a sweep file, such as sweeps/quickstart.yaml")
     sweep.add_argument("--results", default="results", help="parent of the results folder (default: results)")
+    sweep.add_argument("--storage", metavar="URI", help="durable mirror of the results: s3://..., gs://... or a mounted path")
     sweep.add_argument("--workers", type=_positive, help="CPUs to use on this machine (default: all)")
     sweep.add_argument("--address", help="run on the Ray cluster at this address ('auto': the one this machine is part of)")
     sweep.add_argument("--workers-per-gpu", type=_positive, default=0, metavar="N", help="backbones on GPUs, N workers to a GPU")
@@ -139,11 +140,14 @@ def _sweep(arguments: argparse.Namespace) -> int:
     found = run.execute(
         arguments.file, arguments.results, serial=arguments.serial, workers=arguments.workers, address=arguments.address,
         workers_per_gpu=arguments.workers_per_gpu,
+        storage=arguments.storage,
     )  # fmt: skip
     if len(found.rows):
         paths = report.build(found.folder, found.rows, found.provenance, found.folder.name)
         commands.console().print(report.terminal_table(found.rows))
         print(*paths, sep="\n")
+        if found.storage:
+            found.storage.publish(found.folder, paths)
     if found.failed:
         failed = found.rows[found.rows["status"] == "failed"]
         print(f"hqc: {found.failed} of {len(found.rows)} cells failed; the first:", file=sys.stderr)

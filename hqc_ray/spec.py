@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
+from urllib.parse import urlsplit
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -130,14 +131,16 @@ SECTIONS: dict[str, type[Section]] = {
     "attack": AttackSpec,
     "device": DeviceSpec,
 }
-_FACE = ("name", "defaults", "blocks")
+_FACE = ("name", "storage", "defaults", "blocks")
+STORAGE_FORMS = "s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, file:///FOLDER, or the path of a mounted folder"
 
 
 class SweepSpec(BaseModel):
-    """A sweep file: its name, and its blocks with the defaults merged in, still with their axes."""
+    """A sweep file: its name, its durable storage or None, its blocks with the defaults merged in, still with their axes."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     name: str
+    storage: str | None = None
     blocks: tuple[dict[str, Any], ...]
 
     def cells(self) -> Iterator[Cell]:
@@ -258,7 +261,26 @@ def parse(raw: Any, name: str, where: str = "sweep") -> SweepSpec:
         raise SpecError("expected `defaults` as a mapping and `blocks` as a list of mappings", where=where)
     for place, block in [("defaults", defaults), *((f"blocks[{i}]", b) for i, b in enumerate(blocks))]:
         _known(block, (*SECTIONS, "seed"), "section", f"{where}: {place}")
-    return SweepSpec(name=name, blocks=tuple(_merge(defaults, block) for block in blocks))
+    storage = None if raw.get("storage") is None else storage_uri(raw["storage"], f"{where}.storage")
+    return SweepSpec(name=name, storage=storage, blocks=tuple(_merge(defaults, block) for block in blocks))
+
+
+def storage_uri(value: Any, where: str) -> str:
+    """Where a sweep is mirrored, if it has a form that we know; what the environment holds (${NAME}) is looked at later.
+
+    Raises:
+        SpecError: another form, or one that holds credentials, which are not repeated here.
+    """
+    if not isinstance(value, str) or not value.strip():
+        raise SpecError(f"not a storage: {value!r}", where=where, valid=STORAGE_FORMS)
+    parts = urlsplit(value)
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        raise SpecError(
+            "a storage holds no credentials and no options", where=where, valid=f"{STORAGE_FORMS}; AWS_* in the environment"
+        )
+    if "://" in value and (parts.scheme not in ("s3", "gs", "file") or bool(parts.netloc) != (parts.scheme != "file")):
+        raise SpecError(f"not a storage: {value!r}", where=where, valid=STORAGE_FORMS)
+    return value
 
 
 def _known(mapping: Mapping[str, Any], valid: tuple[str, ...], kind: str, where: str) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import platform
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from hqc_ray.plan import Plan
+    from hqc_ray.sweep.storage import Storage
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ class Finished:
         failed: how many cells failed.
         missing: how many cells have no row, because the run was interrupted.
         provenance: versions, commit, hardware of every run.
+        storage: where the folder is mirrored; it is closed, and takes a report.
     """
 
     folder: Path
@@ -41,6 +45,7 @@ class Finished:
     failed: int
     missing: int
     provenance: dict[str, Any]
+    storage: Storage | None = None
 
 
 def prepare(path: str | Path) -> tuple[spec.SweepSpec, Plan]:
@@ -64,6 +69,7 @@ def execute(
     workers: int | None = None,
     address: str | None = None,
     workers_per_gpu: int = 0,
+    storage: str | None = None,
     console: Console | None = None,
 ) -> Finished:
     """Run what is left of a sweep, into `results/<name>`.
@@ -75,22 +81,22 @@ def execute(
         workers: CPUs to use on this machine; None: all of them.
         address: of a running Ray cluster, instead of this machine.
         workers_per_gpu: that share a GPU, each an equal part of it; 0: everything runs on CPUs.
+        storage: a durable mirror of the results folder, instead of the one that the sweep file names.
         console: where progress goes; None: standard error.
 
     Raises:
         InputError: before anything is computed.
     """
     console = console or Console(stderr=True)
+    say = partial(console.print, highlight=False, markup=False, soft_wrap=True)
     loaded = spec.load(path)
-    store = Store(Path(results) / loaded.name, loaded)
+    store = Store(Path(results) / loaded.name, loaded, _storage(loaded, storage), say)
     try:
         began = time.monotonic()
-        graph = isolated.call(lambda: _graph(loaded, store, console))
+        graph = isolated.call(lambda: _graph(loaded, store, say))
         store.begin(graph.order)
         done = len(set(graph.order) & store.ledger.done())
-        console.print(
-            f"{loaded.name}: {len(graph.order)} cells, {done} done before, {len(graph.jobs)} jobs to do", highlight=False
-        )
+        say(f"{loaded.name}: {len(graph.order)} cells, {done} done before, {len(graph.jobs)} jobs to do")
         if graph.jobs:
             count = 1 if serial else _connect(address, workers)
             try:
@@ -101,20 +107,26 @@ def execute(
                     _disconnect()
         idle = live.idle_share() if graph.jobs else None
         rest = "" if idle is None else f"; workers were idle for {idle:.0%} of their time"
-        console.print(f"{loaded.name}: took {duration(time.monotonic() - began)}{rest}", highlight=False)
+        say(f"{loaded.name}: took {duration(time.monotonic() - began)}{rest}")
         return _finished(store, graph.order, time.monotonic() - began, count if graph.jobs else 0, serial, idle)
     finally:
         store.close()
 
 
-def _graph(loaded: spec.SweepSpec, store: Store, console: Console) -> Graph:
+def _storage(loaded: spec.SweepSpec, given: str | None) -> str | None:
+    """What the command line says, else what the sweep file says."""
+    where, uri = ("storage", loaded.storage) if given is None else ("--storage", given)
+    return None if uri is None else spec.storage_uri(spec.expand(uri, where), where)
+
+
+def _graph(loaded: spec.SweepSpec, store: Store, say: Callable[[str], None]) -> Graph:
     """Validate a sweep, fetching what it lacks, and find what is left of it."""
     from hqc_ray import plan
     from hqc_ray.sweep.graph import Builder
     from hqc_ray.sweep.resolve import Rooms
 
     planned = plan.build(loaded, Rooms(download=True))
-    return Builder(planned, store, lambda text: console.print(text, highlight=False)).build()
+    return Builder(planned, store, say).build()
 
 
 def _run(driver: Driver, serial: bool, elastic: bool, workers_per_gpu: int) -> None:
@@ -154,4 +166,4 @@ def _finished(store: Store, order: list[str], seconds: float, workers: int, seri
         "idle_share": None if idle is None else round(idle, 4),
         "processor": platform.processor() or platform.machine(),
     }  # fmt: skip
-    return Finished(store.folder, rows, failed, len(order) - len(rows), store.save_provenance(facts))
+    return Finished(store.folder, rows, failed, len(order) - len(rows), store.save_provenance(facts), store.storage)

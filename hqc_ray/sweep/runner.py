@@ -86,6 +86,7 @@ class _Collector(Callback):
         self.driver, self.dispatcher = driver, dispatcher
         self.failed_starts = 0
         self.counted = 0.0
+        self.problem: HqcError | None = None  # that ends the sweep; Tune would show it inside a traceback of its own
 
     def __getstate__(self) -> dict[str, Any]:
         """Tune pickles callbacks for `Tuner.restore`, which a sweep never uses: it resumes from the ledger."""
@@ -93,10 +94,17 @@ class _Collector(Callback):
 
     def on_trial_result(self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **_: Any) -> None:
         """Take the outcomes out of the result, which Tune would otherwise keep in its snapshot for every trial."""
-        outcomes: list[Outcome] = self.driver.take(result.pop("outcomes", []))
+        try:
+            self._take(trial.trial_id, result.pop("outcomes", []))
+        except HqcError as problem:
+            self.problem = problem
+            raise
+
+    def _take(self, ticket: str, given: list[Outcome]) -> None:
+        outcomes = self.driver.take(given)
         done = {o.job: [] if o.artifact is None else [ray.put(o.artifact)] for o in outcomes if not o.error}
         errors = {o.job: o.error for o in outcomes if o.error}
-        for lost in ray.get(self.dispatcher.report.remote(trial.trial_id, done, list(errors))):
+        for lost in ray.get(self.dispatcher.report.remote(ticket, done, list(errors))):
             self.driver.record_failure(lost, errors[lost[0]])
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
@@ -107,7 +115,8 @@ class _Collector(Callback):
             self.driver.record_failure(lost, f"the worker's process died {LOSSES + 1} times:\n{reason}")
         self.failed_starts = 0 if started else self.failed_starts + 1
         if self.failed_starts > LOSSES:  # no worker got as far as asking for a job, and neither will the next one
-            raise WorkerError(f"no worker can start; the last one said: {reason.splitlines()[-1]}")
+            self.problem = WorkerError(f"no worker can start; the last one said: {reason.splitlines()[-1]}")
+            raise self.problem
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """As `on_trial_recover`, for a trial that Tune does not start again, because its process died while it was starting."""
@@ -199,16 +208,22 @@ def _tickets(driver: Driver, elastic: bool) -> int:
 
 def _fit(driver: Driver, dispatcher: Any, stopper: _Stopper, tickets: int, scratch: str, share: dict[str, float]) -> None:
     """One run of Tune, until no job is left or all tickets are lost."""
+    collector = _Collector(driver, dispatcher)
     tuner = Tuner(
         tune.with_resources(tune.with_parameters(TicketTrial, dispatcher=dispatcher), share),
         tune_config=TuneConfig(num_samples=tickets, reuse_actors=True),
         run_config=RunConfig(
             name=f"hqc_{uuid.uuid4().hex[:8]}", storage_path=scratch, verbose=0, stop=stopper,
-            callbacks=[_Collector(driver, dispatcher)], failure_config=FailureConfig(max_failures=-1),
+            callbacks=[collector], failure_config=FailureConfig(max_failures=-1),
             checkpoint_config=CheckpointConfig(checkpoint_at_end=False),
         ),
     )  # fmt: skip
-    tuner.fit()
+    try:
+        tuner.fit()
+    except tune.TuneError:
+        if collector.problem:
+            raise collector.problem from None
+        raise
 
 
 @contextmanager

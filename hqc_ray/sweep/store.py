@@ -10,53 +10,52 @@ import os
 import platform
 import subprocess
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import yaml
 
 from hqc_ray import __version__
-from hqc_ray.errors import ResultsError, WriteError
+from hqc_ray.errors import ResultsError
 from hqc_ray.rows import Ledger
 from hqc_ray.spec import SweepSpec
+from hqc_ray.sweep.files import write
 
 PACKAGES = (
     "ray", "torch", "torchvision", "pennylane", "pennylane-lightning", "pennylane-qiskit", "qiskit", "qiskit-aer",
     "qiskit-ibm-runtime", "numpy", "scipy", "pandas", "h5py", "pydantic",
 )  # fmt: skip
+MIRRORED = ("models/", "examples/", "provenance.json", "sweep.yaml")  # what a folder cannot be made again from
 
-
-def write(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all: to a temporary name, then rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as problem:
-        temporary.unlink(missing_ok=True)
-        raise WriteError(f"{path}: cannot write: {problem.strerror}") from problem
+if TYPE_CHECKING:
+    from hqc_ray.sweep.storage import Storage
 
 
 class Store:
     """A results folder: ledger, models, examples, provenance; and the cache that sweeps of one parent folder share.
 
+    The lock is flock's: on NFS it holds across hosts (Linux makes it a lock of the server), where it is mounted without `nolock`
+    or `local_lock`; on a file system that keeps locks to one host (most FUSE mounts of buckets) two hosts are not kept apart.
+    A `storage` is: by its lease.
+
     Args:
         folder: `results/<sweep>`; made if it is not there.
         spec: the sweep that it belongs to.
+        storage: a durable mirror of the folder; what is there and not here is fetched, and the other way round.
+        report: told in a line what takes time there.
 
     Raises:
-        ResultsError: not writable, another driver is at work in it, or it belongs to another sweep.
+        ResultsError: not writable, another driver is at work in it, it belongs to another sweep, or the storage cannot be used.
     """
 
-    def __init__(self, folder: Path, spec: SweepSpec) -> None:
+    def __init__(
+        self, folder: Path, spec: SweepSpec, storage: str | None = None, report: Callable[[str], None] = lambda _: None
+    ) -> None:
         self.folder, self.spec = folder, spec
+        self.storage: Storage | None = None
         self.cache = Path(os.environ.get("HQC_CACHE") or folder.parent / ".cache")
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -65,10 +64,48 @@ class Store:
             raise ResultsError(f"cannot write to the results folder: {problem.strerror}", where=str(folder)) from problem
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as problem:
+        except BlockingIOError as problem:
             raise ResultsError("another driver is at work in this results folder", where=str(folder)) from problem
-        self._claim(spec)
-        self.ledger = Ledger(folder / "rows.jsonl")
+        except OSError as problem:
+            valid = "a folder on a file system with locks"
+            raise ResultsError(f"cannot lock it: {problem.strerror}", where=str(folder), valid=valid) from problem
+        try:
+            self._claim(spec)
+            self.ledger = Ledger(folder / "rows.jsonl")
+            if storage:
+                self._open(storage, spec, report)
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self, uri: str, spec: SweepSpec, report: Callable[[str], None]) -> None:
+        """Bring folder and storage to the same state; from then on every write goes to both."""
+        from hqc_ray.sweep.merge import merge
+        from hqc_ray.sweep.storage import Storage  # imports pyarrow, only where it is asked for
+
+        self.storage = storage = Storage(uri, spec.name, report)
+        if storage.local == self.folder.parent.resolve():
+            raise ResultsError("the storage is the results folder itself", where=f"storage {uri}", valid="another place")
+        there = {n.partition("/")[2] for n in storage.names if n.startswith(f"{spec.name}/")}
+        here = {p.relative_to(self.folder).as_posix() for kind in MIRRORED for p in self.folder.glob(f"{kind}*")}
+        names = {n for n in there | here if n.startswith((*MIRRORED, ".cache/")) and not n.endswith((".tmp", ".bad"))}
+        paths = {self.cache / n.removeprefix(".cache/") if n.startswith(".cache/") else self.folder / n for n in names}
+        storage.level((path, self._name(path)) for path in sorted(paths))
+        merge(self.ledger, storage)
+        self.ledger.mirror = storage.append
+        storage.opened = True
+
+    def _write(self, path: Path, content: bytes) -> None:
+        """Here, and in the storage."""
+        write(path, content)
+        if self.storage:
+            self.storage.put(self._name(path), content)
+
+    def _name(self, path: Path) -> str:
+        """What a file is called in the storage."""
+        if path.is_relative_to(self.folder):
+            return f"{self.spec.name}/{path.relative_to(self.folder).as_posix()}"
+        return f"{self.spec.name}/.cache/{path.relative_to(self.cache).as_posix()}"
 
     def _claim(self, spec: SweepSpec) -> None:
         """A folder keeps the name of its sweep; the grid may grow, and rows of cells that left it stay in the ledger."""
@@ -88,14 +125,16 @@ class Store:
 
     def begin(self, keys: list[str]) -> None:
         """The sweep is valid: keep its file, and the keys of its cells in order; rows of others stay in the ledger."""
-        write(self.folder / "sweep.yaml", yaml.safe_dump(self.spec.model_dump(mode="json"), sort_keys=False).encode())
-        write(self.folder / "cells.json", json.dumps(keys, indent=0).encode())
+        self._write(self.folder / "sweep.yaml", yaml.safe_dump(self.spec.model_dump(mode="json"), sort_keys=False).encode())
+        self._write(self.folder / "cells.json", json.dumps(keys, indent=0).encode())
 
     def close(self) -> None:
         """Let another driver in; a folder in which nothing was begun is taken away again."""
         if [path.name for path in self.folder.iterdir()] == [".lock"]:
             (self.folder / ".lock").unlink()
             self.folder.rmdir()
+        if self.storage:
+            self.storage.close()
         self._lock.close()
 
     def artifact_path(self, id: str) -> Path:
@@ -108,13 +147,15 @@ class Store:
     def save(self, id: str, artifact: Any) -> None:
         """Keep an artifact: arrays as npz, a model's or surrogate's bytes as they are."""
         content = artifact if isinstance(artifact, bytes) else _npz(artifact)
-        write(self.artifact_path(id), content)
+        self._write(self.artifact_path(id), content)
         if id.startswith("model/"):
             write(self.cache / f"{id}.pt", content)
 
     def load(self, id: str) -> Any | None:
         """The artifact of a job if it is there, of this sweep or another."""
         path = self.artifact_path(id)
+        if self.storage:
+            self.storage.level([(path, self._name(path))])
         copies = [path, self.cache / f"{id}.pt"] if id.startswith("model/") else [path]
         for copy in (c for c in copies if c.exists()):
             found = _intact(copy)
@@ -122,7 +163,7 @@ class Store:
                 _set_aside(copy)
                 continue
             if copy != path:
-                write(path, found)
+                self._write(path, found)
             return found
         return None
 
@@ -136,7 +177,7 @@ class Store:
 
     def save_example(self, name: str, arrays: dict[str, Any]) -> None:
         """Keep the first images of a cell, clean and adversarial."""
-        write(self.folder / name, _npz(arrays))
+        self._write(self.folder / name, _npz(arrays))
 
     def save_provenance(self, facts: dict[str, Any]) -> dict[str, Any]:
         """Versions, commit and hardware of this run, after those of earlier runs; never a path, a user or a secret."""
@@ -155,7 +196,7 @@ class Store:
             **facts,
         }
         provenance = {"runs": [*earlier, run]}
-        write(path, json.dumps(provenance, indent=1).encode())
+        self._write(path, json.dumps(provenance, indent=1).encode())
         return provenance
 
 
