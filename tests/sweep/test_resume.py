@@ -114,6 +114,10 @@ def test_two_drivers_in_one_folder_are_refused_and_a_stranger_too(sweep_file, tm
     with pytest.raises(ResultsError, match="another driver is at work"):
         run.execute(file, tmp_path / "r", serial=True, console=QUIET)
     store.close()
+    assert not store.folder.exists()  # nothing was begun in it
+    store = Store(store.folder, loaded)
+    store.begin([])
+    store.close()
     with pytest.raises(ResultsError, match="belongs to another sweep, 'small'"):
         Store(tmp_path / "r" / "small", loaded.model_copy(update={"name": "other"}))
 
