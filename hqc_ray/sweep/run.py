@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from hqc_ray import spec
-from hqc_ray.errors import ResultsError
-from hqc_ray.sweep import isolated
+from hqc_ray.sweep import address as at
+from hqc_ray.sweep import isolated, usercode
 from hqc_ray.sweep.driver import Driver
 from hqc_ray.sweep.jobs import Graph
 from hqc_ray.sweep.progress import Live, duration
@@ -79,7 +79,10 @@ def execute(
         InputError: before anything is computed.
     """
     console = console or Console(stderr=True)
+    if address:
+        at.check(address)
     loaded = spec.load(path)
+    modules = usercode.modules(loaded) if address else []
     store = Store(Path(results) / loaded.name, loaded)
     try:
         began = time.monotonic()
@@ -90,7 +93,7 @@ def execute(
             f"{loaded.name}: {len(graph.order)} cells, {done} done before, {len(graph.jobs)} jobs to do", highlight=False
         )
         if graph.jobs:
-            count = 1 if serial else _connect(address, workers)
+            count = 1 if serial else _connect(address, workers, modules)
             try:
                 with Live(console, graph.jobs, count) as live:
                     _run(Driver(graph, store, live), serial, elastic=address is not None)
@@ -124,15 +127,13 @@ def _run(driver: Driver, serial: bool, elastic: bool) -> None:
         run_tune(driver, elastic)
 
 
-def _connect(address: str | None, workers: int | None) -> int:
+def _connect(address: str | None, workers: int | None, modules: list[Path]) -> int:
     from hqc_ray.sweep import runner
 
     try:
-        return runner.connect(address, workers)
+        return runner.connect(address, workers, modules)
     except ConnectionError as problem:
-        raise ResultsError(
-            f"no Ray cluster answers: {problem}", where=f"--address {address}", valid="auto, HOST:PORT"
-        ) from problem
+        raise at.refused(str(address), problem) from problem
 
 
 def _disconnect() -> None:
