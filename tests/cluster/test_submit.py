@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,7 @@ from hqc_ray import cli
 from hqc_ray.cluster import submit
 from hqc_ray.errors import InputError
 from hqc_ray.rows import VOLATILE, Ledger
+from hqc_ray.sweep import address as address_room
 from tests.cluster import local_head
 from tests.sweep.conftest import SMALL
 
@@ -84,10 +86,10 @@ def hqc(head, tmp_path):
     python = f"{local_head.ROOT}{os.pathsep}{tmp_path / 'code'}"
     env = {n: v for n, v in os.environ.items() if n not in local_head.STRANGERS} | head.access | {"PYTHONPATH": python}
 
-    def start(*arguments):
+    def start(*arguments, **changes):
         command = [sys.executable, "-m", "hqc_ray.cli", *map(str, arguments)]
         cwd = tmp_path / "elsewhere"
-        return subprocess.Popen(command, env=env, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        return subprocess.Popen(command, env=env | changes, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     return start
 
@@ -190,6 +192,24 @@ def test_an_address_that_no_sweep_can_run_on_is_refused_at_once(tmp_path, capsys
     assert "hqc submit FILE" in line
 
 
+def test_a_machine_that_is_no_node_is_told_so_at_once(monkeypatch):
+    monkeypatch.setattr(address_room, "_is_a_node", lambda: False)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        address = f"127.0.0.1:{listening.getsockname()[1]}"
+        with pytest.raises(InputError, match=r"not a node of that cluster: no raylet runs here \(valid: .*hqc submit FILE"):
+            address_room.check(address)
+        monkeypatch.undo()
+        monkeypatch.setenv("RAY_ADDRESS", "ray://127.0.0.1:10001")  # it decides what auto means
+        with pytest.raises(InputError, match=r"^RAY_ADDRESS=ray://127\.0\.0\.1:10001: a driver"):
+            address_room.check("auto")
+
+
+def test_a_driver_without_the_token_is_told_so(head, hqc, tmp_path):
+    code, _, err = ended(hqc("cluster", "doctor", "--address", head.gcs, RAY_AUTH_TOKEN_PATH=str(tmp_path / "nowhere")))
+    assert code == cli.BAD_INPUT
+    assert "no Ray cluster lets this process in: RAY_AUTH_TOKEN_PATH is set but file cannot be opened" in err.splitlines()[-1]
+
+
 @pytest.mark.parametrize(
     ("address", "says"), [("auto", "not the address of a dashboard"), ("http://127.0.0.1:1", "no job server")]
 )
@@ -203,13 +223,10 @@ def test_no_job_server_is_one_line(tmp_path, capsys, monkeypatch, address, says)
 
 def test_a_wrong_token_is_one_line(head, hqc, tmp_path):
     (tmp_path / "token").write_text("another")
-    process = subprocess.run(
-        [sys.executable, "-m", "hqc_ray.cli", "submit", sweep_of(tmp_path, "plain"), "--address", head.dashboard],
-        env=os.environ | head.access | {"RAY_AUTH_TOKEN_PATH": str(tmp_path / "token"), "PYTHONPATH": str(local_head.ROOT)},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert process.returncode == cli.BAD_INPUT
-    assert "does not accept this machine's token (valid: RAY_AUTH_MODE=token" in process.stderr.splitlines()[-1]
+    token = str(tmp_path / "token")
+    code, _, err = ended(hqc("submit", sweep_of(tmp_path, "plain"), "--address", head.dashboard, RAY_AUTH_TOKEN_PATH=token))
+    assert code == cli.BAD_INPUT
+    assert "does not accept this machine's token (valid: RAY_AUTH_MODE=token" in err.splitlines()[-1]
 
 
 @pytest.mark.parametrize("setting", ["QISKIT_IBM_TOKEN=abc", "AWS_SECRET_ACCESS_KEY=abc", "db_password=abc", "api_key=abc"])
