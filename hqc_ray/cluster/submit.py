@@ -33,7 +33,7 @@ OVERRIDES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")  # Ray prefers these to th
 SECRET = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY", re.IGNORECASE)
 UNREACHED = f"the head's dashboard, {ADDRESS} with `ray dashboard cluster.yaml` running in another terminal"
 ACCESS = "RAY_AUTH_MODE=token, and the cluster's token where Ray looks for it: ~/.ray/auth_token or RAY_AUTH_TOKEN_PATH"
-CHATTY = ("ray.dashboard.modules.dashboard_sdk", "ray._private.runtime_env.packaging")  # they name each package by its hash
+CHATTY = ("dashboard.modules.dashboard_sdk", "dashboard.modules.job.sdk", "_private.runtime_env.packaging")  # of Ray, at INFO
 SETTLE_SECONDS, POLL_SECONDS = 30.0, 0.2  # the logs end a moment before the job's status does
 
 
@@ -94,7 +94,7 @@ def connect(address: str | None) -> JobSubmissionClient:
     address = address or os.environ.get(OVERRIDES[0]) or ADDRESS
     where = f"--address {address}"
     for name in CHATTY:
-        logging.getLogger(name).setLevel(logging.WARNING)
+        logging.getLogger(f"ray.{name}").setLevel(logging.WARNING)
     if not address.startswith(("http://", "https://")):
         raise InputError("not the address of a dashboard", where=where, valid=UNREACHED)
     try:
