@@ -211,7 +211,11 @@ def test_a_driver_without_the_token_is_told_so(head, hqc, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("address", "says"), [("auto", "not the address of a dashboard"), ("http://127.0.0.1:1", "no job server")]
+    ("address", "says"),
+    [
+        ("auto", "not the address of a dashboard"),
+        ("http://127.0.0.1:1", "no job server answers: Failed to connect to Ray at address: http://127.0.0.1:1."),
+    ],
 )
 def test_no_job_server_is_one_line(tmp_path, capsys, monkeypatch, address, says):
     monkeypatch.setenv("RAY_ADDRESS", "http://127.0.0.1:2")  # Ray would prefer it to what was typed
