@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from hqc_ray import spec
-from hqc_ray.errors import ResultsError
-from hqc_ray.sweep import isolated
+from hqc_ray.sweep import address as at
+from hqc_ray.sweep import isolated, usercode
 from hqc_ray.sweep.driver import Driver
 from hqc_ray.sweep.jobs import Graph
 from hqc_ray.sweep.progress import Live, duration
@@ -89,7 +89,10 @@ def execute(
     """
     console = console or Console(stderr=True)
     say = partial(console.print, highlight=False, markup=False, soft_wrap=True)
+    if address:
+        at.check(address)
     loaded = spec.load(path)
+    modules = usercode.modules(loaded) if address else []
     store = Store(Path(results) / loaded.name, loaded, _storage(loaded, storage), say)
     try:
         began = time.monotonic()
@@ -98,7 +101,7 @@ def execute(
         done = len(set(graph.order) & store.ledger.done())
         say(f"{loaded.name}: {len(graph.order)} cells, {done} done before, {len(graph.jobs)} jobs to do")
         if graph.jobs:
-            count = 1 if serial else _connect(address, workers)
+            count = 1 if serial else _connect(address, workers, modules)
             try:
                 with Live(console, graph.jobs, count) as live:
                     _run(Driver(graph, store, live), serial, address is not None, workers_per_gpu)
@@ -140,15 +143,13 @@ def _run(driver: Driver, serial: bool, elastic: bool, workers_per_gpu: int) -> N
         run_tune(driver, elastic, workers_per_gpu)
 
 
-def _connect(address: str | None, workers: int | None) -> int:
+def _connect(address: str | None, workers: int | None, modules: list[Path]) -> int:
     from hqc_ray.sweep import runner
 
     try:
-        return runner.connect(address, workers)
+        return runner.connect(address, workers, modules)
     except ConnectionError as problem:
-        raise ResultsError(
-            f"no Ray cluster answers: {problem}", where=f"--address {address}", valid="auto, HOST:PORT"
-        ) from problem
+        raise at.refused(str(address), problem) from problem
 
 
 def _disconnect() -> None:

@@ -16,8 +16,9 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -30,6 +31,7 @@ from hqc_ray.errors import HqcError
 from hqc_ray.sweep.dispatcher import Dispatcher
 from hqc_ray.sweep.driver import Driver
 from hqc_ray.sweep.jobs import LOSSES, Outcome
+from hqc_ray.sweep.usercode import SKIPPED
 
 THREADS = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"), "1")
 TUNE_SETTINGS = {
@@ -39,6 +41,7 @@ TUNE_SETTINGS = {
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_OVERRIDE_JOB_RUNTIME_ENV": "1",  # in a submitted job, what is set here is added to what came with the job
 }
 TICKET_SECONDS = 60.0  # a worker that would have less to do is not asked of an autoscaler: a node takes minutes to start
 
@@ -149,17 +152,27 @@ class _Stopper(tune.Stopper):
         return self.interrupted or not self.driver.open
 
 
-def connect(address: str | None, workers: int | None) -> int:
+def connect(address: str | None, workers: int | None, modules: Iterable[Path] = ()) -> int:
     """Start Ray on this machine with `workers` CPUs, or join the cluster at `address`; the number of CPUs there.
 
+    Args:
+        address: of a running cluster; None: this machine.
+        workers: CPUs to use on this machine; None: all of them.
+        modules: files and folders of the user's code that every node of a cluster gets.
+
     Raises:
-        ConnectionError: no cluster at the address.
+        ConnectionError: no cluster at the address, or none that lets this process in.
     """
     os.environ.update(TUNE_SETTINGS)
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "namespace": "hqc_ray"}
     options["runtime_env"] = {"env_vars": THREADS}
+    if modules:
+        options["runtime_env"] |= {"py_modules": [str(path) for path in modules], "excludes": list(SKIPPED)}
     if address:
-        ray.init(address=address, **options)
+        try:
+            ray.init(address=address, **options)
+        except ray.exceptions.AuthenticationError as problem:
+            raise ConnectionError(str(problem).split(". ")[0]) from problem
     else:
         ray.init(address="local", num_cpus=workers, include_dashboard=False, **options)
     return int(ray.cluster_resources().get("CPU", 0))

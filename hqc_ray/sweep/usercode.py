@@ -1,0 +1,124 @@
+"""A user's own code that a sweep names as `package.module:name`, as the files that a node of a cluster lacks."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shutil
+import site
+import sys
+import sysconfig
+from collections.abc import Iterator
+from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from hqc_ray.errors import SpecError
+from hqc_ray.spec import SweepSpec
+
+NAMES = ("source", "backbone", "head", "name")  # the keys of a sweep file that take `package.module:name`
+OWN = re.compile(r"([A-Za-z_]\w*)(\.\w+)*:[A-Za-z_]\w*")
+LIMIT_BYTES = 16 * 2**20  # code is small; what is larger is data, which lies where the driver reads it
+SKIPPED = ("__pycache__", ".?*")  # of a package: what is never shipped; hidden files are settings and secrets
+EVERYWHERE = "hqc_ray"  # every node has it, wherever this checkout of it lies
+
+
+def modules(spec: SweepSpec) -> list[Path]:
+    """The modules (`name.py`) and packages (folders) that the sweep's `package.module:name` need and a node may lack.
+
+    What their code imports from beside itself is followed, by its imports as they are written; what is installed in
+    site-packages or belongs to Python is on every node. Nothing is imported.
+
+    Raises:
+        SpecError: a package is larger than code is.
+    """
+    found: dict[str, list[Path]] = {}
+    waiting = sorted({match[1] for name in _names(spec.blocks) if (match := OWN.fullmatch(name))})
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found[name] = _paths(name)
+            waiting += sorted({top for path in found[name] for top in _imports(path)})
+    paths = sorted({path for several in found.values() for path in several})
+    for path in paths:
+        _check_size(path)
+    return paths
+
+
+def files(path: Path) -> Iterator[Path]:
+    """The files of a module or package that are shipped."""
+    if path.is_file():
+        yield path
+        return
+    for inner in sorted(path.iterdir()):
+        if not any(inner.match(pattern) for pattern in SKIPPED):
+            yield from files(inner)
+
+
+def copy(path: Path, folder: Path) -> None:
+    """Copy a module or package into `folder`, as it is shipped."""
+    for file in files(path):
+        target = folder / file.relative_to(path.parent)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, target)
+
+
+def size(path: Path) -> int:
+    """Bytes of a module or package as it is shipped."""
+    return sum(file.stat().st_size for file in files(path))
+
+
+def _names(value: Any, key: str = "") -> Iterator[str]:
+    if isinstance(value, dict):
+        for inner, part in value.items():
+            yield from _names(part, inner)
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from _names(part, key)
+    elif isinstance(value, str) and key in NAMES:
+        yield value
+
+
+def _paths(name: str) -> list[Path]:
+    """Where a top-level module or package lies; nothing if a node has it too, or if it is nowhere (planning says so)."""
+    if name == EVERYWHERE or name in sys.stdlib_module_names:
+        return []
+    try:
+        spec: ModuleSpec | None = find_spec(name)
+    except (ImportError, ValueError):  # a module without a specification, such as __main__
+        return []
+    if spec is None:
+        return []
+    places = list(spec.submodule_search_locations or []) or [spec.origin or ""]
+    return [path for place in places if (path := Path(place).resolve()).exists() and not _installed(path)]
+
+
+def _installed(path: Path) -> bool:
+    known = {*(sysconfig.get_path(name) for name in ("purelib", "platlib", "stdlib", "platstdlib")), *site.getsitepackages()}
+    return any(path.is_relative_to(Path(place).resolve()) for place in known if place)
+
+
+def _imports(path: Path) -> Iterator[str]:
+    """The top-level names that the code at `path` imports, wherever in it."""
+    for file in files(path):
+        if file.suffix == ".py":
+            try:
+                tree = ast.parse(file.read_bytes())
+            except (SyntaxError, ValueError):
+                continue  # whoever imports it will say so
+            for node in ast.walk(tree):
+                if isinstance(node, ast.Import):
+                    yield from (alias.name.partition(".")[0] for alias in node.names)
+                elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                    yield node.module.partition(".")[0]
+
+
+def _check_size(path: Path) -> None:
+    total = size(path)
+    if total > LIMIT_BYTES:
+        largest = max(files(path), key=lambda file: file.stat().st_size)
+        raise SpecError(
+            f"the sweep's own code is {total / 2**20:,.0f} MiB; its largest file is {largest.relative_to(path.parent)}",
+            where=str(path), valid=f"at most {LIMIT_BYTES // 2**20} MiB to ship to the nodes: data beside the package, not in it",
+        )  # fmt: skip

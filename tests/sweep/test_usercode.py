@@ -1,0 +1,86 @@
+"""What of a user's own code a cluster's nodes lack, and what is never shipped."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hqc_ray import spec
+from hqc_ray.errors import SpecError
+from hqc_ray.sweep import usercode
+from tests.sweep.conftest import SMALL
+
+ROOT = Path(__file__).parent.parent.parent
+FILES = {
+    "pack/__init__.py": "",
+    "pack/circuits.py": "import numpy, json\nfrom beside import thing\nfrom . import inner\n",
+    "pack/inner.py": "def late():\n    import far\n",
+    "pack/__pycache__/inner.pyc": "stale",
+    "pack/.env": "secret",
+    "beside.py": "import pack, hqc_ray\n",
+    "far.py": "broken here (",
+    "single.py": "",
+    "spaces/deep/one.py": "import torchvision\n",
+    "unnamed.py": "",
+}
+
+
+@pytest.fixture
+def code(tmp_path, monkeypatch):
+    for name, text in FILES.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return tmp_path
+
+
+def sweep(**sections):
+    return spec.parse({"defaults": {"data": {"size": 10, "source": "synthetic"}, **sections}}, "mine")
+
+
+@pytest.mark.parametrize(
+    ("sections", "wanted"),
+    [
+        ({"model": {"backbone": "resnet18", "head": ["vqc1", "single:circuit"]}}, ["single.py"]),
+        ({"data": {"source": "spaces.deep.one:Source", "path": "unnamed:x"}}, ["spaces"]),
+        ({"attack": [{"name": "fgsm"}, {"name": "single:Attack"}]}, ["single.py"]),
+        ({"device": {"name": ["default.qubit", "single:Device"]}}, ["single.py"]),
+        ({"train": {"device": {"name": "single:Device"}}}, ["single.py"]),
+        ({"model": {"backbone": "pack.circuits:net"}}, ["beside.py", "far.py", "pack"]),
+        ({"model": {"backbone": "torchvision.models:resnet18", "head": "json:loads"}}, []),
+        ({"model": {"backbone": "hqc_ray.models:x", "head": "nowhere:at_all"}}, []),
+        ({}, []),
+    ],
+)
+def test_what_is_named_and_what_that_imports_is_shipped_and_nothing_that_is_installed(code, sections, wanted):
+    assert [path.relative_to(code).as_posix() for path in usercode.modules(sweep(**sections))] == wanted
+
+
+def test_nothing_is_imported_to_find_out(code):
+    (code / "loud.py").write_text("raise SystemExit('imported')")
+    assert usercode.modules(sweep(attack={"name": "loud:Attack"})) == [code / "loud.py"]
+
+
+def test_caches_and_hidden_files_stay(code):
+    assert [path.name for path in usercode.files(code / "pack")] == ["__init__.py", "circuits.py", "inner.py"]
+    assert usercode.size(code / "pack") == sum(len(FILES[f"pack/{n}.py"]) for n in ("__init__", "circuits", "inner"))
+
+
+def test_data_beside_the_code_is_not_shipped_by_accident(code):
+    with (code / "pack" / "images.h5").open("wb") as file:
+        file.truncate(usercode.LIMIT_BYTES)
+    with pytest.raises(SpecError, match=r"own code is 16 MiB; its largest file is pack/images.h5 \(valid: at most 16 MiB"):
+        usercode.modules(sweep(attack={"name": "pack.circuits:Attack"}))
+
+
+def test_workers_of_this_machine_find_what_the_driver_found(tmp_path):
+    (tmp_path / "near.py").write_text("from hqc_ray.attacks import FGSM\n\n\nclass Near(FGSM):\n    pass\n")
+    (tmp_path / "near.yaml").write_text(SMALL.replace("name: fgsm", "name: 'near:Near'"))
+    finished = subprocess.run(
+        [sys.executable, "-m", "hqc_ray.cli", "sweep", "near.yaml", "--workers", "1"],
+        cwd=tmp_path, env=os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}."}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert finished.returncode == 0, finished.stderr
