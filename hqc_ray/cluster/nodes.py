@@ -95,9 +95,10 @@ def _ec2(place: str, node: dict[str, Any], config: dict[str, Any], head: bool) -
 
 @cache
 def _run_instances() -> Any:
-    import botocore.session
+    from botocore.loaders import Loader
+    from botocore.model import ServiceModel
 
-    return botocore.session.get_session().get_service_model("ec2").operation_model("RunInstances").input_shape
+    return ServiceModel(Loader().load_service_model("ec2", "service-2")).operation_model("RunInstances").input_shape
 
 
 def _compute(place: str, node: dict[str, Any], config: dict[str, Any], head: bool) -> Iterator[Finding]:
