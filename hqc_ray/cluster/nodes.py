@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hqc_ray.cluster.fields import schema, violations
-from hqc_ray.cluster.finding import Finding, mapping
+from hqc_ray.cluster.finding import Finding, mapping, provider
 
 CLIENTS = {"aws": ("boto3", "boto3"), "gcp": ("googleapiclient", "google-api-python-client")}  # module, package
 CREDENTIALS = {  # one of these environment variables, or one of these files
@@ -52,7 +52,7 @@ _COMPUTE = {
 
 def cloud(config: dict[str, Any]) -> Iterator[Finding]:
     """The library that Ray reaches the cloud with, and something to log in with: only looked for, never read."""
-    kind = config["provider"].get("type")
+    kind = provider(config)
     if kind not in CLIENTS:
         return
     module, package = CLIENTS[kind]
@@ -65,7 +65,7 @@ def cloud(config: dict[str, Any]) -> Iterator[Finding]:
 
 def node_configs(config: dict[str, Any]) -> Iterator[Finding]:
     """Each node type's `node_config`, as the cloud's launch call would judge its fields and types."""
-    kind, types = config["provider"].get("type"), mapping(config, "available_node_types")
+    kind, types = provider(config), mapping(config, "available_node_types")
     judge = {"aws": _ec2, "gcp": _compute}.get(kind)
     if judge is None:
         return

@@ -12,9 +12,10 @@ from typing import Any
 
 import ray.autoscaler
 from ray.autoscaler._private import util
+from ray.autoscaler._private.providers import _NODE_PROVIDERS
 
 from hqc_ray.cluster.fields import violations
-from hqc_ray.cluster.finding import WHOLE, Finding, mapping, unknown_key
+from hqc_ray.cluster.finding import WHOLE, Finding, mapping, provider, unknown_key
 
 Config = dict[str, Any]
 
@@ -37,9 +38,8 @@ def shape(config: Config) -> Iterator[Finding]:
             yield Finding(key, "missing", what)
     schema = json.loads((Path(ray.autoscaler.__file__).parent / "ray-schema.json").read_text())
     schema.pop("required")  # said above, and in our words
-    local = mapping(config, "provider").get("type") == "local"
     for finding in violations(schema, config):
-        if not (finding.where == "min_workers" and local) and not finding.where.endswith("resources.GPU"):  # `counts`, `gpus`
+        if finding.where != "min_workers" and not finding.where.endswith("resources.GPU"):  # `counts` and `gpus` know better
             yield finding
 
 
@@ -63,12 +63,13 @@ def _quiet() -> Iterator[None]:
     logger.setLevel(level)
 
 
-def provider(config: Config) -> Iterator[Finding]:
+def access(config: Config) -> Iterator[Finding]:
     """Keys of the provider and of `auth` that Ray's schema does not ask for."""
-    section = config["provider"]
-    kind = section.get("type")
+    section, kind = config["provider"], provider(config)
     if kind not in PROVIDER_KEYS:
-        yield Finding("provider.type", f"{kind!r} is not checked here", ", ".join(PROVIDER_KEYS), warning=bool(kind))
+        there = kind in _NODE_PROVIDERS
+        what = f"{section.get('type')!r} is not checked here" if there else f"Ray has no provider {section.get('type')!r}"
+        yield Finding("provider.type", what, ", ".join(PROVIDER_KEYS), warning=there)
         return
     known = EVERYWHERE | PROVIDER_KEYS[kind]
     yield from (unknown_key("provider", str(key), known) for key in section if key not in known)
@@ -94,23 +95,25 @@ def _hosts(section: Config) -> Iterator[Finding]:
 
 def counts(config: Config) -> Iterator[Finding]:
     """Numbers of workers: below 0, the least above the most, more than there are hosts, a key that Ray drops."""
-    most, local = config.get("max_workers"), config["provider"].get("type") == "local"
-    if not local and "min_workers" in config:
+    hosts = mapping(config, "provider").get("worker_ips")
+    groups = {f"available_node_types.{name}.": node for name, node in _types(config).items()}
+    if provider(config) == "local":
+        groups = (
+            {"": {"min_workers": len(hosts), "max_workers": len(hosts)} | config} if isinstance(hosts, list) else {"": config}
+        )
+    elif "min_workers" in config:
         yield Finding("min_workers", "Ray ignores it here", "min_workers of a node type", warning=True)
-    groups: dict[str, Any] = {"": config} if local else {f"available_node_types.{k}.": v for k, v in _types(config).items()}
     for where, group in groups.items():
-        low, high = group.get("min_workers", 0), group.get("max_workers", most)
-        if not all(isinstance(n, int) for n in (low, 0 if high is None else high)):
+        low, high = group.get("min_workers", 0), group.get("max_workers", config.get("max_workers", 2))  # as Ray fills them in
+        if not isinstance(low, int) or not isinstance(high, int):
             continue  # the schema has said so
-        if min(low, high or 0) < 0:
-            yield Finding(f"{where}{'min' if low < 0 else 'max'}_workers", f"{min(low, high or 0)}", "a number from 0")
-        elif high is not None and low > high:
-            yield Finding(f"{where}min_workers", f"{low}, and max_workers is {high}", "at most max_workers")
-    if local and isinstance(hosts := config["provider"].get("worker_ips"), list):
-        low, high = config.get("min_workers", 0), config.get("max_workers", len(hosts))
-        if isinstance(low, int) and low > len(hosts):
+        if min(low, high) < 0:
+            yield Finding(f"{where}{'min' if low < 0 else 'max'}_workers", f"{min(low, high)}", "a number from 0")
+        elif where == "" and isinstance(hosts, list) and low > len(hosts):
             yield Finding("min_workers", f"{low}, and worker_ips has {len(hosts)}", "at most the number of worker_ips")
-        if isinstance(high, int) and high < len(hosts):
+        elif low > high:
+            yield Finding(f"{where}min_workers", f"{low}, and max_workers is {high}", "at most max_workers")
+        elif where == "" and isinstance(hosts, list) and high < len(hosts):
             yield Finding("max_workers", f"{high} of the {len(hosts)} worker_ips would be used", "their number", warning=True)
 
 

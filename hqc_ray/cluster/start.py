@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from hqc_ray.cluster.finding import WHOLE, Finding, mapping
+from hqc_ray.cluster.finding import WHOLE, Finding, mapping, provider
 
 HEAD, WORKER = "head_start_ray_commands", "worker_start_ray_commands"
 WORKER_PORTS = range(10002, 20000)  # Ray gives these to its workers, and refuses to start with another service among them
@@ -31,7 +31,7 @@ def start(config: dict[str, Any]) -> Iterator[Finding]:
     if host and host not in LOOPBACK:
         yield Finding(HEAD, f"--dashboard-host={host} lets others submit jobs", "--dashboard-host=127.0.0.1", warning=True)
     yield from _authentication(config, head, worker)
-    if config["provider"].get("type") == "local":
+    if provider(config) == "local":
         if "RAY_enable_autoscaler_v2=0" not in head:
             what = "version 2 of Ray's autoscaler counts this head as a worker, and one never starts"
             yield Finding(HEAD, what, "RAY_enable_autoscaler_v2=0 in front of `ray start`")
