@@ -19,13 +19,13 @@ CHECKS: tuple[Callable[[dict[str, Any]], Iterator[Finding]], ...] = (
 )  # fmt: skip
 
 
-def check(file: str | Path, results: str = "results", gpu: float | None = None) -> list[Finding]:
+def check(file: str | Path, results: str = "results", workers_per_gpu: int = 0) -> list[Finding]:
     """Everything that is wrong with a cluster file, or with this machine as the one that starts it; errors first.
 
     Args:
         file: for `ray up`, or of KubeRay (RayCluster, RayJob).
         results: the folder that a sweep's results would go to.
-        gpu: the share of a GPU that a trial will ask for.
+        workers_per_gpu: as the sweep will be told; 0: it uses no GPU.
 
     Raises:
         InputError: the file cannot be read, or is no YAML.
@@ -34,7 +34,7 @@ def check(file: str | Path, results: str = "results", gpu: float | None = None) 
     if any("kind" in document for document in documents):
         found = [finding for document in documents for finding in kuberay.check(document)]
     else:
-        found = [*_launch(documents[0]), *schema.share(gpu), *machine.results(results)]
+        found = [*_launch(documents[0]), *schema.shares(documents[0], workers_per_gpu), *machine.results(results)]
     return sorted((finding.at(str(file)) for finding in dict.fromkeys(found)), key=lambda finding: finding.warning)
 
 

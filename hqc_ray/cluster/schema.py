@@ -125,10 +125,13 @@ def gpus(config: Config) -> Iterator[Finding]:
             yield Finding(f"available_node_types.{name}.resources.GPU", f"{amount!r}", WHOLE)
 
 
-def share(gpu: float | None) -> Iterator[Finding]:
-    """A trial takes an exact n-th of a GPU, or a rest is left that no trial fits on."""
-    if gpu is not None and not (gpu > 0 and (float(gpu).is_integer() or (gpu < 1 and abs(1 / gpu - round(1 / gpu)) < 1e-6))):
-        yield Finding("--gpu", f"{gpu:g} of a GPU leaves a rest that no trial fits on", "1/2, 1/3, 1/4, ... or whole GPUs")
+def shares(config: Config, workers_per_gpu: int) -> Iterator[Finding]:
+    """A worker takes an exact n-th of a GPU and one CPU: with too few CPUs, a part of each GPU would stay idle."""
+    for name, node in _types(config).items() if workers_per_gpu else ():
+        cpus, gpus = (mapping(node, "resources").get(kind) for kind in ("CPU", "GPU"))
+        if isinstance(cpus, int) and isinstance(gpus, int) and gpus > 0 and cpus < gpus * workers_per_gpu:
+            what = f"{cpus} CPUs, and {workers_per_gpu} workers to each of {gpus} GPUs take {gpus * workers_per_gpu}"
+            yield Finding(f"available_node_types.{name}.resources", what, f"--workers-per-gpu {cpus // gpus} or less")
 
 
 def _types(config: Config) -> Config:

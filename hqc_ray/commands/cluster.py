@@ -17,14 +17,14 @@ def add(commands: Any) -> None:
     check = known.add_parser("check", help="find what `ray up` would only fail on later; starts nothing, asks nobody")
     check.add_argument("file", help="such as cluster.yaml, or a RayCluster or RayJob of KubeRay")
     check.add_argument("--results", default="results", help="where results would go, to see that they can (default: results)")
-    check.add_argument("--gpu", type=float, metavar="SHARE", help="the share of a GPU that a trial will ask for, such as 0.25")
+    check.add_argument("--workers-per-gpu", type=int, default=0, metavar="N", help="as `hqc sweep` will be told")
     check.set_defaults(command=_check)
 
 
 def _check(arguments: argparse.Namespace) -> int:
     from hqc_ray.cluster import check
 
-    found = check.check(arguments.file, arguments.results, arguments.gpu)
+    found = check.check(arguments.file, arguments.results, arguments.workers_per_gpu)
     for finding in found:
         print(f"hqc: {'warning' if finding.warning else 'error'}: {finding}", file=sys.stderr)
     errors = sum(not finding.warning for finding in found)

@@ -181,7 +181,7 @@ def test_all_is_said_at_once_and_the_exit_code_is_2(home, tmp_path, capsys):
     changed |= {"cluster_name": "", "min_workers": 9, "idle_timeout": 1}
     changed["auth"]["ssh_private_key"] = "~/none"
     (tmp_path / "c.yaml").write_text(yaml.safe_dump(changed))
-    assert cli.main(["cluster", "check", str(tmp_path / "c.yaml"), "--gpu", "0.3"]) == 2
+    assert cli.main(["cluster", "check", str(tmp_path / "c.yaml"), "--results", "/proc/x"]) == 2
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 5
     assert all(line.startswith("hqc: error: ") for line in lines)
@@ -223,14 +223,11 @@ def test_no_value_of_another_type_breaks_the_check(kind, wrong, home, tmp_path):
             found(changed, tmp_path)
 
 
-@pytest.mark.parametrize("share", [1, 2, 0.5, 1 / 3, 0.125])
-def test_a_trial_takes_an_exact_part_of_a_gpu(share, home, tmp_path):
-    assert found(config("aws"), tmp_path, gpu=share) == []
-
-
-@pytest.mark.parametrize("share", [0.3, 0.75, 1.5, 0.0, -1])
-def test_another_part_would_leave_a_rest(share, home, tmp_path):
-    assert [f.warning for f in found(config("aws"), tmp_path, gpu=share) if "leaves a rest" in str(f)] == [False]
+@pytest.mark.parametrize(("workers", "fine"), [(0, True), (8, True), (9, False)])
+def test_a_gpu_whose_shares_find_too_few_cpus(workers, fine, home, tmp_path):
+    said = [str(f) for f in found(config("gcp"), tmp_path, workers_per_gpu=workers)]
+    assert (said == []) == fine
+    assert fine or "--workers-per-gpu 8 or less" in said[0]
 
 
 @pytest.mark.parametrize(("text", "mode", "said"), [

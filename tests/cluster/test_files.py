@@ -154,7 +154,7 @@ def test_a_broken_kuberay_file_is_found(file, name, tmp_path):
 
 
 @pytest.mark.parametrize(("change", "text"), [
-    ({"entrypoint": None}, "None is not of type 'string'"), ({"shutdownAfterJobFinishes": False}, "ttlSecondsAfterFinished: refused"),
+    ({"entrypoint": None}, "None is not of type 'string'"), ({"shutdownAfterJobFinishes": False}, "Finished: refused without"),
     ({"clusterSelector": {"ray.io/cluster": "hqc"}}, "a job needs one cluster"), ({"submissionMode": "K8sJob"}, "is not one of"),
 ])  # fmt: skip
 def test_a_broken_job_is_found(change, text):
