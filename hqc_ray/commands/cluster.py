@@ -1,34 +1,14 @@
-"""`hqc cluster check`: a cluster's file, before anything is started."""
+"""`hqc cluster`: look after a cluster."""
 
 from __future__ import annotations
 
-import argparse
-import sys
 from typing import Any
 
-OK, BAD_INPUT = 0, 2
+from hqc_ray.commands import check
 
 
 def add(commands: Any) -> None:
     """Add `hqc cluster` and what it can do to the parser."""
-    cluster = commands.add_parser("cluster", help="check a cluster's file before `ray up`")
+    cluster = commands.add_parser("cluster", help="look after a Ray cluster")
     known = cluster.add_subparsers(required=True, metavar="COMMAND")
-
-    check = known.add_parser("check", help="find what `ray up` would only fail on later; starts nothing, asks nobody")
-    check.add_argument("file", help="such as cluster.yaml, or a RayCluster or RayJob of KubeRay")
-    check.add_argument("--results", default="results", help="where results would go, to see that they can (default: results)")
-    check.add_argument("--workers-per-gpu", type=int, default=0, metavar="N", help="as `hqc sweep` will be told")
-    check.set_defaults(command=_check)
-
-
-def _check(arguments: argparse.Namespace) -> int:
-    from hqc_ray.cluster import check
-
-    found = check.check(arguments.file, arguments.results, arguments.workers_per_gpu)
-    for finding in found:
-        print(f"hqc: {'warning' if finding.warning else 'error'}: {finding}", file=sys.stderr)
-    errors = sum(not finding.warning for finding in found)
-    for line in check.summary(arguments.file):
-        print(line)
-    print(f"errors: {errors}, warnings: {len(found) - errors}")
-    return BAD_INPUT if errors else OK
+    check.add(known)
