@@ -1,1 +1,1 @@
-"""What runs a sweep on many machines: checking a cluster's file, asking its nodes how they are, submitting a sweep to it."""
+"""What runs sweeps on many machines: checking a cluster's file, asking its nodes how they do, submitting sweeps to its head."""
