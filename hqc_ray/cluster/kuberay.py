@@ -114,7 +114,7 @@ def _cluster(place: str, spec: dict[str, Any]) -> Iterator[Finding]:
     images = set()
     for name, group in pods.items():
         yield from _pod(f"{place}.{name}", group)
-        images.add(group["template"]["spec"]["containers"][0].get("image"))
+        images |= {container.get("image") for container in group["template"]["spec"]["containers"][:1]}
     if len(images) > 1:
         said = ", ".join(sorted(map(str, images)))
         yield Finding(place, f"more than one image: {said}", "images with the same Ray and Python, to the patch", warning=True)
@@ -122,7 +122,9 @@ def _cluster(place: str, spec: dict[str, Any]) -> Iterator[Finding]:
 
 def _pod(place: str, group: dict[str, Any]) -> Iterator[Finding]:
     pod = group["template"]["spec"]
-    volumes = {volume.get("name") for volume in pod.get("volumes", [])}
+    volumes = {str(volume.get("name")) for volume in pod.get("volumes", [])}
+    if not pod["containers"]:
+        yield Finding(f"{place}.template.spec.containers", "none", "a container with Ray")
     for i, container in enumerate(pod["containers"]):
         where = f"{place}.template.spec.containers.{i}"
         resources = container.get("resources", {})
@@ -130,7 +132,7 @@ def _pod(place: str, group: dict[str, Any]) -> Iterator[Finding]:
             for name, amount in mapping(resources, side).items():
                 if not _QUANTITY.fullmatch(str(amount)):
                     yield Finding(f"{where}.resources.{side}.{name}", f"{amount!r} is no quantity", "such as 2, 500m, 4Gi")
-                elif name.endswith("/gpu") and not str(amount).isdigit():
+                elif str(name).endswith("/gpu") and not str(amount).isdigit():
                     yield Finding(f"{where}.resources.{side}.{name}", f"{amount}", WHOLE)
         if i == 0 and "memory" not in mapping(resources, "limits"):
             what = "missing: the pod would believe that it owns the node"

@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[2]
 LAUNCH = ["cluster.yaml", "cluster/local.yaml", "cluster/gcp.yaml"]
 KUBERAY = ["cluster/kuberay-cluster.yaml", "cluster/kuberay-job.yaml"]
 CLOUD = ["cluster.yaml", "cluster/gcp.yaml"]
+TEXTS = {file: (ROOT / file).read_text() for file in KUBERAY}
 
 
 def load(file):
@@ -27,7 +28,7 @@ def load(file):
 
 
 def documents(file):
-    return list(yaml.safe_load_all((ROOT / file).read_text()))
+    return list(yaml.safe_load_all(TEXTS[file]))
 
 
 def pinned(package):
@@ -161,6 +162,24 @@ def test_a_broken_job_is_found(change, text):
     job = documents("cluster/kuberay-job.yaml")[1]
     job["spec"] |= change
     assert [str(finding) for finding in kuberay.check(job) if text in str(finding)]
+
+
+def places(node, path=()):
+    """Every place in nested mappings and lists."""
+    for key in node if isinstance(node, dict) else range(len(node)) if isinstance(node, list) else ():
+        yield (*path, key)
+        yield from places(node[key], (*path, key))
+
+
+@pytest.mark.parametrize("wrong", [None, "text", 3, -1, [], [1], {}, {"a": 1}])
+def test_no_value_of_another_type_breaks_the_check(wrong):
+    for path in places(documents("cluster/kuberay-job.yaml")[1]):
+        document = documents("cluster/kuberay-job.yaml")[1]
+        section = document
+        for key in path[:-1]:
+            section = section[key]
+        section[path[-1]] = wrong
+        list(kuberay.check(document))  # does not raise
 
 
 # what the project promises of all of them
