@@ -243,10 +243,40 @@ def test_nodes_get_code_and_the_head_alone_reads_data(file):
         assert (ROOT / local).exists()
 
 
+def commands(config):
+    """Every shell command of a launch file."""
+    lists = [config, *config.get("available_node_types", {}).values()]
+    return [text for section in lists for key, texts in section.items() if key.endswith("_commands") for text in texts]
+
+
+@pytest.mark.parametrize("file", LAUNCH)
+def test_every_command_is_shell(file):
+    found = commands(load(file))
+    assert len(found) >= 8
+    for text in found:
+        assert "\n" not in text  # ssh gets it as one line
+        assert subprocess.run(["bash", "-n", "-c", text], capture_output=True).stderr == b""
+
+
+@pytest.mark.parametrize("file", LAUNCH)
+def test_what_a_login_shell_knows_is_said_once_however_often_ray_up_runs(file, tmp_path):
+    config = load(file)
+    profile = [text for text in config["setup_commands"] + config.get("head_setup_commands", []) if ".bashrc" in text]
+    for text in profile * 2:
+        subprocess.run(["bash", "-c", text], env={"HOME": str(tmp_path), "PATH": os.environ["PATH"]}, check=True)
+    lines = (tmp_path / ".bashrc").read_text().splitlines()
+    assert len(lines) == len(profile)
+    shown = subprocess.run(
+        ["bash", "-c", ". ~/.bashrc; echo $PATH $RAY_AUTH_MODE"],
+        env={"HOME": str(tmp_path), "PATH": os.environ["PATH"]}, capture_output=True, text=True,
+    ).stdout  # fmt: skip
+    assert shown.startswith(f"{tmp_path}/hqc_ray/.venv/bin:")
+    assert shown.endswith(" token\n")
+
+
 def test_hosts_that_are_shared_keep_every_other_ray():
     config = load("cluster/local.yaml")
-    commands = config["head_start_ray_commands"] + config["worker_start_ray_commands"]
-    assert not [command for command in commands if "ray stop" in command]
+    assert not [command for command in commands(config) if "ray stop" in command]
     end, start = config["head_start_ray_commands"]
     assert config["worker_start_ray_commands"][0] == end
     assert ")6385( |$)" in end
