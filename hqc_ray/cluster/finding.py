@@ -9,6 +9,8 @@ from typing import Any
 
 from hqc_ray.errors import InputError
 
+WHOLE = "whole GPUs; it is a trial that takes a fraction of one"
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -52,3 +54,9 @@ def strings(config: dict[str, Any], key: str) -> list[str]:
     """A list of commands, in the same spirit."""
     section = config.get(key)
     return [text for text in section if isinstance(text, str)] if isinstance(section, list) else []
+
+
+def provider(config: dict[str, Any]) -> str:
+    """The provider's type; empty where there is none."""
+    kind = mapping(config, "provider").get("type")
+    return kind if isinstance(kind, str) else ""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from hqc_ray.commands import doctor
+from hqc_ray.commands import check, doctor
 
 
 def add(commands: Any) -> None:
     """Add `hqc cluster` and what it can do to the parser."""
     cluster = commands.add_parser("cluster", help="look after a Ray cluster")
     known = cluster.add_subparsers(required=True, metavar="COMMAND")
+    check.add(known)
     doctor.add(known)
