@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import sys
-import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from hqc_ray.rows import Row
 from tests.cluster.lab import hosts
 from tests.cluster.lab.cluster import Cluster
+from tests.cluster.lab.faults import Facts
 
 CHECKOUT = Path(__file__).parents[2]
 SWEEP = """
@@ -27,9 +27,14 @@ defaults:
     - {name: "tests.cluster.troubles:Slow", epsilon: [0.01, 0.1], seconds: 2.0}
     - {name: "tests.cluster.troubles:Slow", epsilon: [0.01, 0.1], seconds: 2.5}
   device: {name: default.qubit}
-  seed: [0, 1, 2]
+  seed: [0, 1]
 blocks:
-  - model: {backbone: squeezenet1_1, weights: WEIGHTS, image_size: 32, head: [vqc1, tanh], n_qubits: 3}
+  - model: {backbone: squeezenet1_1, weights: squeezenet1_1.pth, image_size: 32, head: [vqc1, tanh], n_qubits: 3}
+"""
+TROUBLE = """
+  - model: {backbone: squeezenet1_1, weights: squeezenet1_1.pth, image_size: 32, head: tanh, n_qubits: 3}
+    attack: {name: "tests.cluster.troubles:KIND", epsilon: 0.1}
+    seed: 0
 """
 
 
@@ -50,14 +55,23 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[hosts.Lab]:
     """A laptop, a head and two workers. Images and weights lie on the head alone."""
     if reason := hosts.missing():
         pytest.skip(reason)
-    folder = tmp_path_factory.mktemp("lab")
+    with make_lab(tmp_path_factory.mktemp("lab") / "hosts") as made:
+        yield made
+
+
+@contextmanager
+def make_lab(folder: Path) -> Iterator[hosts.Lab]:
+    """Hosts as their owner hands them over: Python and the packages are there, in ~/hqc_ray/.venv; the code is not."""
     python = Path(sys.prefix).resolve()
     shared = sorted({python, Path(sys.base_prefix).resolve(), CHECKOUT} - {Path("/usr")})
-    environment = {
-        "PATH": f"{python}/bin:/usr/sbin:/usr/bin:/sbin:/bin", "PYTHONPATH": str(CHECKOUT), "PYTHONDONTWRITEBYTECODE": "1",
-        "OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token",
-    }  # fmt: skip
-    with hosts.lab(folder / "hosts", ["head", "w1", "w2"], shared, environment) as made:
+    environment = {"PYTHONPATH": f"/root/hqc_ray:{CHECKOUT}", "PYTHONDONTWRITEBYTECODE": "1", "RAY_USAGE_STATS_ENABLED": "0"}
+    laptop = {"PATH": f"{python}/bin:{hosts.PATH}", "RAY_AUTH_MODE": "token"}
+    memory = dict.fromkeys(("w1", "w2"), 2_000_000_000) if hosts.can_bound_memory() else {}
+    with hosts.lab(folder, ["head", "w1", "w2"], shared, environment, laptop, memory) as made:
+        for host in made.hosts.values():
+            if host is not made.laptop:
+                (host.home / "hqc_ray").mkdir()
+                (host.home / "hqc_ray" / ".venv").symlink_to(python)
         write_inputs(made["head"].home)
         yield made
 
@@ -75,14 +89,20 @@ def write_inputs(home: Path) -> None:
         (home / "images" / str(label)).mkdir(parents=True, exist_ok=True)
         Image.fromarray(source.read([index])[0]).save(home / "images" / str(label) / f"{index}.png")
     torch.save(backbones.get("squeezenet1_1", "random", 32).body.state_dict(), home / "squeezenet1_1.pth")
-    (home / "sweep.yaml").write_text(textwrap.dedent(SWEEP).replace("WEIGHTS", "random"))
+    write_sweep(home, "sweep.yaml")
+
+
+def write_sweep(home: Path, name: str, more: Sequence[str] = ()) -> None:
+    """The lab's sweep file; `more` attacks of `troubles` meet one model."""
+    text = SWEEP + "".join(TROUBLE.replace("KIND", kind) for kind in more)
+    (home / name).write_text(text)
 
 
 @pytest.fixture(scope="session")
-def undisturbed(lab: hosts.Lab) -> dict[str, dict[str, object]]:
+def undisturbed(cluster: Cluster) -> Facts:
     """The facts of every cell, by its key, from a serial run on the head."""
-    lab["head"].run("LAB_PACE=0 hqc sweep sweep.yaml --results serial --serial", seconds=200)
-    return facts(Cluster(lab).rows("serial"))
+    cluster.head.run("LAB_PACE=0 hqc sweep sweep.yaml --results serial --serial", seconds=200)
+    return {row.key: row.facts() for row in cluster.rows("serial")}
 
 
 @pytest.fixture(scope="session")
@@ -93,10 +113,3 @@ def cluster(lab: hosts.Lab) -> Iterator[Cluster]:
     made.up()
     yield made
     made.down()
-
-
-def facts(rows: list[Row]) -> dict[str, dict[str, object]]:
-    """What must be equal in every run, by the key of the cell. No cell has two results."""
-    results = [row for row in rows if row.status == "ok"]
-    assert len({row.key for row in results}) == len(results), "a cell has two results"
-    return {row.key: row.facts() for row in rows}

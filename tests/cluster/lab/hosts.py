@@ -1,8 +1,8 @@
 """Hosts on one machine: each with its own network, addresses, processes, name, disk and sshd; nothing of the machine is changed.
 
-A host is a process in namespaces of its own (network, mount, pid, uts, ipc) whose root folder lies in the lab's folder: system folders
-and what is named as `shared` are visible read-only, all else is its own. The kernel ends all hosts when the process that made
-them ends, however it ends.
+A host is a process in namespaces of its own (network, mount, pid, uts, ipc) whose root folder lies in the lab's folder: system
+folders and what is named as `shared` are visible read-only, all else is its own. The kernel ends all hosts when the process
+that made them ends, however it ends.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any
 
 INIT = Path(__file__).parent / "init.sh"
 TOOLS = {"ip": "iproute2", "sshd": "openssh-server", "ssh": "openssh-client", "rsync": "rsync", "unshare": "util-linux"}
+PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 NAMESPACES = ("--net", "--mount", "--uts", "--ipc", "--pid")
 CGROUPS = Path("/sys/fs/cgroup/memory")
 SSHD = """
@@ -38,11 +39,16 @@ def missing() -> str:
     """Why this machine cannot make a lab; empty if it can."""
     if not sys.platform.startswith("linux") or os.geteuid() != 0:
         return "the lab needs Linux and root, for namespaces"
-    packages = sorted({package for tool, package in TOOLS.items() if shutil.which(tool, path=os.environ["PATH"] + ":/usr/sbin") is None})
-    if packages:
+    if packages := sorted({package for tool, package in TOOLS.items() if shutil.which(tool, path=PATH) is None}):
         return f"the lab needs Debian's {', '.join(packages)}"
-    tried = subprocess.run(["unshare", *NAMESPACES, "--fork", "mount", "-t", "tmpfs", "none", "/mnt"], capture_output=True, text=True)
+    command = ["unshare", *NAMESPACES, "--fork", "mount", "-t", "tmpfs", "none", "/mnt"]
+    tried = subprocess.run(command, capture_output=True, text=True)
     return f"the lab needs namespaces: {tried.stderr.strip()}" if tried.returncode else ""
+
+
+def can_bound_memory() -> bool:
+    """Whether a control group with a memory limit can be made here (version 1 of them)."""
+    return (CGROUPS / "memory.limit_in_bytes").exists() and os.access(CGROUPS, os.W_OK)
 
 
 def wait_for(what: str, seconds: float, ready: Callable[[], Any]) -> Any:
@@ -72,7 +78,13 @@ class Host:
     """
 
     def __init__(
-        self, name: str, address: str, folder: Path, shared: Sequence[Path], environment: dict[str, str], memory: int | None = None
+        self,
+        name: str,
+        address: str,
+        folder: Path,
+        shared: Sequence[Path],
+        environment: dict[str, str],
+        memory: int | None = None,
     ) -> None:
         self.name, self.address, self.folder, self.shared, self.environment = name, address, folder, shared, environment
         self.memory = memory
@@ -85,7 +97,7 @@ class Host:
         """Start its first process and wait until it is ready; `Lab.start` connects it."""
         (self.root / "run").mkdir(parents=True, exist_ok=True)
         command = ["setpriv", "--pdeathsig", "KILL", "unshare", *NAMESPACES, "--fork", "--kill-child", "--propagation", "private"]
-        environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", **self._limits()}
+        environment = {"PATH": PATH, "HOME": "/root", **self._limits()}
         with (self.folder / "init.log").open("wb") as log:
             init = ["bash", str(INIT), self.name, str(self.folder), *map(str, self.shared)]
             self.process = subprocess.Popen(
@@ -111,7 +123,7 @@ class Host:
     def popen(self, command: str, **options: Any) -> subprocess.Popen[str]:
         """A login shell's command on the host, as its root user."""
         inside = ["nsenter", "--target", str(self.pid), *NAMESPACES]
-        environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LANG": "C.UTF-8", **self.environment}
+        environment = {"PATH": PATH, "HOME": "/root", "LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1"}
         if self.memory:
             inside = ["bash", "-c", f'echo $$ > {self._cgroup()}/cgroup.procs; exec "$@"', "_", *inside]
         options = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "stdin": subprocess.DEVNULL, "text": True, **options}
@@ -177,17 +189,23 @@ class Lab:
         hosts: names; the first is 10.77.0.2.
         shared: folders that all hosts see, read-only.
         environment: variables of every login on every host.
+        laptop: further ones on the laptop.
         memory: by host name, bytes that the host has.
     """
 
     def __init__(
-        self, folder: Path, hosts: Sequence[str], shared: Sequence[Path], environment: dict[str, str], memory: dict[str, int] | None = None
+        self,
+        folder: Path,
+        hosts: Sequence[str],
+        shared: Sequence[Path],
+        environment: dict[str, str],
+        laptop: dict[str, str],
+        memory: dict[str, int] | None = None,
     ) -> None:
         self.folder = folder
-        self.hosts = {
-            name: Host(name, f"10.77.0.{number}", folder / name, shared, environment, (memory or {}).get(name))
-            for number, name in enumerate(["laptop", *hosts], 1)
-        }
+        self.hosts = {"laptop": Host("laptop", "10.77.0.1", folder / "laptop", shared, environment | laptop)}
+        for number, name in enumerate(hosts, 2):
+            self.hosts[name] = Host(name, f"10.77.0.{number}", folder / name, shared, environment, (memory or {}).get(name))
         self.laptop = self.hosts["laptop"]
 
     def __getitem__(self, name: str) -> Host:
@@ -206,8 +224,8 @@ class Lab:
             (host.folder / "ssh" / "sshd_config").write_text(SSHD)
             (host.folder / "hosts").write_text(f"127.0.0.1 localhost\n{names}")
             exports = "".join(f"export {name}='{value}'\n" for name, value in host.environment.items())
-            for name in (".profile", ".bashrc"):
-                (host.home / name).write_text(exports)
+            (host.home / ".bashrc").write_text(exports)
+            (host.home / ".profile").write_text(". ~/.bashrc\n")
         shutil.copy(self.folder / "key", self.laptop.home / ".ssh" / "key")
         for host in self.hosts.values():
             self.start(host)
