@@ -41,11 +41,12 @@ TROUBLE = """
 def pytest_configure(config: pytest.Config) -> None:
     """`make cluster-test` is `pytest -m lab tests/cluster`; `-m byhand` runs what takes too long for CI."""
     config.addinivalue_line("markers", "lab: makes hosts on this machine (root); runs only where -m names it")
+    config.addinivalue_line("markers", "chaos: minutes of random kills; runs only where -m names it")
     config.addinivalue_line("markers", "byhand: takes minutes; runs only where -m names it")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    for name in ("lab", "byhand"):
+    for name in ("lab", "chaos", "byhand"):
         if name not in config.option.markexpr:
             items[:] = [item for item in items if not item.get_closest_marker(name)]
 

@@ -100,8 +100,8 @@ def record(fault: str, recovery: str, next_row: float | None, whole: float) -> N
     print(row)
     before = TABLE.read_text().splitlines() if TABLE.exists() else []
     kept = [line for line in before if re.match(r"\| (?!fault \||---)", line) and not line.startswith(f"| {fault} |")]
-    machine = f"{platform.machine()}, {os.cpu_count()} cores, hosts of the lab with one CPU each"
-    text = ["# Faults", "", f"Written by `make cluster-test` and `make faults` ({machine}). After each: no row lost, none twice,"]
-    text += ["the table equal to that of a serial run, in which nothing happened.", ""]
-    text += ["| fault | what brings the sweep on | next row after | whole sweep |", "| --- | --- | --- | --- |"]
+    machine = f"{platform.machine()}, {os.cpu_count()} cores"
+    text = ["# Faults", "", f"Written by `make cluster-test`, `make faults` and `make chaos` ({machine}; a host has one CPU)."]
+    text += ["After each: no row lost, none twice, and the table equal to that of a serial run, in which nothing happened.", ""]
+    text += ["| fault | what brings the sweep on | next row after | all took |", "| --- | --- | --- | --- |"]
     TABLE.write_text("\n".join([*text, *sorted([*kept, row]), ""]))
