@@ -78,7 +78,8 @@ class Killer:
             self.nodes.add_node(num_cpus=1)
         else:
             trials = [p.pid for p in psutil.Process(raylet.pid).children(recursive=True) if _is_trial(p)]
-            what = "trial" if trials else "trial (none was there)"
+            if not trials:
+                return  # nothing to kill
             for pid in trials:
                 os.kill(pid, signal.SIGKILL)
         self.kills.append(f"{what}{'' if what == 'driver' else f' of node {number}'} after {lines} rows")

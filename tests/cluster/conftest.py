@@ -23,11 +23,11 @@ defaults:
   attack:
     - {name: clean}
     - {name: fgsm, epsilon: [0.01, 0.1]}
+    - {name: "tests.cluster.troubles:Slow", epsilon: [0.01, 0.1], seconds: 1.0}
     - {name: "tests.cluster.troubles:Slow", epsilon: [0.01, 0.1], seconds: 1.5}
     - {name: "tests.cluster.troubles:Slow", epsilon: [0.01, 0.1], seconds: 2.0}
-    - {name: "tests.cluster.troubles:Slow", epsilon: [0.01, 0.1], seconds: 2.5}
   device: {name: default.qubit}
-  seed: [0, 1]
+  seed: [0, 1, 2]
 blocks:
   - model: {backbone: squeezenet1_1, weights: squeezenet1_1.pth, image_size: 32, head: [vqc1, tanh], n_qubits: 3}
 """
@@ -107,10 +107,9 @@ def undisturbed(cluster: Cluster) -> Facts:
 
 
 @pytest.fixture(scope="session")
-def cluster(lab: hosts.Lab) -> Iterator[Cluster]:
-    """Ray, brought up on the lab's hosts."""
+def cluster(lab: hosts.Lab) -> Cluster:
+    """Ray, brought up on the lab's hosts; it ends with them."""
     made = Cluster(lab)
     made.laptop.run("ray get-auth-token --generate > /dev/null")
     made.up()
-    yield made
-    made.down()
+    return made

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from hqc_ray.rows import read
+from hqc_ray.rows import Row, read
 from tests.cluster.lab.hosts import Host, Lab
 
 FILE = Path(__file__).parents[3] / "cluster" / "local.yaml"
@@ -72,7 +72,11 @@ class Cluster:
         """`hqc sweep` on the head, as a user types it there."""
         return self.head.popen(f"exec hqc sweep {file} --results {results} {options}")
 
-    def rows(self, results: str = "results", name: str = "lab") -> list[Any]:
-        """The lines of a ledger on the head, in its order; of a cell that failed and then succeeded there are two."""
-        path = self.head.home / results / name / "rows.jsonl"
+    def ledger(self, results: str) -> Path:
+        """The ledger of the lab's sweep in a results folder on the head."""
+        return self.head.path(f"root/{results}/lab/rows.jsonl")
+
+    def rows(self, results: str) -> list[Row]:
+        """The rows there, in its order; of a cell that failed and then succeeded there are two."""
+        path = self.ledger(results)
         return list(read(path)) if path.exists() else []

@@ -22,18 +22,18 @@ class Disturbed:
     Args:
         cluster: it is up.
         results: the results folder on the head, one for each fault.
-        file: the sweep file on the head; its sweep has the file's name.
+        file: the sweep file on the head.
     """
 
-    def __init__(self, cluster: Cluster, results: str, file: str = "sweep.yaml", name: str = "lab") -> None:
-        self.cluster, self.results, self.file, self.name = cluster, results, file, name
+    def __init__(self, cluster: Cluster, results: str, file: str = "sweep.yaml") -> None:
+        self.cluster, self.results, self.file = cluster, results, file
         self.began = time.monotonic()
         self.process = self._start()
 
     @property
     def ledger(self) -> bytes:
         """The ledger as it is on the head's disk."""
-        path = self.cluster.head.home / self.results / self.name / "rows.jsonl"
+        path = self.cluster.ledger(self.results)
         return path.read_bytes() if path.exists() else b""
 
     @property
@@ -41,9 +41,14 @@ class Disturbed:
         """Whole rows in the ledger."""
         return self.ledger.count(b"\n")
 
-    def until(self, rows: int, seconds: float = 90) -> None:
-        """Wait until the ledger has so many rows; the driver must live."""
-        wait_for(f"{rows} rows", seconds, lambda: self.lines >= rows or self.process.poll() is not None)
+    def nodes(self) -> set[str]:
+        """The nodes that rows came from."""
+        return {row.host for row in self.cluster.rows(self.results)}
+
+    def everywhere(self, seconds: float = 120) -> None:
+        """Wait until every worker has done something; the sweep must not have ended."""
+        everyone = len(self.cluster.workers)
+        wait_for("rows of every worker", seconds, lambda: len(self.nodes()) == everyone or self.process.poll() is not None)
         assert self.process.poll() is None, self.process.communicate()[0]
 
     def again(self) -> None:
@@ -78,13 +83,17 @@ class Disturbed:
         assert facts_of(self) == undisturbed
         assert self.lines == len(undisturbed), "a cell has more than one line"
 
+    def record(self, fault: str, recovery: str, next_row: float | None = None) -> None:
+        """Put the fault into the table: seconds to the next row, and of the whole sweep."""
+        record(fault, recovery, next_row, time.monotonic() - self.began)
+
     def _start(self) -> subprocess.Popen[str]:
         return self.cluster.sweep(self.file, self.results)
 
 
 def facts_of(sweep: Disturbed) -> Facts:
     """What must be equal in every run, by the key of the cell."""
-    return {row.key: row.facts() for row in sweep.cluster.rows(sweep.results, sweep.name)}
+    return {row.key: row.facts() for row in sweep.cluster.rows(sweep.results)}
 
 
 def signal(pids: list[int], number: int) -> None:

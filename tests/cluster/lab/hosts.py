@@ -106,7 +106,7 @@ class Host:
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
         try:
             self.pid = int(wait_for(f"{self.name} starts", 10, lambda: children.exists() and children.read_text().split())[0])
-            wait_for(f"{self.name} is ready", 10, lambda: Path(f"/proc/{self.pid}/root/run/ready").exists())
+            wait_for(f"{self.name} is ready", 10, self.path("run/ready").exists)
         except (TimeoutError, OSError) as problem:
             raise RuntimeError(f"{self.name}: {(self.folder / 'init.log').read_text()}") from problem
 
@@ -158,9 +158,13 @@ class Host:
                 continue  # it ended meanwhile
         return sorted(found)
 
+    def path(self, path: str) -> Path:
+        """A path of the host, without its leading slash; while it is up, what is mounted there can be seen."""
+        return (Path(f"/proc/{self.pid}/root") if self.pid else self.root) / path
+
     def received(self) -> int:
         """Bytes that have come in from the other hosts since it was connected."""
-        return int(Path(f"/proc/{self.pid}/root/sys/class/net/eth0/statistics/rx_bytes").read_text())
+        return int(self.path("sys/class/net/eth0/statistics/rx_bytes").read_text())
 
     def _cgroup(self) -> Path:
         own = next(line for line in Path("/proc/self/cgroup").read_text().splitlines() if ":memory:" in line).rpartition(":")[2]
