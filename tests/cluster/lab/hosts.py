@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -113,9 +114,11 @@ class Host:
     def kill(self) -> None:
         """The plug is pulled: all its processes die at once; its disk stays."""
         if self.process is not None:
-            self.process.kill()  # its child, the host's first process, goes with it, and all others with that
+            if self.pid:
+                os.kill(self.pid, signal.SIGKILL)  # all its processes go with its first
+            else:
+                self.process.kill()
             self.process.wait()
-            wait_for(f"{self.name} is down", 20, lambda: not Path(f"/proc/{self.pid}/ns/pid").exists())
         self.process, self.pid = None, 0
         if self.memory and self._cgroup().exists():
             wait_for("its control group is empty", 20, self._remove_cgroup)
@@ -240,28 +243,29 @@ class Lab:
         if host is self.laptop:  # the switch is in the laptop
             self._ip(host, f"link add switch type bridge; addr add {host.address}/24 dev switch; link set switch up")
             return
-        self._ip(self.laptop, f"link add {host.name} type veth peer name eth0 netns {host.pid}")
-        self._ip(self.laptop, f"link set {host.name} master switch up")
+        self._ip(self.laptop, f"link del dev {host.name}", check=False)  # its last one: the kernel removes it, in its own time
+        self._ip(self.laptop, f"link add name {host.name} type veth peer name eth0 netns {host.pid}")
+        self._ip(self.laptop, f"link set dev {host.name} master switch up")
         # the default route leads nowhere: Ray finds a node's address by asking for the way to the outside
         self._ip(host, f"addr add {host.address}/24 dev eth0; link set eth0 up; route add default via {self.laptop.address}")
 
     def cut(self, host: Host) -> None:
         """Its cable is cut somewhere in the middle: nothing arrives any more, and no one is told."""
-        self._ip(self.laptop, f"link set {host.name} nomaster")
+        self._ip(self.laptop, f"link set dev {host.name} nomaster")
 
     def mend(self, host: Host) -> None:
         """The cable is mended."""
-        self._ip(self.laptop, f"link set {host.name} master switch")
+        self._ip(self.laptop, f"link set dev {host.name} master switch")
 
     def down(self) -> None:
         """All hosts end; the folder stays."""
         for host in reversed(self.hosts.values()):
             host.kill()
 
-    def _ip(self, host: Host, commands: str) -> None:
+    def _ip(self, host: Host, commands: str, check: bool = True) -> None:
         batch = "\n".join(c.strip() for c in commands.split(";"))
         command = ["nsenter", "--target", str(host.pid), "--net", "ip", "-batch", "-"]
-        subprocess.run(command, input=batch, text=True, check=True)
+        subprocess.run(command, input=batch, text=True, check=check, stderr=None if check else subprocess.DEVNULL)
 
 
 @contextmanager
