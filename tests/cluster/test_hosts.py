@@ -28,7 +28,7 @@ def test_hosts_share_a_network_and_no_disk(pair):
     assert pair["a"].run("cat here") == "a\n"
     assert "No such file" in pair["b"].run("cat here", check=False)
     assert pair["a"].run("touch /usr/here", check=False).endswith("Read-only file system\n")
-    assert pair["a"].run("ls /dev/shm /tmp") == "/dev/shm:\n\n/tmp:\n"
+    assert pair["a"].run("cd /; ls dev/shm tmp") == "dev/shm:\n\ntmp:\n"
     assert pair["a"].run("ip -brief link | cut -d' ' -f1").split() == ["lo", "eth0@if3"]
 
 
