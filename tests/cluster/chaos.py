@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -25,7 +26,7 @@ from typing import Any
 import psutil
 
 from hqc_ray.rows import read
-from tests.cluster.lab.faults import record
+from tests.cluster.lab.faults import TRIAL, record
 
 SWEEP = """
 name: chaos
@@ -182,7 +183,7 @@ def _grows(ledger: Path, before: bytes) -> bool:
 
 def _is_trial(process: psutil.Process) -> bool:
     try:
-        return "TicketTrial" in " ".join(process.cmdline())
+        return re.match(TRIAL, " ".join(process.cmdline())) is not None
     except psutil.NoSuchProcess:
         return False
 

@@ -11,7 +11,6 @@ from tests.cluster.lab.faults import Disturbed
 
 pytestmark = pytest.mark.lab
 RAYLET = r"^\S*/raylet/raylet "
-TRIAL = r"^ray::TicketTrial"
 
 
 def test_a_sweep_on_every_host_gives_the_table_of_a_serial_run(cluster, undisturbed):
@@ -28,7 +27,7 @@ def test_a_sweep_on_every_host_gives_the_table_of_a_serial_run(cluster, undistur
 def test_a_trial_is_killed(cluster, undisturbed):
     sweep = Disturbed(cluster, "trial")
     sweep.everywhere()
-    faults.signal(cluster.workers[0].pids(TRIAL), signal.SIGKILL)
+    faults.signal(cluster.workers[0].pids(faults.TRIAL), signal.SIGKILL)
     seconds = sweep.next_row()
     sweep.complete(undisturbed)
     sweep.record("kill -9 of a trial's process", "Tune starts it again", seconds)

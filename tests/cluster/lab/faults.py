@@ -13,6 +13,7 @@ from tests.cluster.lab.cluster import Cluster
 from tests.cluster.lab.hosts import wait_for
 
 TABLE = Path(__file__).parents[3] / "benchmarks" / "faults.md"
+TRIAL = r"^ray::ResourceTrainable"  # the title of a trial's process: Tune wraps the class in one of this name
 Facts = dict[str, dict[str, object]]
 
 
