@@ -20,10 +20,10 @@ test: install
 
 # Hosts with their own sshd on this machine (root; Debian's openssh-server, iproute2, rsync), `ray up`, a sweep, faults, random kills
 cluster-test: install
-	$(BIN)/pytest -m 'lab or chaos' tests/cluster
+	$(BIN)/pytest -rs -m 'lab or chaos' tests/cluster
 
 faults: install  # those that take longer as well
-	$(BIN)/pytest -m 'lab or byhand' tests/cluster
+	$(BIN)/pytest -rs -m 'lab or byhand' tests/cluster
 
 KILLS ?= 100
 SEED ?= 0

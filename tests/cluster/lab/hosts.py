@@ -49,7 +49,13 @@ def missing() -> str:
 
 def can_bound_memory() -> bool:
     """Whether a control group with a memory limit can be made here (version 1 of them)."""
-    return (CGROUPS / "memory.limit_in_bytes").exists() and os.access(CGROUPS, os.W_OK)
+    own = _own_cgroup()
+    return (own / "memory.limit_in_bytes").exists() and os.access(own, os.W_OK)
+
+
+def _own_cgroup() -> Path:
+    lines = [line for line in Path("/proc/self/cgroup").read_text().splitlines() if line.split(":")[1] == "memory"]
+    return CGROUPS / lines[0].split(":")[2].lstrip("/") if lines else Path("/nowhere")
 
 
 def wait_for(what: str, seconds: float, ready: Callable[[], Any]) -> Any:
@@ -170,8 +176,7 @@ class Host:
         return int(self.path("sys/class/net/eth0/statistics/rx_bytes").read_text())
 
     def _cgroup(self) -> Path:
-        own = next(line for line in Path("/proc/self/cgroup").read_text().splitlines() if ":memory:" in line).rpartition(":")[2]
-        return CGROUPS / own.lstrip("/") / f"{self.folder.parent.name}-{self.name}"
+        return _own_cgroup() / f"{self.folder.parent.parent.name}-{self.folder.parent.name}-{self.name}"
 
     def _limits(self) -> dict[str, str]:
         if not self.memory:
