@@ -22,13 +22,13 @@ test: install
 cluster-test: install
 	$(BIN)/pytest -rs -m 'lab or chaos' tests/cluster
 
-faults: install  # those that take longer as well
-	$(BIN)/pytest -rs -m 'lab or byhand' tests/cluster
+faults: install  # those that take longer as well; writes benchmarks/faults.md
+	FAULTS_TABLE=benchmarks/faults.md $(BIN)/pytest -rs -m 'lab or byhand' tests/cluster
 
 KILLS ?= 100
 SEED ?= 0
 chaos: install
-	$(BIN)/python -m tests.cluster.chaos --kills $(KILLS) --seed $(SEED)
+	FAULTS_TABLE=benchmarks/faults.md $(BIN)/python -m tests.cluster.chaos --kills $(KILLS) --seed $(SEED)
 
 lint: install
 	$(BIN)/ruff check .
