@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || echo python3)
 BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: install demo test lint bench clean
+.PHONY: install demo test cluster-test faults chaos lint bench clean
 
 install: .venv/installed
 
@@ -17,6 +17,18 @@ demo: install
 
 test: install
 	$(BIN)/pytest
+
+# Hosts with their own sshd on this machine (root; Debian's openssh-server, iproute2, rsync), `ray up`, a sweep, faults, random kills
+cluster-test: install
+	$(BIN)/pytest -rs -m 'lab or chaos' tests/cluster
+
+faults: install  # those that take longer as well; writes benchmarks/faults.md
+	FAULTS_TABLE=benchmarks/faults.md $(BIN)/pytest -rs -m 'lab or byhand' tests/cluster
+
+KILLS ?= 100
+SEED ?= 0
+chaos: install
+	FAULTS_TABLE=benchmarks/faults.md $(BIN)/python -m tests.cluster.chaos --kills $(KILLS) --seed $(SEED)
 
 lint: install
 	$(BIN)/ruff check .

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import sys
+import threading
 import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -44,6 +46,7 @@ def call(function: Callable[[], T]) -> T:
 
 
 def _child(function: Callable[[], Any], sender: Connection) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         sender.send((True, function()))
     except HqcError as problem:
@@ -53,3 +56,11 @@ def _child(function: Callable[[], Any], sender: Connection) -> None:
     except BaseException:
         traceback.print_exc()
         raise
+
+
+def _end_with_parent() -> None:
+    """A driver that is killed must not leave a child behind, which would still hold the lock of its results folder."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

@@ -122,6 +122,21 @@ def test_two_drivers_in_one_folder_are_refused_and_a_stranger_too(sweep_file, tm
         Store(tmp_path / "r" / "small", loaded.model_copy(update={"name": "other"}))
 
 
+def test_a_driver_that_is_killed_while_it_checks_the_sweep_leaves_no_lock_behind(sweep_file, tmp_path):
+    file, folder = sweep_file(SMALL), tmp_path / "r" / "small"
+    loaded, _ = run.prepare(file)
+    process = start(file, tmp_path / "r")
+    while not (folder / ".lock").exists():
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.01)
+    time.sleep(0.3)  # its child has begun
+    process.kill()
+    process.wait()
+    assert not (folder / "cells.json").exists()
+    time.sleep(1.0)  # nobody types faster
+    Store(folder, loaded).close()
+
+
 def test_another_sweep_finds_the_model_and_the_features(sweep_file, tmp_path):
     run.execute(sweep_file(SMALL), tmp_path / "r", serial=True, console=QUIET)
     other = SMALL.replace("name: small", "name: other").replace("fgsm", "noise")
