@@ -34,7 +34,7 @@ blocks:
 
 
 def measure(nodes: int, cells: int, backbone: str) -> dict[str, float]:
-    """One sweep on `nodes` emulated nodes, driven from a head without a CPU for trials; and one object, shipped to each of them."""
+    """One sweep on `nodes` emulated nodes, driven from a head that runs no trials; and one object, shipped to each of them."""
     from ray.cluster_utils import Cluster
     from rich.console import Console
 
@@ -75,7 +75,8 @@ def measure(nodes: int, cells: int, backbone: str) -> dict[str, float]:
     return {
         "nodes": nodes, "cluster": cluster_seconds, "hosts": len(hosts), "first": arrivals[0][0] - began,
         "all": last_start - began, "cell": spent / max(done, 1), "work": float(finished.rows["seconds"].mean()),
-        "driver": (steady[-1][1] - steady[0][1]) / max(done, 1), "reports": len(steady), "megabyte": shipped[0] / MEGABYTES, "again": shipped[1],
+        "driver": (steady[-1][1] - steady[0][1]) / max(done, 1), "reports": len(steady),
+        "megabyte": shipped[0] / MEGABYTES, "again": shipped[1],
     }  # fmt: skip
 
 
@@ -125,14 +126,14 @@ def main() -> None:
     ]
     lines += [
         "",
-        f"Cells that take no time, on one node ({QUICK_CELLS:,} of them): {1000 * quick['cell']:.1f} ms a cell, of which the driver's CPU has "
-        f"{1000 * d_cell:.1f} ms, in {quick['reports']:.0f} reports.",
+        f"Cells that take no time, on one node ({QUICK_CELLS:,} of them): {1000 * quick['cell']:.1f} ms a cell, of which the "
+        f"driver's CPU has {1000 * d_cell:.1f} ms, in {quick['reports']:.0f} reports.",
         "",
-        f"Fitted: start {start:.1f} s + {per_node:.2f} s a node; a worker waits {1000 * overhead:.0f} ms a report; the driver works "
-        f"{1000 * d_report:.1f} ms a report of one cell, {1000 * d_cell:.1f} ms a cell in reports of many; "
+        f"Fitted: start {start:.1f} s + {per_node:.2f} s a node; a worker waits {1000 * overhead:.0f} ms a report; the driver "
+        f"works {1000 * d_report:.1f} ms a report of one cell, {1000 * d_cell:.1f} ms a cell in reports of many; "
         f"{1000 * rate:.2f} ms a MiB and node through this machine's memory.",
         "",
-        "| cluster | workers | shortest cell that keeps all busy | 100,000 cells of 10 s | of it beyond the work | the driver's load |",
+        "| cluster | workers | shortest cell that keeps all busy | 100,000 cells of 10 s | beyond the work | the driver's load |",
         "|---|---|---|---|---|---|",
     ]  # fmt: skip
     lines += [_predict(nodes, 16, start, per_node, overhead, d_report, d_cell) for nodes in (4, 20, 200)]
