@@ -59,7 +59,7 @@ class Live:
         total, known = sum(self.expected.values()), sum(self.spent.values())
         overall = known / total if total else 1.0
         work = sum(c * (self.spent[k] / self.expected[k] if self.expected[k] else overall) for k, c in self.cost.items())
-        return work / min(self.workers, max(len(self.open), 1)) + (0.0 if total else START_SECONDS)
+        return max(work, 0.0) / min(self.workers, max(len(self.open), 1)) + (0.0 if total else START_SECONDS)
 
     def finished(self, job: Job, seconds: float, failed: bool = False) -> None:
         """Job `job` took `seconds`."""
