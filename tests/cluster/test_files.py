@@ -206,7 +206,7 @@ def test_the_other_heads_run_no_trials():
 def test_dashboard_on_loopback_and_a_token_on_every_node(file):
     config = load(file)
     head, workers = config["head_start_ray_commands"][-1], config["worker_start_ray_commands"][-1]
-    assert "--dashboard-host=127.0.0.1" in head
+    assert "--include-dashboard=true --dashboard-host=127.0.0.1" in head  # or a taken port would mean: none
     assert "RAY_AUTH_MODE=token" in head
     assert "RAY_AUTH_MODE=token" in workers
     assert "~/.ray/auth_token" in config["file_mounts"]
