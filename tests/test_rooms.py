@@ -1,4 +1,4 @@
-"""The rooms of docs/design.md: a module imports only from rooms above its own, and Ray is known to one module."""
+"""The rooms of docs/design.md: a module imports only from rooms above its own, and Ray is known to the runner and the cluster."""
 
 import ast
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "hqc_ray"
 ROOMS = [
     "errors", "seeds", "entries", "spec", "plan", "rows", "data", "quantum", "models", "attacks", "evaluation", "sweep", "report",
-    "commands", "cli",
+    "cluster", "commands", "cli",
 ]  # fmt: skip
 FORBIDDEN = {
     "spec": {"torch", "ray"}, "plan": {"torch", "ray"}, "rows": {"torch", "ray"}, "data": {"torch", "ray"}, "quantum": {"ray"},
@@ -36,7 +36,7 @@ def test_a_module_imports_only_from_rooms_above(path):
             assert ROOMS.index(rest.split(".")[0]) <= ROOMS.index(room), f"{room} imports {name}"
         assert top not in FORBIDDEN.get(room, set()), f"{room} imports {name}"
         if top == "ray":
-            assert path.relative_to(PACKAGE).as_posix() == "sweep/runner.py", f"{path} imports {name}"
+            assert path.relative_to(PACKAGE).as_posix() == "sweep/runner.py" or room == "cluster", f"{path} imports {name}"
 
 
 def test_no_module_is_longer_than_a_reader_can_hold():

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -128,14 +129,26 @@ def asymmetric() -> Circuit:
     return Circuit("asymmetric", 3, "rx", 1, b.n_weights, tuple(b.gates))
 
 
+def probabilities(name: str, options: Mapping[str, Any] | None = None, seed: int = 0) -> torch.Tensor:
+    """What a device with `options` says of `asymmetric`, at random weights and angles of `seed`: [BATCH, 8].
+
+    Raises:
+        DeviceError: the device cannot run it.
+    """
+    return devices.get(name, **(options or {})).probabilities(*_inputs(seed))
+
+
 def parity(name: str, seed: int = 0) -> float:
     """Largest difference of a probability between a device and this package's own simulation, on `asymmetric`.
 
     Raises:
         DeviceError: the device cannot run it.
     """
+    circuit, weights, angles = _inputs(seed)
+    return float((probabilities(name, seed=seed) - Program(circuit)(weights, angles)).abs().max())
+
+
+def _inputs(seed: int) -> tuple[Circuit, torch.Tensor, torch.Tensor]:
     circuit, random = asymmetric(), rng(seed, "parity")
     weights = torch.from_numpy(random.uniform(0, 2 * np.pi, circuit.n_weights))
-    angles = torch.from_numpy(random.uniform(-np.pi, np.pi, (BATCH, circuit.n_qubits)))
-    theirs = devices.get(name).probabilities(circuit, weights, angles)
-    return float((theirs - Program(circuit)(weights, angles)).abs().max())
+    return circuit, weights, torch.from_numpy(random.uniform(-np.pi, np.pi, (BATCH, circuit.n_qubits)))

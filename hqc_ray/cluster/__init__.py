@@ -1,0 +1,1 @@
+"""What runs sweeps on many machines: checking a cluster's file, asking its nodes how they do, submitting sweeps to its head."""

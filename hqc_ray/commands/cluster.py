@@ -1,0 +1,14 @@
+"""`hqc cluster`: look after a cluster."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hqc_ray.commands import doctor
+
+
+def add(commands: Any) -> None:
+    """Add `hqc cluster` and what it can do to the parser."""
+    cluster = commands.add_parser("cluster", help="look after a Ray cluster")
+    known = cluster.add_subparsers(required=True, metavar="COMMAND")
+    doctor.add(known)
