@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from hqc_ray import __version__, commands
-from hqc_ray.commands import quantum
+from hqc_ray.commands import cluster, quantum, submit
 from hqc_ray.errors import HqcError, InputError, ResultsError
 
 OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
@@ -69,6 +69,8 @@ def _parser() -> argparse.ArgumentParser:
     data.set_defaults(command=_data)
 
     quantum.add(known)
+    cluster.add(known)
+    submit.add(known)
     return parser
 
 

@@ -1,0 +1,56 @@
+"""`hqc submit`: a sweep as a job on a cluster's head, from any machine."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hqc_ray.cluster.submit import Submission
+
+OK = 0
+
+
+def add(commands: Any) -> None:
+    """Add `submit` to the parser."""
+    submit = commands.add_parser("submit", help="run a sweep on a cluster's head, as a job, from any machine")
+    submit.add_argument("file", help="a sweep file; it and the code that it names are all that is shipped")
+    submit.add_argument("--address", help="of the head's dashboard (default: RAY_API_SERVER_ADDRESS, or http://127.0.0.1:8265)")
+    submit.add_argument("--results", default="results", help="parent of the results folder, in the head's home (results)")
+    submit.add_argument(
+        "--env", action="append", default=[], metavar="NAME=VALUE", help="set for the job, with what the head has"
+    )
+    submit.add_argument("--follow", action=argparse.BooleanOptionalAction, default=True, help="print the driver's output")
+    submit.set_defaults(command=_submit)
+
+
+def _submit(arguments: argparse.Namespace) -> int:
+    from hqc_ray.cluster import submit
+
+    ready = submit.prepare(arguments.file, arguments.results, arguments.env)
+    client = submit.connect(arguments.address)
+    job = submit.submit(client, ready)
+    print(f"shipped {', '.join(f'{name} ({size:,} bytes)' for name, size in ready.shipped.items())} to {client.get_address()}")
+    print(f"job {job} runs: {ready.entrypoint}", flush=True)
+    if not arguments.follow:
+        return _afterwards(submit.commands(client, job), ready)
+    try:
+        code = submit.follow(client, job)
+    except KeyboardInterrupt:
+        print(f"\nhqc: no longer watching; {job} goes on", file=sys.stderr)
+        return _afterwards(submit.commands(client, job), ready)
+    print(f"fetch the results: {_fetch(ready)}")
+    return code
+
+
+def _afterwards(commands: dict[str, str], ready: Submission) -> int:
+    print(f"watch it:          {commands['watch']}")
+    print(f"stop it:           {commands['stop']}")
+    print(f"fetch the results: {_fetch(ready)}")
+    return OK
+
+
+def _fetch(ready: Submission) -> str:
+    """The command of the cluster launcher; a path that is not absolute is one in the head's home."""
+    return f"ray rsync-down cluster.yaml '{ready.results}/{ready.name}/' 'results/{ready.name}/'"
