@@ -66,7 +66,9 @@ def make_lab(folder: Path) -> Iterator[hosts.Lab]:
     """Hosts as their owner hands them over: Python and the packages are there, in ~/hqc_ray/.venv; the code is on the laptop."""
     python = Path(sys.prefix).resolve()
     shared = sorted({python, Path(sys.base_prefix).resolve()} - {Path("/usr")})
-    environment = {"PYTHONPATH": "/root/hqc_ray:/root", "PYTHONDONTWRITEBYTECODE": "1", "RAY_USAGE_STATS_ENABLED": "0"}
+    # added to, never set: the workers of a Ray that was started over ssh read ~/.bashrc again, after Ray has put shipped code there
+    search = "/root/hqc_ray:/root${PYTHONPATH:+:$PYTHONPATH}"
+    environment = {"PYTHONPATH": search, "PYTHONDONTWRITEBYTECODE": "1", "RAY_USAGE_STATS_ENABLED": "0"}
     laptop = {"PATH": f"{python}/bin:{hosts.PATH}", "RAY_AUTH_MODE": "token"}
     memory = dict.fromkeys(("w1", "w2"), 2_000_000_000) if hosts.can_bound_memory() else {}
     with hosts.lab(folder, ["head", "w1", "w2"], shared, environment, laptop, memory) as made:
