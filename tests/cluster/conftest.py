@@ -66,7 +66,7 @@ def make_lab(folder: Path) -> Iterator[hosts.Lab]:
     """Hosts as their owner hands them over: Python and the packages are there, in ~/hqc_ray/.venv; the code is on the laptop."""
     python = Path(sys.prefix).resolve()
     shared = sorted({python, Path(sys.base_prefix).resolve()} - {Path("/usr")})
-    # added to, never set: the workers of a Ray that was started over ssh read ~/.bashrc again, after Ray has put shipped code there
+    # added to, never set: workers of a Ray that was started over ssh read ~/.bashrc after Ray has put shipped code there
     search = "/root/hqc_ray:/root${PYTHONPATH:+:$PYTHONPATH}"
     environment = {"PYTHONPATH": search, "PYTHONDONTWRITEBYTECODE": "1", "RAY_USAGE_STATS_ENABLED": "0"}
     laptop = {"PATH": f"{python}/bin:{hosts.PATH}", "RAY_AUTH_MODE": "token"}
