@@ -41,7 +41,7 @@ defaults:
     - {name: "troubles:Slow", epsilon: [0.01, 0.1], seconds: 0.6}
     - {name: "troubles:Slow", epsilon: [0.01, 0.1], seconds: 0.9}
   device: {name: default.qubit}
-  seed: [0, 1, 2, 3, 4, 5]
+  seed: [0, 1, 2, 3]
 blocks:
   - model: {backbone: squeezenet1_1, weights: random, image_size: 32, head: [vqc1, tanh], n_qubits: 3}
 """
