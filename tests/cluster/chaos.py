@@ -37,11 +37,11 @@ defaults:
   attack:
     - {name: clean}
     - {name: fgsm, epsilon: [0.01, 0.1]}
-    - {name: "tests.cluster.troubles:Slow", epsilon: [0.01, 0.1], seconds: 0.3}
-    - {name: "tests.cluster.troubles:Slow", epsilon: [0.01, 0.1], seconds: 0.6}
-    - {name: "tests.cluster.troubles:Slow", epsilon: [0.01, 0.1], seconds: 0.9}
+    - {name: "troubles:Slow", epsilon: [0.01, 0.1], seconds: 0.3}
+    - {name: "troubles:Slow", epsilon: [0.01, 0.1], seconds: 0.6}
+    - {name: "troubles:Slow", epsilon: [0.01, 0.1], seconds: 0.9}
   device: {name: default.qubit}
-  seed: [0, 1, 2, 3, 4, 5]
+  seed: [0, 1, 2, 3]
 blocks:
   - model: {backbone: squeezenet1_1, weights: random, image_size: 32, head: [vqc1, tanh], n_qubits: 3}
 """
@@ -103,7 +103,7 @@ def run(kills: int, seed: int, folder: Path) -> list[str]:
     """
     file = folder / "chaos.yaml"
     file.write_text(SWEEP)
-    subprocess.run(_command(file, folder / "serial", "--serial"), env=os.environ | {"LAB_PACE": "0"}, check=True)
+    subprocess.run(_command(file, folder / "serial", "--serial"), env=_environment() | {"LAB_PACE": "0"}, check=True)
     expected = _facts(folder / "serial")
     print(f"seed {seed}, {kills} kills, {len(expected)} cells", flush=True)
     with _nodes() as nodes:
@@ -128,7 +128,8 @@ def _round(file: Path, results: Path, address: str, killer: Killer, kills: int) 
     while 0 not in codes:
         assert codes.total() < 5 * kills, "drivers end and end, and the table does not become whole"
         with (results.parent / "driver.log").open("wb") as log:
-            driver = subprocess.Popen(_command(file, results, "--address", address), stdout=log, stderr=subprocess.STDOUT)
+            command = _command(file, results, "--address", address)
+            driver = subprocess.Popen(command, env=_environment(), stdout=log, stderr=subprocess.STDOUT)
         _until(driver, partial(_grows, ledger, before))
         while driver.poll() is None:
             if len(killer.kills) < kills and not _ended(driver, killer.wait()):
@@ -161,6 +162,12 @@ def _facts(results: Path) -> dict[str, dict[str, object]]:
 
 def _command(file: Path, results: Path, *options: str) -> list[str]:
     return [sys.executable, "-m", "hqc_ray.cli", "sweep", str(file), "--results", str(results), *options]
+
+
+def _environment() -> dict[str, str]:
+    """The driver finds `troubles`, and ships it to the nodes."""
+    here = Path(__file__).parent
+    return os.environ | {"PYTHONPATH": os.pathsep.join([str(here), str(here.parents[1])])}
 
 
 def _until(driver: subprocess.Popen[bytes], ready: Any, seconds: float = 60.0) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,9 +24,9 @@ defaults:
   attack:
     - {name: clean}
     - {name: fgsm, epsilon: [0.01, 0.1]}
-    - {name: "tests.cluster.troubles:Slow", epsilon: [0.01, 0.1], seconds: 1.0}
-    - {name: "tests.cluster.troubles:Slow", epsilon: [0.01, 0.1], seconds: 1.5}
-    - {name: "tests.cluster.troubles:Slow", epsilon: [0.01, 0.1], seconds: 2.0}
+    - {name: "troubles:Slow", epsilon: [0.01, 0.1], seconds: 1.0}
+    - {name: "troubles:Slow", epsilon: [0.01, 0.1], seconds: 1.5}
+    - {name: "troubles:Slow", epsilon: [0.01, 0.1], seconds: 2.0}
   device: {name: default.qubit}
   seed: [0, 1, 2]
 blocks:
@@ -33,7 +34,7 @@ blocks:
 """
 TROUBLE = """
   - model: {backbone: squeezenet1_1, weights: squeezenet1_1.pth, image_size: 32, head: tanh, n_qubits: 3}
-    attack: {name: "tests.cluster.troubles:KIND", epsilon: 0.1}
+    attack: {name: "troubles:KIND", epsilon: 0.1}
     seed: 0
 """
 
@@ -62,23 +63,34 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[hosts.Lab]:
 
 @contextmanager
 def make_lab(folder: Path) -> Iterator[hosts.Lab]:
-    """Hosts as their owner hands them over: Python and the packages are there, in ~/hqc_ray/.venv; the code is not."""
+    """Hosts as their owner hands them over: Python and the packages are there, in ~/hqc_ray/.venv; the code is on the laptop."""
     python = Path(sys.prefix).resolve()
-    shared = sorted({python, Path(sys.base_prefix).resolve(), CHECKOUT} - {Path("/usr")})
-    environment = {"PYTHONPATH": f"/root/hqc_ray:{CHECKOUT}", "PYTHONDONTWRITEBYTECODE": "1", "RAY_USAGE_STATS_ENABLED": "0"}
+    shared = sorted({python, Path(sys.base_prefix).resolve()} - {Path("/usr")})
+    # added to, never set: workers of a Ray that was started over ssh read ~/.bashrc after Ray has put shipped code there
+    search = "/root/hqc_ray:/root${PYTHONPATH:+:$PYTHONPATH}"
+    environment = {"PYTHONPATH": search, "PYTHONDONTWRITEBYTECODE": "1", "RAY_USAGE_STATS_ENABLED": "0"}
     laptop = {"PATH": f"{python}/bin:{hosts.PATH}", "RAY_AUTH_MODE": "token"}
     memory = dict.fromkeys(("w1", "w2"), 2_000_000_000) if hosts.can_bound_memory() else {}
     with hosts.lab(folder, ["head", "w1", "w2"], shared, environment, laptop, memory) as made:
         for host in made.hosts.values():
+            (host.home / "hqc_ray").mkdir()
             if host is not made.laptop:
-                (host.home / "hqc_ray").mkdir()
                 (host.home / "hqc_ray" / ".venv").symlink_to(python)
+        copy_code(made.laptop.home / "hqc_ray")
         write_inputs(made["head"].home)
         yield made
 
 
+def copy_code(folder: Path) -> None:
+    """What `ray up` sends to the hosts, as a clone has it."""
+    for name in ("hqc_ray", "sweeps"):
+        shutil.copytree(CHECKOUT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "constraints.txt", "README.md"):
+        shutil.copy(CHECKOUT / name, folder)
+
+
 def write_inputs(home: Path) -> None:
-    """A folder of images, the weights of a backbone, and the sweep file that names them."""
+    """A folder of images, the weights of a backbone, attacks of the user's own, and the sweep file that names them."""
     import torch
     from PIL import Image
 
@@ -90,6 +102,7 @@ def write_inputs(home: Path) -> None:
         (home / "images" / str(label)).mkdir(parents=True, exist_ok=True)
         Image.fromarray(source.read([index])[0]).save(home / "images" / str(label) / f"{index}.png")
     torch.save(backbones.get("squeezenet1_1", "random", 32).body.state_dict(), home / "squeezenet1_1.pth")
+    shutil.copy(Path(__file__).with_name("troubles.py"), home)
     write_sweep(home, "sweep.yaml")
 
 

@@ -12,7 +12,6 @@ from hqc_ray.rows import Row, read
 from tests.cluster.lab.hosts import Host, Lab
 
 FILE = Path(__file__).parents[3] / "cluster" / "local.yaml"
-CHECKOUT = FILE.parents[1]
 MEMORY = "--memory=2000000000 --object-store-memory=150000000"  # or each host believes that it owns the machine
 ALIVE = """
 import sys, time
@@ -50,7 +49,7 @@ class Cluster:
     def up(self) -> str:
         """`ray up`, then wait until every host is a node of the cluster."""
         (self.laptop.home / "local.yaml").write_text(yaml.safe_dump(self.configuration(), sort_keys=False))
-        output = self.laptop.run(f"cd {CHECKOUT} && ray up -y ~/local.yaml", seconds=200)
+        output = self.laptop.run("cd hqc_ray && ray up -y ~/local.yaml", seconds=200)
         self.wait(180)
         return output
 

@@ -200,7 +200,7 @@ class Lab:
         folder: the lab's own; its name is the lab's name.
         hosts: names; the first is 10.77.0.2.
         shared: folders that all hosts see, read-only.
-        environment: variables of every login on every host.
+        environment: variables of every login on every host; they may name others, such as $PATH.
         laptop: further ones on the laptop.
         memory: by host name, bytes that the host has.
     """
@@ -235,7 +235,7 @@ class Lab:
             _keygen(host.folder / "ssh" / "ssh_host_ed25519_key")
             (host.folder / "ssh" / "sshd_config").write_text(SSHD)
             (host.folder / "hosts").write_text(f"127.0.0.1 localhost\n{names}")
-            exports = "".join(f"export {name}='{value}'\n" for name, value in host.environment.items())
+            exports = "".join(f'export {name}="{value}"\n' for name, value in host.environment.items())
             (host.home / ".bashrc").write_text(exports)
             (host.home / ".profile").write_text(". ~/.bashrc\n")
         shutil.copy(self.folder / "key", self.laptop.home / ".ssh" / "key")
