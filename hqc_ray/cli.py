@@ -54,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     sweep.add_argument("file", help="a sweep file, such as sweeps/quickstart.yaml")
     sweep.add_argument("--results", default="results", help="parent of the results folder (default: results)")
     sweep.add_argument("--storage", metavar="URI", help="durable mirror of the results: s3://..., gs://... or a mounted path")
-    sweep.add_argument("--workers", type=_positive, help="CPUs to use on this machine (default: all)")
+    sweep.add_argument("--workers", type=_positive, help="CPUs to use, here or of the cluster (default: all)")
     sweep.add_argument("--address", help="run on the Ray cluster at this address ('auto': the one this machine is part of)")
     sweep.add_argument("--workers-per-gpu", type=_positive, default=0, metavar="N", help="backbones on GPUs, N workers to a GPU")
     sweep.add_argument("--serial", action="store_true", help="run in this process, without Ray")

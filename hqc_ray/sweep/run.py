@@ -78,7 +78,7 @@ def execute(
         path: the sweep file.
         results: the parent of the results folder.
         serial: in this process, without Ray.
-        workers: CPUs to use on this machine; None: all of them.
+        workers: CPUs to use, on this machine or of the cluster; None: all of them.
         address: of a running Ray cluster, instead of this machine.
         workers_per_gpu: that share a GPU, each an equal part of it; 0: everything runs on CPUs.
         storage: a durable mirror of the results folder, instead of the one that the sweep file names.
@@ -104,7 +104,7 @@ def execute(
             count = 1 if serial else _connect(address, workers, modules)
             try:
                 with Live(console, graph.jobs, count) as live:
-                    _run(Driver(graph, store, live), serial, address is not None, workers_per_gpu)
+                    _run(Driver(graph, store, live), serial, address is not None, workers, workers_per_gpu)
             finally:
                 if not serial:
                     _disconnect()
@@ -132,7 +132,7 @@ def _graph(loaded: spec.SweepSpec, store: Store, say: Callable[[str], None]) -> 
     return Builder(planned, store, say).build()
 
 
-def _run(driver: Driver, serial: bool, elastic: bool, workers_per_gpu: int) -> None:
+def _run(driver: Driver, serial: bool, elastic: bool, workers: int | None, workers_per_gpu: int) -> None:
     if serial:
         from hqc_ray.sweep.serial import run_serial
 
@@ -140,7 +140,7 @@ def _run(driver: Driver, serial: bool, elastic: bool, workers_per_gpu: int) -> N
     else:
         from hqc_ray.sweep.runner import run_tune  # imports Ray, only when it is asked for
 
-        run_tune(driver, elastic, workers_per_gpu)
+        run_tune(driver, elastic, workers, workers_per_gpu)
 
 
 def _connect(address: str | None, workers: int | None, modules: list[Path]) -> int:

@@ -12,6 +12,7 @@ import math
 import os
 import platform
 import signal
+import sys
 import tempfile
 import threading
 import time
@@ -183,12 +184,13 @@ def disconnect() -> None:
     ray.shutdown()
 
 
-def run_tune(driver: Driver, elastic: bool, workers_per_gpu: int = 0) -> None:
+def run_tune(driver: Driver, elastic: bool, workers: int | None = None, workers_per_gpu: int = 0) -> None:
     """Do all jobs on the Ray that this process is connected to. Ctrl-C or SIGTERM ends it early, with all that was done kept.
 
     Args:
         driver: takes what workers give.
         elastic: the cluster may grow: ask for as many workers as there is work for.
+        workers: at most, so that others who share the cluster find room; None: no limit.
         workers_per_gpu: that share a GPU, each an equal part of it; 0: none has one.
 
     Raises:
@@ -207,7 +209,7 @@ def run_tune(driver: Driver, elastic: bool, workers_per_gpu: int = 0) -> None:
         share = {"cpu": 1.0} | ({"gpu": 1 / workers_per_gpu} if workers_per_gpu else {})
         while driver.open and not stopper.interrupted:
             before = len(driver.open)
-            _fit(driver, dispatcher, stopper, _tickets(driver, elastic), scratch, share)
+            _fit(driver, dispatcher, stopper, min(_tickets(driver, elastic), workers or sys.maxsize), scratch, share)
             if len(driver.open) == before and not stopper.interrupted:
                 raise WorkerError("every worker was lost before it had done anything")
 
