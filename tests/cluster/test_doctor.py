@@ -128,10 +128,11 @@ def test_every_node_is_asked_and_the_broken_and_the_silent_one_are_named(cluster
     for name in local_head.STRANGERS:
         monkeypatch.delenv(name, raising=False)
     os.kill(cluster["raylet"], signal.SIGSTOP)
-    environment = os.environ | {"PYTHONPATH": str(local_head.ROOT)}
+    # Ray puts the driver's own path in front of a worker's: here it must not hold the package that works
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     finished = subprocess.run(
         [sys.executable, "-m", "hqc_ray.cli", "cluster", "doctor", "--address", cluster["address"], "--timeout", "45"],
-        env=environment, capture_output=True, text=True, check=False,
+        env=environment, cwd="/", capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert finished.returncode == cli.FAILED, finished.stderr
     findings = [line.removeprefix("hqc: ") for line in finished.stderr.splitlines() if line.startswith("hqc: ")]
