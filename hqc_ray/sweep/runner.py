@@ -24,7 +24,10 @@ from typing import Any
 
 import ray
 from ray import tune
+from ray.air.execution._internal import RayActorManager
+from ray.exceptions import OutOfMemoryError, RayActorError
 from ray.tune import Callback, CheckpointConfig, FailureConfig, RunConfig, TuneConfig, Tuner
+from ray.tune.execution import tune_controller
 from ray.tune.experiment import Trial
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -131,6 +134,26 @@ class _Collector(Callback):
         if time.monotonic() - self.counted > 1.0:
             self.counted = time.monotonic()
             self.driver.live.tick(sum(trial.status == Trial.RUNNING for trial in trials))
+
+
+class _OutOfMemory(RayActorError):
+    """A trial's process that Ray ended because its node was short of memory: a death like any other."""
+
+    def __init__(self, reason: OutOfMemoryError) -> None:
+        super().__init__()
+        self.error_msg = str(reason)
+
+
+class _Deaths(RayActorManager):
+    """Tune's manager of actors takes an OutOfMemoryError, which is no RayActorError, for a fault of its own, and ends the run."""
+
+    def _actor_task_failed(self, tracked_actor_task: Any, exception: Exception) -> None:
+        super()._actor_task_failed(
+            tracked_actor_task, _OutOfMemory(exception) if isinstance(exception, OutOfMemoryError) else exception
+        )
+
+
+vars(tune_controller)["RayActorManager"] = _Deaths  # there is no other way in
 
 
 class _Stopper(tune.Stopper):
