@@ -116,7 +116,7 @@ class _Collector(Callback):
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
         """The trial's process died, and Tune starts it again; what it held goes to whoever is free."""
-        reason = str(trial.get_pickled_error() or "its process died").strip()
+        reason = _reason(trial)
         given_up, started = ray.get(self.dispatcher.lose.remote(trial.trial_id))
         for lost in given_up:
             self.driver.record_failure(lost, f"the worker's process died {LOSSES + 1} times:\n{reason}")
@@ -134,6 +134,13 @@ class _Collector(Callback):
         if time.monotonic() - self.counted > 1.0:
             self.counted = time.monotonic()
             self.driver.live.tick(sum(trial.status == Trial.RUNNING for trial in trials))
+
+
+def _reason(trial: Trial) -> str:
+    """What Tune wrote down of a trial's last failure: the text, for its pickled copy is not there yet."""
+    file = Path(trial.error_file or "")
+    text = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
+    return text.rpartition("Failure #")[2].partition("\n")[2].strip() or "its process died"
 
 
 class _OutOfMemory(RayActorError):
