@@ -21,6 +21,7 @@ import numpy as np
 HERE = Path(__file__).parent
 PAGE, BEGIN, END = HERE.parent / "docs" / "scale.md", "<!-- measured: begin -->", "<!-- measured: end -->"
 CPUS, CELLS_A_WORKER, QUICK_CELLS, MEGABYTES = 2, 30, 2_000, 64
+TRIAL_SECONDS = 0.045  # of Tune's loop, to start one more trial: at most, by what 300 to 3,000 trials took (25 to 45 ms)
 SWEEP = """
 name: nodes
 defaults:
@@ -105,11 +106,16 @@ def _ship(nodes: int) -> tuple[float, float]:
 
 
 def main() -> None:
-    """Measure in a process for each size, fit, predict, and write the page."""
+    """Measure in a process for each size, and write the page."""
     slow = [_apart(n, n * CPUS * CELLS_A_WORKER, "waiting") for n in (1, 2, 3, 4)]
-    quick = _apart(1, QUICK_CELLS, "colours")
+    write(slow, _apart(1, QUICK_CELLS, "colours"))
+
+
+def write(slow: list[dict[str, float]], quick: dict[str, float]) -> None:
+    """Fit the model to sweeps of cells that wait, on more and more nodes, and to one of cells that take no time; predict."""
     n = np.array([m["nodes"] for m in slow])
-    per_node, start = np.polyfit(n, [m["all"] for m in slow], 1)
+    per_node, _ = np.polyfit(n, [m["all"] for m in slow], 1)
+    start = slow[0]["all"]
     # a worker's turn: its work, and what it waits for between two cells
     overhead = float(np.mean([m["cell"] * m["nodes"] * CPUS - m["work"] for m in slow]))
     d_report, d_cell = float(np.mean([m["driver"] for m in slow])), quick["driver"]
@@ -129,27 +135,29 @@ def main() -> None:
         f"Cells that take no time, on one node ({QUICK_CELLS:,} of them): {1000 * quick['cell']:.1f} ms a cell, of which the "
         f"driver's CPU has {1000 * d_cell:.1f} ms, in {quick['reports']:.0f} reports.",
         "",
-        f"Fitted: start {start:.1f} s + {per_node:.2f} s a node; a worker waits {1000 * overhead:.0f} ms a report; the driver "
+        f"Fitted: start {start:.1f} s; here {per_node:.1f} s more for each further node, whose workers import their libraries on the same "
+        f"two cores (on nodes of their own they do so at once: what is left is Tune's loop, {1000 * TRIAL_SECONDS:.0f} ms a worker "
+        f"at most); a worker waits {1000 * overhead:.0f} ms a report; the driver "
         f"works {1000 * d_report:.1f} ms a report of one cell, {1000 * d_cell:.1f} ms a cell in reports of many; "
         f"{1000 * rate:.2f} ms a MiB and node through this machine's memory.",
         "",
         "| cluster | workers | shortest cell that keeps all busy | 100,000 cells of 10 s | beyond the work | the driver's load |",
         "|---|---|---|---|---|---|",
     ]  # fmt: skip
-    lines += [_predict(nodes, 16, start, per_node, overhead, d_report, d_cell) for nodes in (4, 20, 200)]
+    lines += [_predict(nodes, 16, start, overhead, d_report, d_cell) for nodes in (4, 20, 200)]
     text = PAGE.read_text()
     PAGE.write_text(text[: text.index(BEGIN)] + "\n".join([BEGIN, "", *lines, "", text[text.index(END) :]]))
     print("\n".join(lines))
 
 
-def _predict(nodes: int, cpus: int, start: float, per_node: float, overhead: float, d_report: float, d_cell: float) -> str:
+def _predict(nodes: int, cpus: int, start: float, overhead: float, d_report: float, d_cell: float) -> str:
     cells, work, workers = 100_000, 10.0, nodes * cpus
     slices = max(0.5, 0.02 * workers)  # of `hqc_ray.sweep.dispatcher`
     a_report = max(1.0, slices / work)  # cells in a report
     driver = cells * (d_cell + (d_report - d_cell) / a_report)
     ideal = cells * work / workers
     turns = math.ceil(cells / workers) * work + cells / workers / a_report * overhead
-    total = start + per_node * nodes + max(turns, driver)
+    total = start + TRIAL_SECONDS * workers + max(turns, driver)
     return (
         f"| {nodes} x {cpus} CPUs | {workers:,} | {1000 * d_cell * workers:.0f} ms | {total / 60:.0f} min "
         f"| {100 * (total - ideal) / total:.1f} % | {100 * driver / total:.0f} % of a core |"
