@@ -135,9 +135,9 @@ def write(slow: list[dict[str, float]], quick: dict[str, float]) -> None:
         f"Cells that take no time, on one node ({QUICK_CELLS:,} of them): {1000 * quick['cell']:.1f} ms a cell, of which the "
         f"driver's CPU has {1000 * d_cell:.1f} ms, in {quick['reports']:.0f} reports.",
         "",
-        f"Fitted: start {start:.1f} s; here {per_node:.1f} s more for each further node, whose workers import their libraries on the same "
-        f"two cores (on nodes of their own they do so at once: what is left is Tune's loop, {1000 * TRIAL_SECONDS:.0f} ms a worker "
-        f"at most); a worker waits {1000 * overhead:.0f} ms a report; the driver "
+        f"Fitted: start {start:.1f} s; here {per_node:.1f} s more for each further node, whose workers import their libraries on "
+        f"the same two cores (on nodes of their own they do so at once: what is left is Tune's loop, "
+        f"{1000 * TRIAL_SECONDS:.0f} ms a worker at most); a worker waits {1000 * overhead:.0f} ms a report; the driver "
         f"works {1000 * d_report:.1f} ms a report of one cell, {1000 * d_cell:.1f} ms a cell in reports of many; "
         f"{1000 * rate:.2f} ms a MiB and node through this machine's memory.",
         "",
