@@ -140,7 +140,8 @@ def test_every_node_is_asked_and_the_broken_and_the_silent_one_are_named(cluster
     silent = next(line.split(": ")[1] for line in findings if "no answer" in line)
     assert any(line.startswith(f"error: {broken}: qiskit-aer 0.1, the driver has ") for line in findings)
     assert f"error: {broken}: qiskit.aer with fake_manila: ImportError: this hqc_ray is broken" in findings
-    assert f"error: {silent}: no answer within 45 s" in findings
+    # either the time was over, or Ray had declared the node dead by then
+    assert [line for line in findings if line.startswith(f"error: {silent}: no answer")]
     assert {line.split(": ")[1] for line in findings if line.startswith("error")} == {broken, silent}
     assert "(head)" in finished.stdout
     assert f"{broken}: HQC_DATA: " in finished.stdout
