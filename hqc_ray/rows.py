@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Set
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hqc_ray.errors import ResultsError, WriteError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 VOLATILE = ("seconds", "host", "finished_at")  # measured; every other column is the same in every run
 BLOCK = 1 << 16  # bytes read at a time, when the end of a ledger is looked for
@@ -177,6 +179,8 @@ class Ledger:
 
 def frame(rows: Iterable[Row]) -> pd.DataFrame:
     """Rows as a pandas table with every column, also when there is no row."""
+    import pandas as pd  # not at the top: a plan, a dispatcher and a worker need no tables, and it takes 90 MB
+
     columns: dict[str, list[Any]] = {name: [] for name in Row.model_fields}
     same: dict[Any, Any] = {}  # equal texts become one object: most columns of a grid hold a few
     for row in rows:
