@@ -16,22 +16,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+import common
 import numpy as np
 
 HERE = Path(__file__).parent
 PAGE, BEGIN, END = HERE.parent / "docs" / "scale.md", "<!-- measured: begin -->", "<!-- measured: end -->"
 CPUS, CELLS_A_WORKER, QUICK_CELLS, MEGABYTES = 2, 30, 2_000, 64
 TRIAL_SECONDS = 0.045  # of Tune's loop, to start one more trial: at most, by what 300 to 3,000 trials took (25 to 45 ms)
-SWEEP = """
-name: nodes
-defaults:
-  data: {{source: synthetic, size: 10, images: 20, size_pixels: 32}}
-  train: {{epochs: 1}}
-  evaluate: {{images: 2, batch_size: 2}}
-  attack: {{name: "noop:Nothing", number: {numbers}}}
-blocks:
-  - model: {{backbone: "noop:{backbone}", weights: random, image_size: 32, head: linear}}
-"""
 
 
 def measure(nodes: int, cells: int, backbone: str) -> dict[str, float]:
@@ -63,7 +54,7 @@ def measure(nodes: int, cells: int, backbone: str) -> dict[str, float]:
     Driver.take, runner.disconnect = timed_take, ship_then_disconnect  # type: ignore[method-assign, assignment]
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "sweep.yaml"
-        file.write_text(SWEEP.format(numbers=list(range(cells)), backbone=backbone))
+        file.write_text(common.NOTHING.format(name="nodes", backbone=backbone, numbers=list(range(cells))))
         began = time.perf_counter()
         finished = run.execute(file, folder, address=cluster.address, console=Console(stderr=True))
     cluster.shutdown()

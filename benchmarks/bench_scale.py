@@ -15,16 +15,6 @@ from pathlib import Path
 import common
 
 SIZES, WORKERS = (300, 1_000, 10_000), 2
-SWEEP = """
-name: scale
-defaults:
-  data: {{source: synthetic, size: 10, images: 20, size_pixels: 32}}
-  train: {{epochs: 1}}
-  evaluate: {{images: 2, batch_size: 2}}
-  attack: {{name: "noop:Nothing", number: {numbers}}}
-blocks:
-  - model: {{backbone: "noop:colours", weights: random, image_size: 32, head: linear}}
-"""
 
 
 def measure(cells: int, folder: Path) -> dict[str, float]:
@@ -35,7 +25,7 @@ def measure(cells: int, folder: Path) -> dict[str, float]:
     from hqc_ray.sweep import run
     from hqc_ray.sweep.driver import Driver
 
-    (folder / "sweep.yaml").write_text(SWEEP.format(numbers=list(range(cells))))
+    (folder / "sweep.yaml").write_text(common.NOTHING.format(name="scale", backbone="colours", numbers=list(range(cells))))
     arrivals: list[tuple[float, int]] = []
     original = Driver.take
 

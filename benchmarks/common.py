@@ -9,6 +9,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 TABLE = Path(__file__).parent / "results.md"
+NOTHING = """
+name: {name}
+defaults:
+  data: {{source: synthetic, size: 10, images: 20, size_pixels: 32}}
+  train: {{epochs: 1}}
+  evaluate: {{images: 2, batch_size: 2}}
+  attack: {{name: "noop:Nothing", number: {numbers}}}
+blocks:
+  - model: {{backbone: "noop:{backbone}", weights: random, image_size: 32, head: linear}}
+"""  # a sweep whose cells are `noop.Nothing`, one a number
 HEAD = ["| benchmark | measured | limit |", "| --- | --- | --- |"]
 
 
