@@ -20,6 +20,7 @@ from hqc_ray.quantum.device import Device
 from hqc_ray.quantum.ir import Angle, Circuit, Parameter, Weight
 from hqc_ray.quantum.noise import Noise
 from hqc_ray.quantum.noise_models import BASIS, NoiseOptions
+from hqc_ray.quantum.ptm import UnsupportedError
 
 METHODS = {
     "H": "h",
@@ -132,16 +133,16 @@ class Aer(NoiseOptions, Device):
         true = np.concatenate([self._execute(simulator, compiled, program, chunk) for chunk in chunks])
         return noise.read(true, compiled.layout) if noise else true
 
-    def tabulate(self, circuit: Circuit, weights: np.ndarray, angles: np.ndarray) -> np.ndarray:
+    def tabulate(self, circuit: Circuit, weights: np.ndarray, axis: np.ndarray) -> np.ndarray:
         """See `Device.tabulate`: with noise, by transfer matrices, where the compiled circuit allows them."""
         noise = self.noise_model()
         if noise is None:
-            return self.run(circuit, weights, angles)
+            return super().tabulate(circuit, weights, axis)
         compiled = self._compile(circuit)
         try:
-            true = transfer.probabilities(compiled.bound(weights), angles, compiled.angles, noise, compiled.layout)
-        except transfer.UnsupportedError:
-            return self.run(circuit, weights, angles)
+            true = transfer.probabilities(compiled.bound(weights), axis, compiled.angles, noise, compiled.layout)
+        except UnsupportedError:
+            return super().tabulate(circuit, weights, axis)
         return noise.read(true, compiled.layout)
 
     def _execute(self, simulator: Any, compiled: Compiled, program: Any, angles: np.ndarray) -> np.ndarray:

@@ -37,9 +37,15 @@ class Device(Entry):
     def run(self, circuit: Circuit, weights: np.ndarray, angles: np.ndarray) -> np.ndarray:
         """Exact outcome probabilities [N, 2**Q] of weights [W], angles [N, Q], radians; wire 0 is the leftmost bit."""
 
-    def tabulate(self, circuit: Circuit, weights: np.ndarray, angles: np.ndarray) -> np.ndarray:
-        """What `run` returns, by the fastest exact way that the device has for many angles at once."""
-        return self.run(circuit, weights, angles)
+    def tabulate(self, circuit: Circuit, weights: np.ndarray, axis: np.ndarray) -> np.ndarray:
+        """What `run` returns on a grid, [P**Q, 2**Q], by the fastest exact way that the device has; angle 0 slowest.
+
+        Args:
+            circuit: Q wires, W weights.
+            weights: [W].
+            axis: [P] radians, the values that every angle takes.
+        """
+        return self.run(circuit, weights, combinations(axis, circuit.n_qubits))
 
     def check(self, circuit: Circuit) -> None:
         """Raise what `probabilities` would raise, before anything is computed.
@@ -112,6 +118,11 @@ class Device(Entry):
             return exact
         streams = [rng(self.seed, "shots", repr(circuit), _digest(weights, row)) for row in angles]
         return np.stack([sample(row, self.shots, stream) for row, stream in zip(exact, streams, strict=True)])
+
+
+def combinations(axis: np.ndarray, n_qubits: int) -> np.ndarray:
+    """[P**Q, Q]: all combinations of the values `axis` [P], wire 0 slowest."""
+    return np.stack(np.meshgrid(*[axis] * n_qubits, indexing="ij"), -1).reshape(-1, n_qubits)
 
 
 def depth(circuit: Circuit) -> int:

@@ -22,9 +22,9 @@ from hqc_ray.quantum.ir import Circuit
 from hqc_ray.quantum.layer import CircuitLayer
 from hqc_ray.quantum.noise import Noise
 from hqc_ray.quantum.plugins import DefaultQubit, LightningQubit
+from hqc_ray.quantum.ptm import TRACE, ZERO, UnsupportedError
 from hqc_ray.quantum.symbolic import Block
 from hqc_ray.quantum.track import Track
-from hqc_ray.quantum.transfer import TRACE, ZERO, UnsupportedError
 from hqc_ray.seeds import rng
 
 MAX_ENTRIES = 2**26  # of the observables at every block, which the gradient needs, twice: 1 GiB

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from hqc_ray.errors import CircuitError
+from hqc_ray.quantum.device import combinations
 from hqc_ray.quantum.ir import Circuit
 from hqc_ray.quantum.sampling import sample, sample_expectations
 from hqc_ray.quantum.simulate import z_signs
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 TOLERANCE = 1e-8  # a fit on an exact device is at 1e-14; whatever is above this is another function
 MAX_ENTRIES = 2**27  # coefficients (1 GiB): 10 qubits
-N_CHECKS = 16
+LARGE = 8  # qubits, from which on a check of a noisy circuit takes Aer up to 15 seconds
 
 
 def trig_features(angles: Tensor, degree: int = 1) -> Tensor:
@@ -45,9 +46,13 @@ def _product(axes: Tensor) -> Tensor:
 
 def grid(n_qubits: int, degree: int = 1) -> Tensor:
     """[(2 degree + 1)**Q, Q] float64: all combinations of equidistant angles, wire 0 slowest."""
+    return torch.from_numpy(combinations(_equidistant(degree), n_qubits))
+
+
+def _equidistant(degree: int) -> np.ndarray:
+    """[2 degree + 1] radians."""
     points = 2 * degree + 1
-    axis = 2 * math.pi * torch.arange(points, dtype=torch.float64) / points
-    return torch.cartesian_prod(*[axis] * n_qubits).reshape(-1, n_qubits)
+    return 2 * math.pi * np.arange(points) / points
 
 
 class Surrogate(nn.Module):
@@ -87,7 +92,7 @@ class Surrogate(nn.Module):
     @property
     def evaluations(self) -> int:
         """How many circuits the device ran for the fit and its check."""
-        return len(self.coefficients) + N_CHECKS
+        return len(self.coefficients) + n_checks(self.n_qubits)
 
     def set_values(self, values: Tensor) -> None:
         """Determine the coefficients from outcome probabilities [(2 degree + 1)**Q, 2**Q] on `grid`."""
@@ -182,12 +187,17 @@ def _working(dtype: torch.dtype) -> torch.dtype:
 
 def n_circuits(circuit: Circuit) -> int:
     """How many circuits measure the surrogate of `circuit`, its check included."""
-    return int((2 * circuit.degree + 1) ** circuit.n_qubits) + N_CHECKS
+    return int((2 * circuit.degree + 1) ** circuit.n_qubits) + n_checks(circuit.n_qubits)
+
+
+def n_checks(n_qubits: int) -> int:
+    """At how many random angles a fit is compared with its device: any one of them shows a wrong coefficient."""
+    return 16 if n_qubits < LARGE else 4
 
 
 def check_angles(n_qubits: int) -> Tensor:
-    """[N_CHECKS, Q] float64, radians: where a fit is compared with its device."""
-    return torch.from_numpy(rng(0, "surrogate").uniform(-math.pi, math.pi, (N_CHECKS, n_qubits)))
+    """[`n_checks`, Q] float64, radians: where a fit is compared with its device."""
+    return torch.from_numpy(rng(0, "surrogate").uniform(-math.pi, math.pi, (n_checks(n_qubits), n_qubits)))
 
 
 def fit(circuit: Circuit, weights: Tensor, device: Device) -> Surrogate:
@@ -205,16 +215,16 @@ def fit(circuit: Circuit, weights: Tensor, device: Device) -> Surrogate:
         raise CircuitError(what, valid=f"up to {MAX_ENTRIES}; else mode: native")
     twin, weights = device.exact(), weights.detach()
     fitted = Surrogate(circuit.n_qubits, circuit.degree)
-    points = grid(circuit.n_qubits, circuit.degree)
-    twin.check_input(circuit, weights, points)
     angles = check_angles(circuit.n_qubits)
+    twin.check_input(circuit, weights, angles)
     plain = weights.cpu().double().numpy()
     if twin.exactness == "measured":
+        points = grid(circuit.n_qubits, circuit.degree)
         counted = torch.from_numpy(twin.run(circuit, plain, torch.cat([points, angles]).numpy()))
         values, there = counted[: len(points)], counted[len(points) :]
         fitted.shots.fill_(float(twin.shots or 0))
     else:
-        values = torch.from_numpy(twin.tabulate(circuit, plain, points.numpy()))
+        values = torch.from_numpy(twin.tabulate(circuit, plain, _equidistant(circuit.degree)))
         there = twin.probabilities(circuit, weights, angles)
     fitted.set_values(values)
     fitted.error.copy_((there - fitted.probabilities(angles)).abs().max())

@@ -16,8 +16,8 @@ import numpy as np
 
 from hqc_ray.quantum.ir import Gate
 from hqc_ray.quantum.noise import Noise, positions
+from hqc_ray.quantum.ptm import THIRDS, UnsupportedError, error_transfer, unitary_transfer, widen
 from hqc_ray.quantum.simulate import PAULI, rotations
-from hqc_ray.quantum.transfer import THIRDS, UnsupportedError, _transfer, unitary_transfer, widen
 
 ROTATIONS = {"rx": "RX", "ry": "RY", "rz": "RZ", "p": "U1", "u1": "U1", "u2": "U2", "u3": "U3", "u": "U3"}  # Qiskit's name: ours
 
@@ -109,7 +109,7 @@ class _Reader:
         error = self.noise.error(gate, qubits)
         key = id(error), len(qubits)
         if key not in self.errors:
-            self.errors[key] = _transfer(error, len(qubits))
+            self.errors[key] = error_transfer(error, len(qubits))
         return self.errors[key]
 
     def _rotation(self, qubit: int, axis: str, value: Any) -> Dial:

@@ -1,7 +1,8 @@
-"""A transpiled circuit with its noise as Pauli transfer matrices: the many angles of a surrogate's grid at once.
+"""A transpiled circuit with its noise as Pauli transfer matrices: all angles of a surrogate's grid at once.
 
 The angles enter the first gates only. What comes after them is propagated once, backwards, from the 2^Q outcomes (the Heisenberg
-picture); what comes before is a small state for each angle. On 7 qubits this replaces 2,187 density matrices by 128 effects.
+picture); what comes before is a product of small states, one for each group of qubits that have met by then, and each has a
+value for each of its own angles only. On 7 qubits this replaces 2,187 density matrices by 128 effects and 7 times 3 states.
 A qubit that routing passes through costs only while it is in use: before, it is |0>, and afterwards it is traced out.
 Aer, which the surrogate is checked against at random angles, computes the same from the other end.
 """
@@ -9,54 +10,35 @@ Aer, which the surrogate is checked against at random angles, computes the same 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from hqc_ray.quantum.noise import Noise, positions
+from hqc_ray.quantum.ptm import THIRDS, TRACE, ZERO, Step, Turn, UnsupportedError, error_transfer, fuse, unitary_transfer
 
-Step = tuple[tuple[int, ...], np.ndarray]  # qubits, and their transfer matrix [4^k, 4^k] or [N, 4, 4]; first most significant
-MAX_ENTRIES = 2**26  # of the effects where the angles act: 512 MiB
-MAX_WORK = 2**28  # entries of the effects where the most qubits are in use; they exist in blocks
-BLOCK = 2**20  # entries of the effects that are propagated together: 8 MiB, and as much for each of two copies
-STATES = 2**22  # entries of the Pauli vectors of all angles that are evolved together: 32 MiB, and as much for each of two copies
-THIRDS = 2 * np.pi * np.arange(3) / 3
-AER_THRESHOLD = 1e-10  # Aer drops rarer terms of an error, without renormalising; so does this, to be the same function
-ZERO, TRACE = np.array([1, 0, 0, 1]) / np.sqrt(2), np.array([np.sqrt(2), 0, 0, 0])
-BASIS = np.array([[[1, 0], [0, 1]], [[0, 1], [1, 0]], [[0, -1j], [1j, 0]], [[1, 0], [0, -1]]]) / np.sqrt(2)
-
-
-class UnsupportedError(Exception):
-    """The circuit has no such form, or too large a one: ask Aer for each angle instead."""
+MAX_WORK = 2**32  # entries of the effects where the most qubits are in use; they exist in blocks. A quarter of an hour
+BLOCK = 2**18  # entries of the effects that are propagated together: 2 MiB, and as much for each of two copies
+STATES = 2**22  # entries of the Pauli vectors of a group that are evolved together: 32 MiB, and as much for each of two copies
 
 
 @dataclass(frozen=True)
-class Turn:
-    """A gate of one angle: its transfer matrix is constant + cosine * cos(angle) + sine * sin(angle).
+class Group:
+    """Qubits that meet before the last angle, and what happens to them until then."""
 
-    Args:
-        qubit: where it acts.
-        angle: index of the angle.
-        parts: [3, 4, 4] constant, cosine, sine.
-    """
-
-    qubit: int
-    angle: int
-    parts: np.ndarray
-
-    def at(self, angles: np.ndarray) -> Step:
-        """The step [N, 4, 4] for angles [N, Q]."""
-        x = angles[:, self.angle]
-        return (self.qubit,), np.einsum("kn,kij->nij", np.stack([np.ones_like(x), np.cos(x), np.sin(x)]), self.parts)
+    qubits: tuple[int, ...]
+    angles: tuple[int, ...]
+    steps: tuple[Step | Turn, ...]
 
 
-def probabilities(bound: Any, angles: np.ndarray, parameters: Any, noise: Noise, layout: list[int]) -> np.ndarray:
-    """True (not yet read) outcome probabilities [N, 2**Q] of a transpiled circuit with bound weights, for angles [N, Q].
+def probabilities(bound: Any, axis: np.ndarray, parameters: Any, noise: Noise, layout: list[int]) -> np.ndarray:
+    """True (not yet read) outcome probabilities [P**Q, 2**Q] of a transpiled circuit with bound weights, on a grid of angles.
 
     Args:
         bound: the transpiled circuit, not measured.
-        angles: [N, Q], radians.
+        axis: [P] radians, the values that each of the Q angles takes; angle 0 slowest.
         parameters: Qiskit's parameters of the Q angles.
         noise: acts after the gates.
         layout: physical qubit of each wire at the end.
@@ -67,11 +49,16 @@ def probabilities(bound: Any, angles: np.ndarray, parameters: Any, noise: Noise,
     transfers: dict[tuple[int, int], np.ndarray] = {}
     steps = [_step(bound, step, parameters, noise, transfers) for step in bound.data if step.operation.name != "barrier"]
     first, rest = _split(steps)
-    begin = sorted({qubit for step in first for qubit in _qubits(step)})
-    effects = _effects(fuse([step for step in rest if not isinstance(step, Turn)]), begin, layout)
-    size = max(STATES // 4 ** len(begin), 1)
-    chunks = [angles[start : start + size] for start in range(0, len(angles), size)]
-    return np.concatenate([_states(first, begin, chunk) @ effects for chunk in chunks])
+    groups = _groups(first)
+    begin = [qubit for group in groups for qubit in group.qubits]
+    later = fuse([step for step in rest if not isinstance(step, Turn)])
+    table = np.empty((len(axis) ** len(layout), 2 ** len(layout)))
+    at = 0
+    for prefix in _prefixes(later, begin, layout):
+        effects = _block(later, begin, layout, prefix)
+        table[:, at : at + effects.shape[1]] = _on_grid(groups, effects, axis, len(layout))
+        at += effects.shape[1]
+    return table
 
 
 def _qubits(step: Step | Turn) -> tuple[int, ...]:
@@ -83,7 +70,7 @@ def _step(bound: Any, step: Any, parameters: Any, machine: Noise, transfers: dic
     gate, qubits = step.operation, positions(bound, step)
     key = id(error := machine.error(gate.name, qubits)), len(qubits)
     if key not in transfers:
-        transfers[key] = _transfer(error, len(qubits))
+        transfers[key] = error_transfer(error, len(qubits))
     noise = transfers[key]
     symbolic = [value for value in gate.params if getattr(value, "parameters", ())]
     if not symbolic:
@@ -94,7 +81,7 @@ def _step(bound: Any, step: Any, parameters: Any, machine: Noise, transfers: dic
     values = np.stack([noise @ unitary_transfer(_at(gate, parameter, angle)) for angle in THIRDS])
     features = np.stack([np.ones(3), np.cos(THIRDS), np.sin(THIRDS)], -1)
     turn = Turn(qubits[0], list(parameters).index(parameter), np.tensordot(np.linalg.inv(features), values, 1))
-    elsewhere = turn.at(np.full((1, len(parameters)), 0.7))[1][0]
+    elsewhere = turn.at(np.array([0.7]))[1][0]
     if not np.allclose(elsewhere, noise @ unitary_transfer(_at(gate, parameter, 0.7)), atol=1e-12):
         raise UnsupportedError(f"{gate.name} is not of the first degree in {parameter}")
     return turn
@@ -105,24 +92,6 @@ def _at(gate: Any, parameter: Any, angle: float) -> np.ndarray:
     bound = gate.to_mutable()
     bound.params = [float(v.bind({parameter: angle})) if getattr(v, "parameters", ()) else v for v in gate.params]
     return np.asarray(bound.to_matrix())
-
-
-def _transfer(error: Any, n_qubits: int) -> np.ndarray:
-    """The transfer matrix [4^k, 4^k] of an error on k qubits, last qubit most significant."""
-    from qiskit.quantum_info import PTM, SuperOp
-
-    if error is None:
-        return np.eye(4**n_qubits)
-    terms = [(p, circuit) for p, circuit in zip(error.probabilities, error.circuits, strict=True) if p > AER_THRESHOLD]
-    return PTM(SuperOp(sum(p * SuperOp(circuit).data for p, circuit in terms))).data.real
-
-
-def unitary_transfer(matrix: np.ndarray) -> np.ndarray:
-    """The Pauli transfer matrix [4^k, 4^k] of a unitary [2^k, 2^k] on one or two qubits, in the basis I, X, Y, Z over root 2."""
-    paulis = BASIS if len(matrix) == 2 else np.einsum("aij,bkl->abikjl", BASIS, BASIS).reshape(16, 4, 4)
-    if len(matrix) > 4:
-        raise UnsupportedError("a gate of more than two qubits")
-    return np.einsum("aij,jk,bkl,il->ab", paulis.conj().transpose(0, 2, 1), matrix, paulis, matrix.conj(), optimize=True).real
 
 
 def _split(steps: list[Step | Turn]) -> tuple[list[Step | Turn], list[Step | Turn]]:
@@ -139,50 +108,50 @@ def _split(steps: list[Step | Turn]) -> tuple[list[Step | Turn], list[Step | Tur
     return first[::-1], rest[::-1]
 
 
-def fuse(steps: list[Step]) -> list[Step]:
-    """The same map in fewer steps: one-qubit steps go into their two-qubit neighbours, equal pairs into one."""
-    fused: list[Step | None] = []
-    last: dict[int, int] = {}  # position of the latest step on a qubit
-    for qubits, matrix in steps:
-        before = {last[qubit] for qubit in qubits if qubit in last}
-        covering = [at for at in before if set(qubits) <= set(fused[at][0])]  # type: ignore[index]  # latest steps are never None
-        if covering and len(before) == 1:
-            at = covering[0]
-            wide, done = fused[at]  # type: ignore[misc]
-            fused[at] = wide, widen(qubits, matrix, wide) @ done
-            continue
-        for at in before:
-            narrow, done = fused[at]  # type: ignore[misc]
-            if len(narrow) == 1:
-                matrix, fused[at] = matrix @ widen(narrow, done, qubits), None
-        fused.append((qubits, matrix))
-        last.update(dict.fromkeys(qubits, len(fused) - 1))
-    return [step for step in fused if step is not None]
+def _groups(first: list[Step | Turn]) -> list[Group]:
+    """The steps that angles depend on, in as many groups as share neither a qubit nor an angle."""
+    together: list[set[tuple[str, int]]] = []
+    for step in first:
+        marks = {("qubit", qubit) for qubit in _qubits(step)} | ({("angle", step.angle)} if isinstance(step, Turn) else set())
+        met = [group for group in together if group & marks]
+        together = [group for group in together if group not in met] + [marks.union(*met)]
+    return [
+        Group(
+            tuple(sorted(number for kind, number in marks if kind == "qubit")),
+            tuple(sorted(number for kind, number in marks if kind == "angle")),
+            tuple(step for step in first if ("qubit", _qubits(step)[0]) in marks),
+        )
+        for marks in together
+    ]
 
 
-def widen(qubits: tuple[int, ...], matrix: np.ndarray, wide: tuple[int, ...]) -> np.ndarray:
-    """`matrix` on `qubits` as a matrix on `wide`, which contains them: at most two."""
-    if qubits == wide:
-        return matrix
-    if len(qubits) == 2:
-        return matrix.reshape(4, 4, 4, 4).transpose(1, 0, 3, 2).reshape(16, 16)
-    return np.kron(matrix, np.eye(4)) if qubits[0] == wide[0] else np.kron(np.eye(4), matrix)
+def _on_grid(groups: list[Group], effects: np.ndarray, axis: np.ndarray, n_angles: int) -> np.ndarray:
+    """[P**Q, B]: probabilities of B outcomes, from their effects [4^n, B] over the qubits of the groups, in order."""
+    tensor = effects.reshape(*[4 ** len(group.qubits) for group in groups], -1)
+    for group in groups:  # its qubits are the first axis, its angles become the last
+        matrix = tensor.reshape(len(tensor), -1)
+        done = np.concatenate([states @ matrix for states in _states(group, axis)])
+        tensor = np.moveaxis(done.reshape(len(done), *tensor.shape[1:]), 0, -1)
+    wires = [angle for group in groups for angle in group.angles]
+    dead = [angle for angle in range(n_angles) if angle not in wires]  # the compiler found that they change nothing
+    grid = tensor.reshape(effects.shape[1], *[len(axis)] * len(wires), *[1] * len(dead))
+    grid = grid.transpose(*(1 + np.argsort([*wires, *dead])), 0)
+    return np.broadcast_to(grid, (*[len(axis)] * n_angles, effects.shape[1])).reshape(-1, effects.shape[1])
 
 
-def _effects(steps: list[Step], begin: list[int], layout: list[int]) -> np.ndarray:
-    """[4^n, 2**Q]: each outcome's effect, carried back to before `steps`, as a Pauli vector over the n qubits `begin`.
+def _prefixes(steps: list[Step], begin: list[int], layout: list[int]) -> list[tuple[int, ...]]:
+    """The bits of the first wires that the outcomes of a block have in common, for each block.
 
     Raises:
         UnsupportedError: too many qubits.
     """
     widest, total = 4 ** _width(steps, begin), 2 ** len(layout)
-    if widest * total > MAX_WORK or 4 ** len(begin) * total > MAX_ENTRIES:
-        raise UnsupportedError(f"{len(begin)} qubits with angles, {widest} Pauli strings")
-    fixed = 0  # wires whose outcome is one for a whole block
+    if widest * total > MAX_WORK:
+        raise UnsupportedError(f"{widest} Pauli strings for {total} outcomes")
+    fixed = 0
     while fixed < len(layout) and widest * total >> fixed > BLOCK:
         fixed += 1
-    blocks = [_block(steps, begin, layout, prefix) for prefix in itertools.product((0, 1), repeat=fixed)]
-    return np.concatenate(blocks, axis=1)
+    return list(itertools.product((0, 1), repeat=fixed))
 
 
 def _leaving(steps: list[Step], begin: list[int]) -> dict[int, list[int]]:
@@ -202,7 +171,7 @@ def _width(steps: list[Step], begin: list[int]) -> int:
 
 
 def _block(steps: list[Step], begin: list[int], layout: list[int], prefix: tuple[int, ...]) -> np.ndarray:
-    """`_effects` of the outcomes that begin with the bits `prefix`: a Pauli axis for each qubit in use, outcomes last."""
+    """[4^n, B]: the effects of the B outcomes that begin with the bits `prefix`, carried back to before `steps`, over `begin`."""
     both = np.stack([ZERO, ZERO * [1, 1, 1, -1]], -1)  # [4, 2]: read 0, read 1
     bras = {qubit: both[:, [prefix[wire]]] if wire < len(prefix) else both for wire, qubit in enumerate(layout)}
     leaving, live, seen, tensor = _leaving(steps, begin), list[int](), list[int](), np.ones(1)
@@ -230,18 +199,26 @@ def _pull(tensor: np.ndarray, matrix: np.ndarray, axes: list[int]) -> np.ndarray
     return np.moveaxis(np.tensordot(square, tensor, axes=(range(len(axes), 2 * len(axes)), axes)), range(len(axes)), axes)
 
 
-def _states(steps: list[Step | Turn], active: list[int], angles: np.ndarray) -> np.ndarray:
-    """[N, 4^n]: the Pauli vectors after `steps`, kept as a product of as many factors as the steps allow."""
-    factors: dict[tuple[int, ...], np.ndarray] = {(qubit,): np.tile(ZERO, (len(angles), 1)) for qubit in active}
-    for step in steps:
-        qubits, matrix = step.at(angles) if isinstance(step, Turn) else step
-        touched = [key for key in factors if set(key) & set(qubits)]
-        group = tuple(qubit for key in touched for qubit in key)
-        state = _product([factors.pop(key) for key in touched]).reshape(len(angles), *[4] * len(group))
-        factors[group] = _apply(state, matrix, [1 + group.index(qubit) for qubit in qubits]).reshape(len(angles), -1)
-    order = [qubit for key in factors for qubit in key]
-    state = _product(list(factors.values())).reshape(len(angles), *[4] * len(active))
-    return state.transpose(0, *(1 + order.index(qubit) for qubit in active)).reshape(len(angles), -1)
+def _states(group: Group, axis: np.ndarray) -> Iterator[np.ndarray]:
+    """The Pauli vectors [P**A, 4^k] of a group after its steps, in chunks; A angles, the first slowest.
+
+    Kept as a product of as many factors as the steps allow.
+    """
+    combinations, size = len(axis) ** len(group.angles), max(STATES // 4 ** len(group.qubits), 1)
+    for start in range(0, combinations, size):
+        number = np.arange(start, min(start + size, combinations))
+        digits = np.unravel_index(number, [len(axis)] * len(group.angles)) if group.angles else ()
+        values = {angle: axis[digit] for angle, digit in zip(group.angles, digits, strict=True)}
+        factors: dict[tuple[int, ...], np.ndarray] = {(qubit,): np.tile(ZERO, (len(number), 1)) for qubit in group.qubits}
+        for step in group.steps:
+            qubits, matrix = step.at(values[step.angle]) if isinstance(step, Turn) else step
+            touched = [key for key in factors if set(key) & set(qubits)]
+            joint = tuple(qubit for key in touched for qubit in key)
+            state = _product([factors.pop(key) for key in touched]).reshape(len(number), *[4] * len(joint))
+            factors[joint] = _apply(state, matrix, [1 + joint.index(qubit) for qubit in qubits]).reshape(len(number), -1)
+        order = [qubit for key in factors for qubit in key]
+        state = _product(list(factors.values())).reshape(len(number), *[4] * len(order))
+        yield state.transpose(0, *(1 + order.index(qubit) for qubit in group.qubits)).reshape(len(number), -1)
 
 
 def _product(factors: list[np.ndarray]) -> np.ndarray:

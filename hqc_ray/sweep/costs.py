@@ -50,7 +50,7 @@ def train(job: ModelJob) -> float:
 
 def circuits(model: ModelSpec) -> int:
     """Circuit executions that measure the surrogate of a model on a device, its check included."""
-    return (2 * resolve.circuit(model).degree + 1) ** (model.n_qubits or 1) + surrogate.N_CHECKS
+    return (2 * resolve.circuit(model).degree + 1) ** (model.n_qubits or 1) + surrogate.n_checks(model.n_qubits or 1)
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def measured(plan: Plan) -> dict[str, Measured]:
 
 def fit(model: ModelSpec, device: DeviceSpec) -> float:
     """Seconds to measure the surrogate of a circuit on a device."""
-    checks = 0.02 * surrogate.N_CHECKS * 2 ** max((model.n_qubits or 1) - 4, 0) / 4  # by the device itself
+    checks = 0.02 * surrogate.n_checks(model.n_qubits or 1) * 2 ** max((model.n_qubits or 1) - 4, 0) / 4  # by the device itself
     return checks + circuits(model) * (1e-3 if device.options.get("noise") else 5e-4)
 
 

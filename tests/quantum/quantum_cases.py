@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from hqc_ray.quantum.ir import Angle, Builder, Circuit, Gate, Weight
+
+AXIS = np.array([-2.1, 0.4, 1.3])  # radians, of a grid: of no symmetry
 
 
 def inputs(circuit: Circuit, batch: int = 5, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -28,6 +31,13 @@ def asymmetric() -> Circuit:
         Gate("RY", (2,), (Weight(11),)),
     ]
     return Circuit("asymmetric", 3, "rx", 1, 12, tuple(gates))
+
+
+def uneven() -> Circuit:
+    """Four qubits: two meet before an angle enters, which enters on a third as well; one is alone; two angles are dead."""
+    gates = [Gate("RY", (3,), (Weight(0),)), Gate("CNOT", (3, 1)), Gate("RX", (1,), (Angle(3),)), Gate("RY", (2,), (Angle(3),))]
+    gates += [Gate("RX", (0,), (Angle(1),)), Gate("CNOT", (0, 1)), Gate("CRX", (2, 3), (Weight(1),))]
+    return Circuit("uneven", 4, "rx", 1, 2, tuple(gates))
 
 
 def reuploading(b: Builder) -> None:

@@ -211,9 +211,9 @@ def test_one_parameterised_circuit_and_one_job_for_grid_and_check(submissions: l
     device = fake(shots=10)
     fit = surrogate.fit(CIRCUIT, WEIGHTS, device)
     (pub,) = submissions
-    assert pub[1].shape == (27 + surrogate.N_CHECKS, 3)
+    assert pub[1].shape == (27 + surrogate.n_checks(3), 3)
     assert len(pub[0].parameters) == 3
-    assert fit.evaluations == 27 + surrogate.N_CHECKS
+    assert fit.evaluations == 27 + surrogate.n_checks(3)
     assert device.exact() is device
     assert device.label == "ibm[fake_manila,optimization_level=1,shots=10]"
 
@@ -450,7 +450,7 @@ def test_a_plan_says_what_it_costs_and_asks_nobody(
     )
     first, *others = capsys.readouterr().out.splitlines()
     assert "[ibm_lima" in "".join(others)  # in the table too
-    circuits_, jobs_ = 2 * (27 + surrogate.N_CHECKS), 2 * 3
+    circuits_, jobs_ = 2 * (27 + surrogate.n_checks(3)), 2 * 3
     assert first.startswith(f"ibm[ibm_lima,shots=1000]: {circuits_} circuits, {circuits_},000 shots, {jobs_} jobs to measure 2 ")
     assert cloud.asked == []
 

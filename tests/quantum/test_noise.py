@@ -3,11 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from noise_cases import chi_square, counted
-from quantum_cases import asymmetric, inputs
+from quantum_cases import AXIS, asymmetric, inputs, uneven
 
 from hqc_ray import circuits, devices
-from hqc_ray.quantum import aer, noise, transfer
+from hqc_ray.quantum import aer, noise, ptm, transfer
 from hqc_ray.quantum.aer import Aer
+from hqc_ray.quantum.device import combinations
 from hqc_ray.quantum.ir import Circuit
 
 SHOTS = 40_000
@@ -80,35 +81,48 @@ def test_the_ways_to_write_a_machine(name: str) -> None:
 
 
 @pytest.mark.parametrize("machine", ["fake_manila", "fake_essex"])  # rz and sx; u2 and u3
-@pytest.mark.parametrize("circuit", [asymmetric(), circuits.get("vqc6", 3, "h+ry"), circuits.get("sim3", 4)], ids=repr)
+@pytest.mark.parametrize("circuit", [asymmetric(), uneven(), circuits.get("vqc6", 3, "h+ry"), circuits.get("sim3", 4)], ids=repr)
 def test_transfer_matrices_equal_aer(machine: str, circuit: Circuit) -> None:
     device = devices.get("qiskit.aer", noise=machine)
-    weights, angles = (tensor.numpy() for tensor in inputs(circuit))
-    np.testing.assert_allclose(device.tabulate(circuit, weights, angles), device.run(circuit, weights, angles), atol=1e-12)
+    weights = inputs(circuit)[0].numpy()
+    expected = device.run(circuit, weights, combinations(AXIS, circuit.n_qubits))
+    np.testing.assert_allclose(device.tabulate(circuit, weights, AXIS), expected, atol=1e-12)
 
 
 def test_transfer_matrices_are_what_tabulate_uses(monkeypatch: pytest.MonkeyPatch) -> None:
     circuit, device = asymmetric(), devices.get("qiskit.aer", noise="fake_manila")
-    weights, angles = (tensor.numpy() for tensor in inputs(circuit))
-    expected = device.run(circuit, weights, angles)
+    weights = inputs(circuit)[0].numpy()
+    expected = device.run(circuit, weights, combinations(AXIS, 3))
 
     def never(*_: object) -> np.ndarray:
         raise AssertionError
 
     with monkeypatch.context() as patch:
         patch.setattr(Aer, "run", never)
-        np.testing.assert_allclose(device.tabulate(circuit, weights, angles), expected, atol=1e-12)
-    monkeypatch.setattr(transfer, "MAX_ENTRIES", 1)  # too large for them: falls back to Aer
-    np.testing.assert_array_equal(device.tabulate(circuit, weights, angles), expected)
+        np.testing.assert_allclose(device.tabulate(circuit, weights, AXIS), expected, atol=1e-12)
+    monkeypatch.setattr(transfer, "MAX_WORK", 1)  # too large for them: falls back to Aer
+    np.testing.assert_array_equal(device.tabulate(circuit, weights, AXIS), expected)
+
+
+@pytest.mark.parametrize(("machine", "gate"), [("fake_manila", "cx"), ("fake_essex", "u2"), ("fake_sherbrooke", "ecr")])
+def test_the_transfer_matrix_of_an_error_is_qiskits(machine: str, gate: str) -> None:
+    from qiskit.quantum_info import PTM
+
+    known = noise.machine(machine).backend.target[gate]
+    for qubits in list(known)[:3]:
+        error = noise.machine(machine).error(gate, qubits)
+        expected = PTM(error.to_quantumchannel()).data.real
+        np.testing.assert_allclose(ptm.error_transfer(error, len(qubits)), expected, atol=len(error.circuits) * 1e-10)
+        assert np.abs(expected - np.eye(len(expected))).max() > 1e-5
 
 
 def test_rare_terms_are_dropped_as_aer_drops_them(monkeypatch: pytest.MonkeyPatch) -> None:
     circuit, device = asymmetric(), devices.get("qiskit.aer", noise="fake_santiago")  # has errors with probabilities below 1e-10
-    weights, angles = (tensor.numpy() for tensor in inputs(circuit))
-    exact = device.run(circuit, weights, angles)
-    np.testing.assert_allclose(device.tabulate(circuit, weights, angles), exact, atol=1e-12)
-    monkeypatch.setattr(transfer, "AER_THRESHOLD", 0.0)
-    assert 1e-10 < np.abs(device.tabulate(circuit, weights, angles) - exact).max() < 1e-8
+    weights = inputs(circuit)[0].numpy()
+    exact = device.run(circuit, weights, combinations(AXIS, 3))
+    np.testing.assert_allclose(device.tabulate(circuit, weights, AXIS), exact, atol=1e-12)
+    monkeypatch.setattr(ptm, "AER_THRESHOLD", 0.0)
+    assert 1e-10 < np.abs(device.tabulate(circuit, weights, AXIS) - exact).max() < 1e-8
 
 
 def test_fusing_keeps_the_map() -> None:
@@ -116,10 +130,10 @@ def test_fusing_keeps_the_map() -> None:
     matrices = {1: lambda: generator.normal(size=(4, 4)) / 2, 2: lambda: generator.normal(size=(16, 16)) / 4}
     wires = [(0,), (1,), (0, 1), (1, 0), (2,), (1, 2), (2,), (0,), (0, 1), (2, 1), (1, 2), (0,), (2, 0)]
     steps = [(at, matrices[len(at)]()) for at in wires]
-    fused = transfer.fuse(steps)
+    fused = ptm.fuse(steps)
     assert len(fused) == 5
 
-    def whole(parts: list[transfer.Step]) -> np.ndarray:
+    def whole(parts: list[ptm.Step]) -> np.ndarray:
         state = np.eye(64).reshape(64, 4, 4, 4)
         for qubits, matrix in parts:
             state = transfer._apply(state, matrix, [1 + qubit for qubit in qubits])

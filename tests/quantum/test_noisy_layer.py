@@ -16,7 +16,7 @@ from hqc_ray.quantum.ir import Angle, Circuit, Gate, Weight
 from hqc_ray.quantum.layer import CircuitLayer
 from hqc_ray.quantum.noisy_layer import NoisyLayer
 from hqc_ray.quantum.plugins import DefaultQubit
-from hqc_ray.quantum.transfer import UnsupportedError
+from hqc_ray.quantum.ptm import UnsupportedError
 
 MANILA = Aer(noise="fake_manila")
 BY_NUMBERS = Aer(depolarizing_1q=0.02, depolarizing_2q=0.05, amplitude_damping=0.03, readout_01=0.02, readout_10=0.1)
