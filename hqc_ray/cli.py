@@ -110,7 +110,8 @@ def _plan(arguments: argparse.Namespace) -> int:
     shots = sum(costs.sampled_shots(group) for group in plan.groups)
     cores, seconds = os.cpu_count() or 1, costs.total(plan)
     print(f"{len(plan.data)} subsets of images, {len(plan.models)} trainings, {len(plan.groups)} attacks on a model")
-    print(f"{circuits:,} circuit executions for {len(plan.fits)} surrogates" + (f", then {shots:,} shots" if shots else ""))
+    judged = f", then {shots:,} shots, sampled from them" if shots else ""
+    print(f"{circuits:,} circuit executions for {len(plan.fits)} surrogates{judged}")
     print(f"about {duration(seconds)} on one core, {duration(seconds / cores + costs.START_SECONDS)} on the {cores} here")
     print("(rough, and as if nothing were done yet; a running sweep shows a better estimate)")
     return OK

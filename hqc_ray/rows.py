@@ -76,11 +76,11 @@ class Row(BaseModel):
     layout: str | None = Field(None, description="JSON: physical qubit of each wire at the end; None where nothing is compiled")
     shots: int | None = Field(None, description="per circuit; None is exact")
     repeats: int | None = Field(None, description="evaluations of each image on a sampled device; accuracies are their means")
-    clean_shot_low: float | None = Field(None, description="95 % interval of one evaluation of the same images by other shots")
-    clean_shot_high: float | None = None
-    robust_shot_low: float | None = Field(
-        None, description="the same of the same perturbations; where the surrogate is measured, both by another measurement too"
+    clean_shot_low: float | None = Field(
+        None, description="95 % interval of one evaluation of the same images by other shots, and by another measured surrogate"
     )
+    clean_shot_high: float | None = None
+    robust_shot_low: float | None = Field(None, description="the same of the same perturbations")
     robust_shot_high: float | None = None
     shot_flip_share: float | None = Field(None, description="of clean images and repeats: shot noise changed the prediction")
     mode: str = Field("surrogate", description="how the circuit ran: as its exact surrogate, or natively on the device")

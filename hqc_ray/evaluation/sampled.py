@@ -32,10 +32,17 @@ class Judge:
     seed: int
     batch_size: int
 
-    def predictions(self, images: Tensor, name: str) -> np.ndarray:
-        """[max(repeats, SPREAD), N] predicted classes of images [N, 3, H, W] in [0, 1]; the backbone runs once an image."""
-        generator = torch.Generator().manual_seed(stream(self.seed, "shots", name))
+    def predictions(self, images: Tensor, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """Predicted classes [max(repeats, SPREAD), N] of images [N, 3, H, W] in [0, 1]; the backbone runs once an image.
+
+        Returns:
+            Those that count, and those of replicates of a measured surrogate (the same, where it is exact): how other
+            measurements of the circuit would decide.
+        """
+        generator, n = torch.Generator().manual_seed(stream(self.seed, "shots", name)), max(self.repeats, SPREAD)
         with torch.no_grad():
             features = torch.cat([self.model.features(batch) for batch in images.split(self.batch_size)])
-            logits = self.model.sampled_from(features, self.shots, generator, max(self.repeats, SPREAD))
-        return logits.argmax(-1).numpy()
+            own = self.model.sampled_from(features, self.shots, generator, n).argmax(-1).numpy()
+            if not self.model.measured:
+                return own, own
+            return own, self.model.sampled_from(features, self.shots, generator, n, replicates=True).argmax(-1).numpy()

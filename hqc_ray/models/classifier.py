@@ -73,13 +73,23 @@ class Classifier(nn.Module):
         return Classifier(self.backbone, self.head.with_core(core)).eval()
 
     @property
+    def measured(self) -> bool:
+        """Whether the circuit is known from shots of a machine only."""
+        core = getattr(self.head, "core", None)
+        return isinstance(core, Surrogate) and core.measured
+
+    @property
     def max_error(self) -> float | None:
         """Of the surrogate, in probability; None without one."""
         core = getattr(self.head, "core", None)
         return core.max_error if isinstance(core, Surrogate) else None
 
-    def sampled_from(self, features: Tensor, shots: int, generator: torch.Generator, repeats: int = 1) -> Tensor:
+    def sampled_from(
+        self, features: Tensor, shots: int, generator: torch.Generator, repeats: int = 1, replicates: bool = False
+    ) -> Tensor:
         """Logits [repeats, B, 2] of features [B, F], each from `shots` fresh samples of every circuit; no gradient.
+
+        With `replicates`, each from another replicate of a measured surrogate.
 
         Raises:
             ModelError: the model has no circuit on a device (see `on`).
@@ -88,7 +98,7 @@ class Classifier(nn.Module):
         if not isinstance(head, Bottleneck) or not isinstance(core, Surrogate):
             raise ModelError("there is no circuit on a device to sample from", valid="a model with a circuit, after on(device)")
         with torch.no_grad():
-            return head.readout(core.samples(head.angles(features), shots, generator, repeats))
+            return head.readout(core.samples(head.angles(features), shots, generator, repeats, replicates))
 
     def sampled(self, shots: int, generator: torch.Generator) -> Callable[[Tensor], Tensor]:
         """A function images [B, 3, H, W] -> logits [B, 2] that samples every circuit afresh, `shots` times.

@@ -123,20 +123,16 @@ class Surrogate(nn.Module):
         return (self._features(angles) @ self.coefficients.to(_working(angles.dtype))).to(angles.dtype)
 
     def sample(self, angles: Tensor, shots: int, generator: torch.Generator) -> Tensor:
-        """<Z> of every wire [B, Q] from `shots` fresh samples, in the dtype of angles [B, Q]; no gradient.
-
-        Of a replicate, where the surrogate is measured: repeated samples then scatter with the noise of both measurements.
-        """
+        """<Z> of every wire [B, Q] from `shots` fresh samples, in the dtype of angles [B, Q]; no gradient."""
         return self.samples(angles, shots, generator, 1)[0]
 
-    def samples(self, angles: Tensor, shots: int, generator: torch.Generator, repeats: int) -> Tensor:
-        """`sample` several times, [repeats, B, Q]; what is exact is computed once."""
+    def samples(self, angles: Tensor, shots: int, generator: torch.Generator, repeats: int, replicates: bool = False) -> Tensor:
+        """`sample` several times, [repeats, B, Q], or once from each of as many replicates (see `replicate`)."""
         with torch.no_grad():
-            exact = None if self.measured else self.probabilities(angles.double())
-            drawn = []
+            own, drawn = self.probabilities(angles.double()), []
             for _ in range(repeats):
-                probabilities = self.replicate(generator).probabilities(angles.double()) if exact is None else exact
-                drawn.append(sample_expectations(probabilities, shots, generator))
+                given = self.replicate(generator).probabilities(angles.double()) if replicates and self.measured else own
+                drawn.append(sample_expectations(given, shots, generator))
             return torch.stack(drawn).to(angles.dtype)
 
     def standard_error(self, angles: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from functools import cache
 
 from torchvision.models import get_model_weights, list_models
 
+from hqc_ray.evaluation.sampled import SPREAD
 from hqc_ray.models import backbones
 from hqc_ray.plan import Group, ModelJob, Plan
 from hqc_ray.quantum import surrogate
@@ -104,7 +105,8 @@ def total(plan: Plan) -> float:
 
 
 def sampled_shots(group: Group) -> int:
-    """Shots that judge a group's cells on a sampled device: clean and attacked, each image once an epsilon."""
+    """Shots that judge a group's cells on a sampled device: clean and attacked, each image at each epsilon, again and again."""
     shots = group.device.options.get("shots") if group.device else None
     first = group.cells[0]
-    return int(shots or 0) * (1 + len(group.cells)) * min(first.evaluate.images or first.data.size, first.data.size // 5)
+    evaluations = max(first.evaluate.repeats, SPREAD) * (1 + len(group.cells))
+    return int(shots or 0) * evaluations * min(first.evaluate.images or first.data.size, first.data.size // 5)

@@ -61,7 +61,7 @@ def test_shots_fall_into_their_interval(model: Classifier, patches: tuple[np.nda
     assert all(row["robust_shot_low"] == row["clean_shot_low"] for row in found)
 
 
-def test_the_interval_of_a_measured_surrogate_is_as_wide_as_measurements_scatter(
+def test_the_interval_of_a_measured_surrogate_holds_the_exact_devices_accuracy(
     model: Classifier, patches: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("test_sampled.SHOTS", shots := 1000)
@@ -73,15 +73,22 @@ def test_the_interval_of_a_measured_surrogate_is_as_wide_as_measurements_scatter
         measured[-1].set_values(torch.from_numpy(values))
         measured[-1].shots.fill_(shots)
     found = [columns(model, core, patches, seed) for seed, core in enumerate(measured)]
-    half = np.mean([row["clean_shot_high"] - row["clean_shot_low"] for row in found]) / 2
     alone = columns(model, exact, patches, 0)
-    assert half > 0.6 * (alone["clean_shot_high"] - alone["clean_shot_low"])  # one error for all images, not one each
-    assert 0.6 < half / (1.96 * np.std([row["clean_accuracy"] for row in found], ddof=1)) < 1.7
+    truth = (alone["clean_shot_low"] + alone["clean_shot_high"]) / 2
+    accuracies = np.array([row["clean_accuracy"] for row in found])
+    assert accuracies.mean() < truth - accuracies.std(ddof=1) / 2  # noise costs accuracy: the interval has to know
+    held = [row["clean_shot_low"] <= truth <= row["clean_shot_high"] for row in found]
+    assert sum(held) >= 14
+    halves = np.array([row["clean_shot_high"] - row["clean_shot_low"] for row in found]) / 2
+    shots_alone = (alone["clean_shot_high"] - alone["clean_shot_low"]) / 2
+    assert halves.mean() > shots_alone + truth - accuracies.mean()  # they scatter by the measurement as well
+    assert halves.mean() < 5 * accuracies.std(ddof=1)  # and are not merely wide
+    assert all(row["clean_shot_low"] <= row["clean_accuracy"] <= row["clean_shot_high"] for row in found)
 
 
 def test_more_repeats_than_the_spread_needs_are_all_made(model: Classifier) -> None:
     fitted = surrogate.fit(CIRCUIT, model.head.core.weights, EXACT)  # type: ignore[union-attr]
     images = torch.rand(4, 3, 4, 4, generator=torch.Generator().manual_seed(0))
-    few, many = (Judge(model.with_core(fitted), SHOTS, n, 0, 50).predictions(images, "x") for n in (1, SPREAD + 5))
+    few, many = (Judge(model.with_core(fitted), SHOTS, n, 0, 50).predictions(images, "x")[0] for n in (1, SPREAD + 5))
     assert (len(few), len(many)) == (SPREAD, SPREAD + 5)
     assert np.array_equal(few, many[:SPREAD])
