@@ -106,7 +106,7 @@ def _plan(arguments: argparse.Namespace) -> int:
     for line in _plan_lines(plan):
         table.add_row(*(escape(text) for text in line))  # rich would take a device's [options] for markup
     console.print(table)
-    circuits = sum(costs.circuits(job.model) for job, _ in plan.fits)
+    circuits = sum(costs.circuits(job.model, device) for job, device in plan.fits)
     shots = sum(costs.sampled_shots(group) for group in plan.groups)
     cores, seconds = os.cpu_count() or 1, costs.total(plan)
     print(f"{len(plan.data)} subsets of images, {len(plan.models)} trainings, {len(plan.groups)} attacks on a model")

@@ -77,7 +77,9 @@ class Row(BaseModel):
     shots: int | None = Field(None, description="per circuit; None is exact")
     repeats: int | None = Field(None, description="evaluations of each image on a sampled device; accuracies are their means")
     clean_shot_low: float | None = Field(
-        None, description="95 % interval of one evaluation of the same images by other shots, and by another measured surrogate"
+        None,
+        description="95 % interval of one evaluation of the same images by other shots; of a measured surrogate also by another "
+        "measurement, and widened by the bias of its noise",
     )
     clean_shot_high: float | None = None
     robust_shot_low: float | None = Field(None, description="the same of the same perturbations")

@@ -90,7 +90,7 @@ def _sampled(result: Result, samples: Judge, images: Tensor, labels: np.ndarray)
 
 
 def _scatter(name: str, correct: np.ndarray, replicates: np.ndarray) -> dict[str, Any]:
-    """Columns of outcomes [evaluations, N]: where 95 % of evaluations of the same images fall.
+    """Columns of outcomes [evaluations, N]: where 95 % of evaluations of the same images fall, by other shots.
 
     Shots flip more of the correct images than of the wrong ones, so that the accuracy of a measured surrogate is biased; by how
     much, the replicates tell, which are biased once more. The interval is wider by that (a parametric bootstrap: Efron and

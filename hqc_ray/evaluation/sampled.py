@@ -37,7 +37,7 @@ class Judge:
 
         Returns:
             Those that count, and those of replicates of a measured surrogate (the same, where it is exact): how other
-            measurements of the circuit would decide.
+            measurements of the circuit would decide. Replicate k is one measurement, whatever the name.
         """
         generator, n = torch.Generator().manual_seed(stream(self.seed, "shots", name)), max(self.repeats, SPREAD)
         with torch.no_grad():
@@ -45,4 +45,5 @@ class Judge:
             own = self.model.sampled_from(features, self.shots, generator, n).argmax(-1).numpy()
             if not self.model.measured:
                 return own, own
-            return own, self.model.sampled_from(features, self.shots, generator, n, replicates=True).argmax(-1).numpy()
+            replicas = torch.Generator().manual_seed(stream(self.seed, "replicates"))
+            return own, self.model.sampled_from(features, self.shots, generator, n, replicas).argmax(-1).numpy()

@@ -85,11 +85,11 @@ class Classifier(nn.Module):
         return core.max_error if isinstance(core, Surrogate) else None
 
     def sampled_from(
-        self, features: Tensor, shots: int, generator: torch.Generator, repeats: int = 1, replicates: bool = False
+        self, features: Tensor, shots: int, generator: torch.Generator, repeats: int = 1, replicas: torch.Generator | None = None
     ) -> Tensor:
         """Logits [repeats, B, 2] of features [B, F], each from `shots` fresh samples of every circuit; no gradient.
 
-        With `replicates`, each from another replicate of a measured surrogate.
+        With `replicas`, each from another replicate of a measured surrogate, drawn from that generator.
 
         Raises:
             ModelError: the model has no circuit on a device (see `on`).
@@ -98,7 +98,7 @@ class Classifier(nn.Module):
         if not isinstance(head, Bottleneck) or not isinstance(core, Surrogate):
             raise ModelError("there is no circuit on a device to sample from", valid="a model with a circuit, after on(device)")
         with torch.no_grad():
-            return head.readout(core.samples(head.angles(features), shots, generator, repeats, replicates))
+            return head.readout(core.samples(head.angles(features), shots, generator, repeats, replicas))
 
     def sampled(self, shots: int, generator: torch.Generator) -> Callable[[Tensor], Tensor]:
         """A function images [B, 3, H, W] -> logits [B, 2] that samples every circuit afresh, `shots` times.

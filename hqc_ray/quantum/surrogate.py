@@ -92,7 +92,7 @@ class Surrogate(nn.Module):
     @property
     def evaluations(self) -> int:
         """How many circuits the device ran for the fit and its check."""
-        return len(self.coefficients) + n_checks(self.n_qubits)
+        return len(self.coefficients) + n_checks(self.n_qubits, self.measured)
 
     def set_values(self, values: Tensor) -> None:
         """Determine the coefficients from outcome probabilities [(2 degree + 1)**Q, 2**Q] on `grid`."""
@@ -126,12 +126,14 @@ class Surrogate(nn.Module):
         """<Z> of every wire [B, Q] from `shots` fresh samples, in the dtype of angles [B, Q]; no gradient."""
         return self.samples(angles, shots, generator, 1)[0]
 
-    def samples(self, angles: Tensor, shots: int, generator: torch.Generator, repeats: int, replicates: bool = False) -> Tensor:
-        """`sample` several times, [repeats, B, Q], or once from each of as many replicates (see `replicate`)."""
+    def samples(
+        self, angles: Tensor, shots: int, generator: torch.Generator, repeats: int, replicas: torch.Generator | None = None
+    ) -> Tensor:
+        """`sample` several times, [repeats, B, Q]; with `replicas`, once from each of as many replicates that it draws."""
         with torch.no_grad():
             own, drawn = self.probabilities(angles.double()), []
             for _ in range(repeats):
-                given = self.replicate(generator).probabilities(angles.double()) if replicates and self.measured else own
+                given = own if replicas is None else self.replicate(replicas).probabilities(angles.double())
                 drawn.append(sample_expectations(given, shots, generator))
             return torch.stack(drawn).to(angles.dtype)
 
@@ -181,19 +183,19 @@ def _working(dtype: torch.dtype) -> torch.dtype:
     return dtype if dtype in (torch.float32, torch.float64) else torch.float32
 
 
-def n_circuits(circuit: Circuit) -> int:
-    """How many circuits measure the surrogate of `circuit`, its check included."""
-    return int((2 * circuit.degree + 1) ** circuit.n_qubits) + n_checks(circuit.n_qubits)
+def n_circuits(circuit: Circuit, measured: bool) -> int:
+    """How many circuits measure the surrogate of `circuit` on a device, exact or measured, its check included."""
+    return int((2 * circuit.degree + 1) ** circuit.n_qubits) + n_checks(circuit.n_qubits, measured)
 
 
-def n_checks(n_qubits: int) -> int:
-    """At how many random angles a fit is compared with its device: any one of them shows a wrong coefficient."""
-    return 16 if n_qubits < LARGE else 4
+def n_checks(n_qubits: int, measured: bool) -> int:
+    """At how many random angles a fit is compared with its device: where it is exact, any one shows a wrong coefficient."""
+    return 16 if measured or n_qubits < LARGE else 4
 
 
-def check_angles(n_qubits: int) -> Tensor:
+def check_angles(n_qubits: int, measured: bool) -> Tensor:
     """[`n_checks`, Q] float64, radians: where a fit is compared with its device."""
-    return torch.from_numpy(rng(0, "surrogate").uniform(-math.pi, math.pi, (n_checks(n_qubits), n_qubits)))
+    return torch.from_numpy(rng(0, "surrogate").uniform(-math.pi, math.pi, (n_checks(n_qubits, measured), n_qubits)))
 
 
 def fit(circuit: Circuit, weights: Tensor, device: Device) -> Surrogate:
@@ -211,7 +213,7 @@ def fit(circuit: Circuit, weights: Tensor, device: Device) -> Surrogate:
         raise CircuitError(what, valid=f"up to {MAX_ENTRIES}; else mode: native")
     twin, weights = device.exact(), weights.detach()
     fitted = Surrogate(circuit.n_qubits, circuit.degree)
-    angles = check_angles(circuit.n_qubits)
+    angles = check_angles(circuit.n_qubits, twin.exactness == "measured")
     twin.check_input(circuit, weights, angles)
     plain = weights.cpu().double().numpy()
     if twin.exactness == "measured":

@@ -19,8 +19,10 @@ import numpy as np
 from hqc_ray.quantum.noise import Noise, positions
 from hqc_ray.quantum.ptm import THIRDS, TRACE, ZERO, Step, Turn, UnsupportedError, error_transfer, fuse, unitary_transfer
 
+MAX_WIDTH = 13  # qubits in use at the same time: one outcome's effect is 512 MiB
 MAX_WORK = 2**32  # entries of the effects where the most qubits are in use; they exist in blocks. A quarter of an hour
 BLOCK = 2**18  # entries of the effects that are propagated together: 2 MiB, and as much for each of two copies
+HELD = 2**25  # entries of the effects that meet the states together: 256 MiB
 STATES = 2**22  # entries of the Pauli vectors of a group that are evolved together: 32 MiB, and as much for each of two copies
 
 
@@ -54,8 +56,10 @@ def probabilities(bound: Any, axis: np.ndarray, parameters: Any, noise: Noise, l
     later = fuse([step for step in rest if not isinstance(step, Turn)])
     table = np.empty((len(axis) ** len(layout), 2 ** len(layout)))
     at = 0
-    for prefix in _prefixes(later, begin, layout):
-        effects = _block(later, begin, layout, prefix)
+    prefixes = _prefixes(later, begin, layout)
+    together = max(HELD * len(prefixes) // (4 ** len(begin) * 2 ** len(layout)), 1)
+    for start in range(0, len(prefixes), together):
+        effects = np.concatenate([_block(later, begin, layout, p) for p in prefixes[start : start + together]], axis=1)
         table[:, at : at + effects.shape[1]] = _on_grid(groups, effects, axis, len(layout))
         at += effects.shape[1]
     return table
@@ -145,8 +149,9 @@ def _prefixes(steps: list[Step], begin: list[int], layout: list[int]) -> list[tu
     Raises:
         UnsupportedError: too many qubits.
     """
-    widest, total = 4 ** _width(steps, begin), 2 ** len(layout)
-    if widest * total > MAX_WORK:
+    width, total = _width(steps, begin), 2 ** len(layout)
+    widest = 4**width
+    if width > MAX_WIDTH or widest * total > MAX_WORK:
         raise UnsupportedError(f"{widest} Pauli strings for {total} outcomes")
     fixed = 0
     while fixed < len(layout) and widest * total >> fixed > BLOCK:
@@ -207,7 +212,7 @@ def _states(group: Group, axis: np.ndarray) -> Iterator[np.ndarray]:
     combinations, size = len(axis) ** len(group.angles), max(STATES // 4 ** len(group.qubits), 1)
     for start in range(0, combinations, size):
         number = np.arange(start, min(start + size, combinations))
-        digits = np.unravel_index(number, [len(axis)] * len(group.angles)) if group.angles else ()
+        digits = np.unravel_index(number, [len(axis)] * len(group.angles))
         values = {angle: axis[digit] for angle, digit in zip(group.angles, digits, strict=True)}
         factors: dict[tuple[int, ...], np.ndarray] = {(qubit,): np.tile(ZERO, (len(number), 1)) for qubit in group.qubits}
         for step in group.steps:

@@ -49,9 +49,9 @@ def train(job: ModelJob) -> float:
     return noisy + steps * 32 * (2e-4 + 3e-5 * 2 ** max(qubits - 3, 0))
 
 
-def circuits(model: ModelSpec) -> int:
+def circuits(model: ModelSpec, device: DeviceSpec) -> int:
     """Circuit executions that measure the surrogate of a model on a device, its check included."""
-    return (2 * resolve.circuit(model).degree + 1) ** (model.n_qubits or 1) + surrogate.n_checks(model.n_qubits or 1)
+    return surrogate.n_circuits(resolve.circuit(model), resolve.device(device).exactness == "measured")
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def measured(plan: Plan) -> dict[str, Measured]:
     for job, spec in plan.fits:
         device = resolve.device(spec)
         if device.exactness == "measured":
-            n, so_far = circuits(job.model), found.get(device.label, Measured())
+            n, so_far = circuits(job.model, spec), found.get(device.label, Measured())
             found[device.label] = Measured(
                 so_far.circuits + n, so_far.shots + n * (device.shots or 0), so_far.jobs + device.n_jobs(n), so_far.surrogates + 1
             )
@@ -79,8 +79,10 @@ def measured(plan: Plan) -> dict[str, Measured]:
 
 def fit(model: ModelSpec, device: DeviceSpec) -> float:
     """Seconds to measure the surrogate of a circuit on a device."""
-    checks = 0.02 * surrogate.n_checks(model.n_qubits or 1) * 2 ** max((model.n_qubits or 1) - 4, 0) / 4  # by the device itself
-    return checks + circuits(model) * (1e-3 if device.options.get("noise") else 5e-4)
+    checks = (
+        0.02 * surrogate.n_checks(model.n_qubits or 1, False) * 2 ** max((model.n_qubits or 1) - 4, 0) / 4
+    )  # by the device itself
+    return checks + circuits(model, device) * (1e-3 if device.options.get("noise") else 5e-4)
 
 
 def attack(model: ModelSpec, attack: AttackSpec, epsilons: int, images: int) -> float:
@@ -108,5 +110,6 @@ def sampled_shots(group: Group) -> int:
     """Shots that judge a group's cells on a sampled device: clean and attacked, each image at each epsilon, again and again."""
     shots = group.device.options.get("shots") if group.device else None
     first = group.cells[0]
-    evaluations = max(first.evaluate.repeats, SPREAD) * (1 + len(group.cells))
+    measured = group.device is not None and resolve.device(group.device).exactness == "measured"
+    evaluations = max(first.evaluate.repeats, SPREAD) * (1 + len(group.cells)) * (2 if measured else 1)  # and its replicates
     return int(shots or 0) * evaluations * min(first.evaluate.images or first.data.size, first.data.size // 5)

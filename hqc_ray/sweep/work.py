@@ -184,7 +184,7 @@ def _fit(worker: Worker, job: Job) -> Outcome:
     correct = _test_correct(model, inputs[split.test], split.labels[split.test])
     facts = {"test_accuracy": float(correct.mean()), "surrogate_error": fitted.max_error, "circuits": fitted.evaluations}
     if fitted.measured:
-        facts["surrogate_standard_error"] = float(fitted.standard_error(check_angles(fitted.n_qubits)).max())
+        facts["surrogate_standard_error"] = float(fitted.standard_error(check_angles(fitted.n_qubits, True)).max())
     facts |= _compiled(device, ideal.circuit, ideal.weights)
     content = io.BytesIO()
     torch.save({"n_qubits": fitted.n_qubits, "degree": fitted.degree, "state": fitted.state_dict(), "facts": facts}, content)

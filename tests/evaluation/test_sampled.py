@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from hqc_ray import attacks, circuits, devices, surrogate
+from hqc_ray.attacks import contract
 from hqc_ray.evaluation.cell import evaluate
 from hqc_ray.evaluation.sampled import SPREAD, Judge
 from hqc_ray.models import heads
@@ -84,6 +85,26 @@ def test_the_interval_of_a_measured_surrogate_holds_the_exact_devices_accuracy(
     assert halves.mean() > shots_alone + truth - accuracies.mean()  # they scatter by the measurement as well
     assert halves.mean() < 5 * accuracies.std(ddof=1)  # and are not merely wide
     assert all(row["clean_shot_low"] <= row["clean_accuracy"] <= row["clean_shot_high"] for row in found)
+
+
+def test_each_replicate_judges_before_and_after_the_attack(model: Classifier, patches: tuple[np.ndarray, np.ndarray]) -> None:
+    core = surrogate.fit(CIRCUIT, model.head.core.weights, EXACT)  # type: ignore[union-attr,arg-type]
+    core.shots.fill_(SHOTS)
+    judge = Judge(model.with_core(core), 10**8, 1, 0, 50)  # judged without noise, by measurements of 30 shots
+    images, labels = patches
+    pixels = torch.from_numpy(images).permute(0, 3, 1, 2) / 255
+    _, first = judge.predictions(pixels, "clean")
+    _, second = judge.predictions(pixels, "again")
+    assert (first == second).mean() > 0.99 > 0.97 > (first == first[::-1]).mean()
+    attack = attacks.get("fgsm")
+    found = contract.run(attack, judge.model, pixels, labels, [0.02], 0, batch_size=50, judge=judge.model, keep=N).per_epsilon[0]
+    row = evaluate(judge.model, attack, images, labels, [0.02], seed=0, judge=judge.model, samples=judge).columns[0]
+    before, after = judge.predictions(pixels, "clean"), judge.predictions(found.adversarial, repr(0.02))
+    own, others = ((b == labels) & (np.where(found.linf == 0, b, a) == labels) for b, a in zip(before, after, strict=True))
+    half = 1.959964 * others.mean(1).std(ddof=1) + abs(others.mean() - own.mean())
+    assert row["robust_accuracy"] == own[0].mean() < row["clean_accuracy"]
+    assert row["robust_shot_low"] == pytest.approx(max(own.mean() - half, 0))
+    assert row["robust_shot_high"] == pytest.approx(min(own.mean() + half, 1))
 
 
 def test_more_repeats_than_the_spread_needs_are_all_made(model: Classifier) -> None:

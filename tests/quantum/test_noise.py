@@ -116,6 +116,19 @@ def test_the_transfer_matrix_of_an_error_is_qiskits(machine: str, gate: str) -> 
         assert np.abs(expected - np.eye(len(expected))).max() > 1e-5
 
 
+def test_many_states_meet_the_effects_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    circuit, device = circuits.get("vqc1", 3, reuploads=2), devices.get("qiskit.aer", noise="fake_manila")
+    weights = inputs(circuit)[0].numpy()
+    expected = device.run(circuit, weights, combinations(AXIS, 3))
+    for name, entries in (
+        ("STATES", 4**3 * 5),
+        ("BLOCK", 4**3),
+        ("HELD", 4**3 * 2),
+    ):  # in fives, ones and pairs
+        monkeypatch.setattr(transfer, name, entries)
+        np.testing.assert_allclose(device.tabulate(circuit, weights, AXIS), expected, atol=1e-12)
+
+
 def test_rare_terms_are_dropped_as_aer_drops_them(monkeypatch: pytest.MonkeyPatch) -> None:
     circuit, device = asymmetric(), devices.get("qiskit.aer", noise="fake_santiago")  # has errors with probabilities below 1e-10
     weights = inputs(circuit)[0].numpy()

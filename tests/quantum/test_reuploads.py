@@ -64,14 +64,16 @@ def test_a_model_and_its_costs_use_it() -> None:
     head = heads.build(SPEC, 7, torch.Generator().manual_seed(0))
     assert isinstance(head.core, CircuitLayer)
     assert head.core.circuit == circuits.get("sim14", 3, reuploads=2) == resolve.circuit(SPEC)
-    assert costs.circuits(SPEC) == 5**3 + surrogate.n_checks(3)
+    assert costs.circuits(SPEC, DeviceSpec()) == 5**3 + surrogate.n_checks(3, False)
     assert costs.fit(SPEC, DeviceSpec()) > costs.fit(SPEC.model_copy(update={"reuploads": 1}), DeviceSpec())
 
 
 def test_the_degree_of_a_users_own_circuit_is_counted_too(user: Callable[..., Circuit]) -> None:
     assert user("reuploading", n_qubits=3).degree == 2
     assert user("reuploading", n_qubits=3, reuploads=2).degree == 4
-    assert costs.circuits(SPEC.model_copy(update={"head": "user_circuits:reuploading"})) == 9**3 + surrogate.n_checks(3)
+    assert costs.circuits(
+        SPEC.model_copy(update={"head": "user_circuits:reuploading"}), DeviceSpec()
+    ) == 9**3 + surrogate.n_checks(3, False)
 
 
 def test_it_is_part_of_a_key_unless_it_is_one_and_means_nothing_without_a_circuit() -> None:
@@ -127,5 +129,5 @@ def test_rows_carry_it_and_the_circuits_that_measured_the_surrogate(tmp_path: Pa
     assert found["head"].tolist() == ["sim14", "sim14", "tanh"]  # the control has no uploads: one model, not two
     assert found["reuploads"].iloc[:2].tolist() == [1, 2]
     assert np.isnan(found["reuploads"].iloc[2])
-    assert found["circuits"].iloc[:2].tolist() == [3**3 + surrogate.n_checks(3), 5**3 + surrogate.n_checks(3)]
+    assert found["circuits"].iloc[:2].tolist() == [3**3 + surrogate.n_checks(3, False), 5**3 + surrogate.n_checks(3, False)]
     assert found["surrogate_error"].iloc[:2].max() < 1e-12

@@ -36,7 +36,7 @@ def test_five_noisy_qubits_on_a_larger_machine() -> None:
     weights, angles = inputs(circuit, batch=2)
     fitted = surrogate.fit(circuit, weights, device)
     torch.testing.assert_close(fitted(angles), device.expectations(circuit, weights, angles), atol=1e-12, rtol=0)
-    assert fitted.evaluations == 3**5 + surrogate.n_checks(5)
+    assert fitted.evaluations == 3**5 + surrogate.n_checks(5, False)
 
 
 def test_an_angle_that_enters_twice_gets_the_grid_of_its_degree(user: Callable[..., Circuit]) -> None:
