@@ -36,7 +36,7 @@ def pinned(package):
 
 
 def ray_cluster(file):
-    spec = documents(file)[1]["spec"]
+    spec = documents(file)[0]["spec"]
     return spec.get("rayClusterSpec", spec)
 
 
@@ -146,7 +146,7 @@ BROKEN = {
 @pytest.mark.parametrize("file", KUBERAY)
 def test_a_broken_kuberay_file_is_found(file, name, tmp_path):
     changed = copy.deepcopy(documents(file))
-    spec = changed[1]["spec"].get("rayClusterSpec", changed[1]["spec"])
+    spec = changed[0]["spec"].get("rayClusterSpec", changed[0]["spec"])
     edit, text = BROKEN[name]
     edit(spec)
     (tmp_path / "kuberay.yaml").write_text(yaml.safe_dump_all(changed))
@@ -159,7 +159,7 @@ def test_a_broken_kuberay_file_is_found(file, name, tmp_path):
     ({"clusterSelector": {"ray.io/cluster": "hqc"}}, "a job needs one cluster"), ({"submissionMode": "K8sJob"}, "is not one of"),
 ])  # fmt: skip
 def test_a_broken_job_is_found(change, text):
-    job = documents("cluster/kuberay-job.yaml")[1]
+    job = documents("cluster/kuberay-job.yaml")[0]
     job["spec"] |= change
     assert [str(finding) for finding in kuberay.check(job) if text in str(finding)]
 
@@ -173,8 +173,8 @@ def places(node, path=()):
 
 @pytest.mark.parametrize("wrong", [None, "text", 3, -1, [], [1], {}, {"a": 1}])
 def test_no_value_of_another_type_breaks_the_check(wrong):
-    for path in places(documents("cluster/kuberay-job.yaml")[1]):
-        document = documents("cluster/kuberay-job.yaml")[1]
+    for path in places(documents("cluster/kuberay-job.yaml")[0]):
+        document = documents("cluster/kuberay-job.yaml")[0]
         section = document
         for key in path[:-1]:
             section = section[key]
