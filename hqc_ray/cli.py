@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from hqc_ray import __version__, commands
-from hqc_ray.commands import cluster, quantum, submit
+from hqc_ray.commands import cluster, positive, quantum, submit
 from hqc_ray.errors import HqcError, InputError, ResultsError
 
 OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
@@ -54,9 +54,9 @@ def _parser() -> argparse.ArgumentParser:
     sweep.add_argument("file", help="a sweep file, such as sweeps/quickstart.yaml")
     sweep.add_argument("--results", default="results", help="parent of the results folder (default: results)")
     sweep.add_argument("--storage", metavar="URI", help="durable mirror of the results: s3://..., gs://... or a mounted path")
-    sweep.add_argument("--workers", type=_positive, help="CPUs to use, here or of the cluster (default: all)")
+    sweep.add_argument("--workers", type=positive, help="CPUs to use, here or of the cluster (default: all)")
     sweep.add_argument("--address", help="run on the Ray cluster at this address ('auto': the one this machine is part of)")
-    sweep.add_argument("--workers-per-gpu", type=_positive, default=0, metavar="N", help="backbones on GPUs, N workers to a GPU")
+    sweep.add_argument("--workers-per-gpu", type=positive, default=0, metavar="N", help="backbones on GPUs, N workers to a GPU")
     sweep.add_argument("--serial", action="store_true", help="run in this process, without Ray")
     sweep.add_argument("--resume", action="store_true", default=True, help="skip what is done (this is the default)")
     sweep.set_defaults(command=_sweep)
@@ -83,12 +83,6 @@ def _warning(message: Warning | str, category: type[Warning], filename: str, lin
     if Path(__file__).parent in Path(filename).parents:
         return f"hqc: {message}\n"
     return f"{filename}:{lineno}: {category.__name__}: {message}\n"
-
-
-def _positive(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1")
-    return int(text)
 
 
 def _plan(arguments: argparse.Namespace) -> int:

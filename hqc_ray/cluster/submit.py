@@ -15,7 +15,7 @@ import shlex
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,6 +51,7 @@ class Submission:
         modules: the files and folders of code that it names.
         results: the parent of the results folder on the head, relative to the home folder there unless absolute.
         env: settings for the job's processes, added to what the head has.
+        options: of `hqc sweep`, as they are typed.
     """
 
     name: str
@@ -58,13 +59,15 @@ class Submission:
     modules: list[Path]
     results: str
     env: dict[str, str]
+    options: tuple[str, ...] = ()
 
     @property
     def entrypoint(self) -> str:
         """The command that the head runs."""
         results = self.results if self.results.startswith("/") else f"$HOME/{self.results}"
         quoted = "/".join(part if part == "$HOME" else shlex.quote(part) if part else "" for part in results.split("/"))
-        return f"hqc sweep {shlex.quote(self.name + '.yaml')} --address auto --results {quoted}"
+        command = f"hqc sweep {shlex.quote(self.name + '.yaml')} --address auto --results {quoted}"
+        return " ".join([command, *(shlex.quote(option) for option in self.options)])
 
     @property
     def shipped(self) -> dict[str, int]:
@@ -72,8 +75,14 @@ class Submission:
         return {path.name: usercode.size(path) for path in (self.file, *self.modules)}
 
 
-def prepare(file: str | Path, results: str = "results", env: list[str] | None = None) -> Submission:
+def prepare(file: str | Path, results: str = "results", env: list[str] | None = None, options: Iterable[str] = ()) -> Submission:
     """Validate what can be validated without the head's data; computes and ships nothing.
+
+    Args:
+        file: a sweep file.
+        results: the parent of the results folder on the head.
+        env: NAME=VALUE, each.
+        options: further ones of `hqc sweep`, as they are typed.
 
     Raises:
         InputError: not a sweep file, an unknown key or a value out of range, code too large to ship, or a secret in `env`.
@@ -82,7 +91,8 @@ def prepare(file: str | Path, results: str = "results", env: list[str] | None = 
     for _ in loaded.cells():  # says which block is wrong; names, data and weights are checked on the head
         pass
     results = results.removeprefix("~/").rstrip("/") or "results"
-    return Submission(loaded.name, Path(file), usercode.modules(loaded), results, dict(_setting(text) for text in env or []))
+    settings = dict(_setting(text) for text in env or [])
+    return Submission(loaded.name, Path(file), usercode.modules(loaded), results, settings, tuple(options))
 
 
 def connect(address: str | None) -> JobSubmissionClient:
@@ -95,14 +105,14 @@ def connect(address: str | None) -> JobSubmissionClient:
     where = f"--address {address}"
     for name in CHATTY:
         logging.getLogger(f"ray.{name}").setLevel(logging.WARNING)
-    if not address.startswith(("http://", "https://")):
+    if not re.match(r"https?://[^/]", address):
         raise InputError("not the address of a dashboard", where=where, valid=UNREACHED)
     try:
         with _without(OVERRIDES):
             return JobSubmissionClient(address.rstrip("/"))
     except AuthenticationError as problem:
         raise InputError("the cluster does not accept this machine's token", where=where, valid=ACCESS) from problem
-    except (ConnectionError, RuntimeError, requests.RequestException) as problem:
+    except (ConnectionError, RuntimeError, ValueError, requests.RequestException) as problem:
         raise InputError(f"no job server answers: {problem}", where=where, valid=UNREACHED) from problem
 
 

@@ -6,21 +6,26 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
+from hqc_ray.commands import positive
+
 if TYPE_CHECKING:
     from hqc_ray.cluster.submit import Submission
 
 OK = 0
 
 
-def add(commands: Any) -> None:
+def add(known: Any) -> None:
     """Add `submit` to the parser."""
-    submit = commands.add_parser("submit", help="run a sweep on a cluster's head, as a job, from any machine")
+    submit = known.add_parser("submit", help="run a sweep on a cluster's head, as a job, from any machine")
     submit.add_argument("file", help="a sweep file; it and the code that it names are all that is shipped")
     submit.add_argument("--address", help="of the head's dashboard (default: RAY_API_SERVER_ADDRESS, or http://127.0.0.1:8265)")
     submit.add_argument("--results", default="results", help="parent of the results folder, in the head's home (results)")
     submit.add_argument(
         "--env", action="append", default=[], metavar="NAME=VALUE", help="set for the job, with what the head has"
     )
+    submit.add_argument("--storage", metavar="URI", help="durable mirror of the results: s3://..., gs://... or a mounted path")
+    submit.add_argument("--workers", type=positive, help="CPUs of the cluster to use (default: all)")
+    submit.add_argument("--workers-per-gpu", type=positive, metavar="N", help="backbones on GPUs, N workers to a GPU")
     submit.add_argument("--follow", action=argparse.BooleanOptionalAction, default=True, help="print the driver's output")
     submit.set_defaults(command=_submit)
 
@@ -28,7 +33,9 @@ def add(commands: Any) -> None:
 def _submit(arguments: argparse.Namespace) -> int:
     from hqc_ray.cluster import submit
 
-    ready = submit.prepare(arguments.file, arguments.results, arguments.env)
+    given = {f"--{name}": getattr(arguments, name.replace("-", "_")) for name in ("storage", "workers", "workers-per-gpu")}
+    options = [text for name, value in given.items() if value is not None for text in (name, str(value))]
+    ready = submit.prepare(arguments.file, arguments.results, arguments.env, options)
     client = submit.connect(arguments.address)
     job = submit.submit(client, ready)
     print(f"shipped {', '.join(f'{name} ({size:,} bytes)' for name, size in ready.shipped.items())} to {client.get_address()}")

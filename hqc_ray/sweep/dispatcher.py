@@ -33,8 +33,8 @@ class Reply:
 class Dispatcher:
     """The schedule, and where in the object store each input lies.
 
-    A *ticket* is a Tune trial; the *worker* that serves it is one life of its process. A ticket whose process died is served by
-    another worker, and whatever the first one still says is no longer heard.
+    A *ticket* is a Tune trial; the *worker* that serves it is one life of its process, and its name begins with its node's id and
+    a slash. A ticket whose process died is served by another worker, and whatever the first one still says is no longer heard.
 
     Args:
         jobs: all that are left.
@@ -45,14 +45,12 @@ class Dispatcher:
         self.schedule, self.inputs = Schedule(jobs, inputs), inputs
         self.workers: dict[str, str] = {}  # by ticket
         self.dead: set[str] = set()
-        self.started = False
         self.news = asyncio.Event()
 
     async def next(self, ticket: str, worker: str, warm: Sequence[str], patient: bool) -> Reply:
         """The next job for a worker that is warm for the models `warm`; a patient one waits for it."""
         loop = asyncio.get_running_loop()
         end = loop.time() + (PATIENCE_SECONDS if patient else 0.0)
-        self.started = True
         while worker not in self.dead:
             self.workers[ticket] = worker
             job = self.schedule.next(worker, warm)
@@ -86,15 +84,21 @@ class Dispatcher:
                 self.inputs.pop(name, None)
         return self._changed([self.schedule.fail(id) for id in failed])
 
-    async def lose(self, ticket: str) -> tuple[list[list[str]], bool]:
+    async def lose(self, ticket: str, alive: Sequence[str]) -> tuple[list[list[str]], int, bool]:
         """The process that served a ticket is no more.
 
+        Args:
+            ticket: whose process it was.
+            alive: the nodes that are there.
+
         Returns:
-            As `report`, for the jobs whose process has died too often; and whether any worker has ever asked for a job.
+            As `report`, for a job whose process has died too often; how often; and whether this one had ever asked for a job.
         """
         worker = self.workers.pop(ticket, "")
         self.dead.add(worker)
-        return self._changed([self.schedule.fail(id) for id in self.schedule.lose(worker)]), self.started
+        lost = self.schedule.lose(worker, worker.partition("/")[0], alive)
+        times = max((len(self.schedule.losses[id]) for id in lost), default=0)
+        return self._changed([self.schedule.fail(id) for id in lost]), times, bool(worker)
 
     def _changed(self, lost: list[list[str]]) -> list[list[str]]:
         """Wake all who wait."""

@@ -14,7 +14,8 @@ from hqc_ray.spec import DeviceSpec, EvaluateSpec
 from hqc_ray.sweep.inputs import Input
 
 Kind = Literal["features", "train", "fit", "attack"]
-LOSSES = 3  # times that a job's process may die before the job counts as failed
+LOSSES = 3  # times that a job's process may die, on nodes that live on, before the job counts as failed
+ALL_LOSSES = 20  # and with those whose node has vanished, which is hardly ever the job's fault: spot nodes do
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ class Schedule:
                 self._ready(id)
         self.users = Counter(need for job in self.jobs.values() for need in job.needs)
         self.held: dict[str, list[str]] = {}  # by worker, the jobs that it was given and whose outcome has not been heard of
-        self.losses: Counter[str] = Counter()
+        self.losses: dict[str, list[str]] = defaultdict(list)  # by job, the nodes on which its process died
 
     @property
     def open(self) -> int:
@@ -120,16 +121,27 @@ class Schedule:
         self.held.setdefault(worker, []).append(best)
         return self.jobs[best]
 
-    def lose(self, worker: str) -> list[str]:
+    def lose(self, worker: str, node: str = "", alive: Collection[str] = ("",)) -> list[str]:
         """`worker` is no more: what it held is ready again; the jobs whose worker has now died more often than is allowed.
 
         It died of the job that it was given last: those before were done, although nobody had heard of them.
+
+        Args:
+            worker: whose process is gone.
+            node: on which it was.
+            alive: the nodes that are there now.
         """
         lost = [id for id in self.held.pop(worker, []) if id in self.missing]
         for id in lost:
             self._ready(id)
-        self.losses.update(lost[-1:])
-        return [id for id in lost[-1:] if self.losses[id] > LOSSES]
+        for id in lost[-1:]:
+            self.losses[id].append(node)
+        return [id for id in lost[-1:] if self._lost_too_often(self.losses[id], alive)]
+
+    @staticmethod
+    def _lost_too_often(nodes: list[str], alive: Collection[str]) -> bool:
+        """Asked at every loss anew: that a node has gone is known only some seconds after its processes have."""
+        return sum(node in alive for node in nodes) > LOSSES or len(nodes) > ALL_LOSSES
 
     def hear(self, worker: str) -> None:
         """The outcomes of all jobs that `worker` holds have arrived."""

@@ -85,6 +85,10 @@ class Live:
         if time.monotonic() - self.last_line > SECONDS_WITHOUT_NEWS:
             self._line(f"{len(self.open)} jobs open, {workers} workers  about {duration(self.left())} left")
 
+    def say(self, text: str) -> None:
+        """A line that stays, above the bar."""
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
     def idle_share(self) -> float | None:
         """The share of the time that workers were there in which they had no job; None where nobody counted them."""
         return max(0.0, 1 - self.busy / self.capacity) if self.capacity else None

@@ -101,7 +101,7 @@ def execute(
         done = len(set(graph.order) & store.ledger.done())
         say(f"{loaded.name}: {len(graph.order)} cells, {done} done before, {len(graph.jobs)} jobs to do")
         if graph.jobs:
-            count = 1 if serial else _connect(address, workers, modules)
+            count = 1 if serial else _connect(address, workers, modules, loaded.name)
             try:
                 with Live(console, graph.jobs, count) as live:
                     _run(Driver(graph, store, live), serial, address is not None, workers, workers_per_gpu)
@@ -143,11 +143,11 @@ def _run(driver: Driver, serial: bool, elastic: bool, workers: int | None, worke
         run_tune(driver, elastic, workers, workers_per_gpu)
 
 
-def _connect(address: str | None, workers: int | None, modules: list[Path]) -> int:
+def _connect(address: str | None, workers: int | None, modules: list[Path], name: str) -> int:
     from hqc_ray.sweep import runner
 
     try:
-        return runner.connect(address, workers, modules)
+        return runner.connect(address, workers, modules, name)
     except ConnectionError as problem:
         raise at.refused(str(address), problem) from problem
 

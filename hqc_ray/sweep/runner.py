@@ -15,7 +15,6 @@ import signal
 import sys
 import tempfile
 import threading
-import time
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -24,17 +23,15 @@ from typing import Any
 
 import ray
 from ray import tune
-from ray.air.execution._internal import RayActorManager
-from ray.exceptions import OutOfMemoryError, RayActorError
-from ray.tune import Callback, CheckpointConfig, FailureConfig, RunConfig, TuneConfig, Tuner
-from ray.tune.execution import tune_controller
-from ray.tune.experiment import Trial
+from ray.tune import CheckpointConfig, FailureConfig, RunConfig, TuneConfig, Tuner
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from hqc_ray.errors import HqcError
+from hqc_ray.errors import InputError
+from hqc_ray.sweep import deaths  # noqa: F401  # teaches Tune
+from hqc_ray.sweep.collector import Collector, WorkerError
 from hqc_ray.sweep.dispatcher import Dispatcher
 from hqc_ray.sweep.driver import Driver
-from hqc_ray.sweep.jobs import LOSSES, Outcome
+from hqc_ray.sweep.jobs import Outcome
 from hqc_ray.sweep.usercode import SKIPPED
 
 THREADS = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"), "1")
@@ -50,10 +47,6 @@ TUNE_SETTINGS = {
 TICKET_SECONDS = 60.0  # a worker that would have less to do is not asked of an autoscaler: a node takes minutes to start
 
 
-class WorkerError(HqcError):
-    """The workers' environment is broken: nothing that the sweep file could say would help."""
-
-
 class TicketTrial(tune.Trainable):
     """A worker: one step is as many jobs as fit into the slice that the dispatcher names, and at least one."""
 
@@ -66,8 +59,9 @@ class TicketTrial(tune.Trainable):
         torch.set_num_threads(1)
         logging.getLogger("ray.tune").setLevel(logging.ERROR)
         processor = "cuda" if ray.get_gpu_ids() and torch.cuda.is_available() else "cpu"
-        host = f"{platform.machine()}/{ray.get_runtime_context().get_node_id()[:8]}/{processor}"
-        self.dispatcher, self.name = dispatcher, uuid.uuid4().hex
+        node = ray.get_runtime_context().get_node_id()
+        host = f"{platform.machine()}/{node[:8]}/{processor}"
+        self.dispatcher, self.name = dispatcher, f"{node}/{uuid.uuid4().hex}"
         self.worker = Worker(lambda name: ray.get(ray.get(dispatcher.input.remote(name))[0]), host, processor)
 
     def step(self) -> dict[str, Any]:
@@ -84,83 +78,6 @@ class TicketTrial(tune.Trainable):
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Nothing to reset: a job brings all that it needs."""
         return True
-
-
-class _Collector(Callback):
-    """Runs in the driver's process: writes outcomes down before the dispatcher hears of them."""
-
-    def __init__(self, driver: Driver, dispatcher: Any) -> None:
-        self.driver, self.dispatcher = driver, dispatcher
-        self.failed_starts = 0
-        self.counted = 0.0
-        self.problem: HqcError | None = None  # that ends the sweep; Tune would show it inside a traceback of its own
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Tune pickles callbacks for `Tuner.restore`, which a sweep never uses: it resumes from the ledger."""
-        return {}
-
-    def on_trial_result(self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **_: Any) -> None:
-        """Take the outcomes out of the result, which Tune would otherwise keep in its snapshot for every trial."""
-        try:
-            self._take(trial.trial_id, result.pop("outcomes", []))
-        except HqcError as problem:
-            self.problem = problem
-            raise
-
-    def _take(self, ticket: str, given: list[Outcome]) -> None:
-        outcomes = self.driver.take(given)
-        done = {o.job: [] if o.artifact is None else [ray.put(o.artifact)] for o in outcomes if not o.error}
-        errors = {o.job: o.error for o in outcomes if o.error}
-        for lost in ray.get(self.dispatcher.report.remote(ticket, done, list(errors))):
-            self.driver.record_failure(lost, errors[lost[0]])
-
-    def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
-        """The trial's process died, and Tune starts it again; what it held goes to whoever is free."""
-        reason = _reason(trial)
-        given_up, started = ray.get(self.dispatcher.lose.remote(trial.trial_id))
-        for lost in given_up:
-            self.driver.record_failure(lost, f"the worker's process died {LOSSES + 1} times:\n{reason}")
-        self.failed_starts = 0 if started else self.failed_starts + 1
-        if self.failed_starts > LOSSES:  # no worker got as far as asking for a job, and neither will the next one
-            self.problem = WorkerError(f"no worker can start; the last one said: {reason.splitlines()[-1]}")
-            raise self.problem
-
-    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        """As `on_trial_recover`, for a trial that Tune does not start again, because its process died while it was starting."""
-        self.on_trial_recover(iteration, trials, trial, **info)
-
-    def on_step_end(self, iteration: int, trials: list[Trial], **_: Any) -> None:
-        """Tune's loop is alive."""
-        if time.monotonic() - self.counted > 1.0:
-            self.counted = time.monotonic()
-            self.driver.live.tick(sum(trial.status == Trial.RUNNING for trial in trials))
-
-
-def _reason(trial: Trial) -> str:
-    """What Tune wrote down of a trial's last failure: the text, for its pickled copy is not there yet."""
-    file = Path(trial.error_file or "")
-    text = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
-    return text.rpartition("Failure #")[2].partition("\n")[2].strip() or "its process died"
-
-
-class _OutOfMemory(RayActorError):
-    """A trial's process that Ray ended because its node was short of memory: a death like any other."""
-
-    def __init__(self, reason: OutOfMemoryError) -> None:
-        super().__init__()
-        self.error_msg = str(reason)
-
-
-class _Deaths(RayActorManager):
-    """Tune's manager of actors takes an OutOfMemoryError, which is no RayActorError, for a fault of its own, and ends the run."""
-
-    def _actor_task_failed(self, tracked_actor_task: Any, exception: Exception) -> None:
-        super()._actor_task_failed(
-            tracked_actor_task, _OutOfMemory(exception) if isinstance(exception, OutOfMemoryError) else exception
-        )
-
-
-vars(tune_controller)["RayActorManager"] = _Deaths  # there is no other way in
 
 
 class _Stopper(tune.Stopper):
@@ -183,19 +100,21 @@ class _Stopper(tune.Stopper):
         return self.interrupted or not self.driver.open
 
 
-def connect(address: str | None, workers: int | None, modules: Iterable[Path] = ()) -> int:
+def connect(address: str | None, workers: int | None, modules: Iterable[Path] = (), name: str = "hqc") -> int:
     """Start Ray on this machine with `workers` CPUs, or join the cluster at `address`; the number of CPUs there.
 
     Args:
         address: of a running cluster; None: this machine.
         workers: CPUs to use on this machine; None: all of them.
         modules: files and folders of the user's code that every node of a cluster gets.
+        name: of the sweep; its namespace begins with it, and is no other's.
 
     Raises:
         ConnectionError: no cluster at the address, or none that lets this process in.
     """
     os.environ.update(TUNE_SETTINGS)
-    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "namespace": "hqc_ray"}
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    options["namespace"] = f"{name}-{uuid.uuid4().hex[:8]}"
     options["runtime_env"] = {"env_vars": THREADS}
     if modules:
         options["runtime_env"] |= {"py_modules": [str(path) for path in modules], "excludes": list(SKIPPED)}
@@ -224,10 +143,17 @@ def run_tune(driver: Driver, elastic: bool, workers: int | None = None, workers_
         workers_per_gpu: that share a GPU, each an equal part of it; 0: none has one.
 
     Raises:
-        WorkerError: no worker can start.
+        InputError: GPUs are asked for on a machine that has none.
+        WorkerError: no worker can start, or the dispatcher was lost.
         WriteError: the disk does not take a result.
     """
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
+    if workers_per_gpu and not ray.cluster_resources().get("GPU"):
+        if not elastic:
+            raise InputError(
+                "this machine has no GPU", where=f"--workers-per-gpu {workers_per_gpu}", valid="a machine that has one"
+            )
+        driver.live.say("no node has a GPU yet: every worker waits for one")
     stopper = _Stopper(driver)
     with _interrupts(stopper), tempfile.TemporaryDirectory(prefix="hqc_tune_") as scratch:
         inputs = {name: [ray.put(recipe.make(driver.store))] for name, recipe in driver.graph.inputs.items()}
@@ -253,7 +179,7 @@ def _tickets(driver: Driver, elastic: bool) -> int:
 
 def _fit(driver: Driver, dispatcher: Any, stopper: _Stopper, tickets: int, scratch: str, share: dict[str, float]) -> None:
     """One run of Tune, until no job is left or all tickets are lost."""
-    collector = _Collector(driver, dispatcher)
+    collector = Collector(driver, dispatcher)
     tuner = Tuner(
         tune.with_resources(tune.with_parameters(TicketTrial, dispatcher=dispatcher), share),
         tune_config=TuneConfig(num_samples=tickets, reuse_actors=True),

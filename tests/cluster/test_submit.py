@@ -210,6 +210,8 @@ def test_a_driver_without_the_token_is_told_so(head, hqc, tmp_path):
     ("address", "says"),
     [
         ("auto", "not the address of a dashboard"),
+        ("http://", "not the address of a dashboard"),
+        ("https:///", "not the address of a dashboard"),
         ("http://127.0.0.1:1", "no job server answers: Failed to connect to Ray at address: http://127.0.0.1:1."),
     ],
 )
@@ -250,3 +252,19 @@ def test_what_is_wrong_in_the_file_is_said_before_anything_is_shipped(tmp_path):
 def test_results_lie_in_the_heads_home_and_no_name_is_a_command(tmp_path, results, there):
     ready = submit.prepare(sweep_of(tmp_path, "plain"), results)
     assert ready.entrypoint == f"hqc sweep plain.yaml --address auto --results {there}"
+
+
+def test_a_job_takes_the_options_of_a_sweep(tmp_path, monkeypatch):
+    asked, prepare = [], submit.prepare
+    monkeypatch.setattr(submit, "connect", lambda _: pytest.fail("connected"))
+    monkeypatch.setattr(submit, "prepare", lambda *given: asked.append(given) or prepare(*given))
+    file = str(sweep_of(tmp_path, "plain"))
+    for options in (["--workers", "8", "--storage", "s3://a b/c"], ["--workers-per-gpu", "4"], []):
+        with pytest.raises(pytest.fail.Exception):
+            cli.main(["submit", file, *options])
+    plain = "hqc sweep plain.yaml --address auto --results $HOME/results"
+    entrypoints = [prepare(*given).entrypoint.removeprefix(plain) for given in asked]
+    assert entrypoints == [" --storage 's3://a b/c' --workers 8", " --workers-per-gpu 4", ""]
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["submit", file, "--workers", "0"])
+    assert ended.value.code == cli.BAD_INPUT

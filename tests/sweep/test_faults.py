@@ -4,7 +4,9 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
+import psutil
 import pytest
 from rich.console import Console
 
@@ -12,6 +14,8 @@ from hqc_ray import cli
 from hqc_ray.attacks import FGSM
 from hqc_ray.rows import Ledger
 from hqc_ray.sweep import run, runner
+from hqc_ray.sweep.collector import Collector
+from hqc_ray.sweep.jobs import LOSSES
 from tests.sweep.conftest import SMALL
 
 QUIET = Console(quiet=True)
@@ -74,6 +78,50 @@ def test_a_worker_that_dies_is_replaced(sweep_file, tmp_path, marker):
     assert marker.exists()
     assert (finished.failed, finished.missing) == (0, 0)
     assert finished.rows["robust_correct"].nunique() == 1
+
+
+class Headless(FGSM):
+    """Kills the dispatcher the first time."""
+
+    marker: str = ""
+
+    def search(self, *args) -> Iterator:
+        if not Path(self.marker).exists():
+            Path(self.marker).touch()
+            for process in psutil.Process(os.getppid()).children():
+                if process.cmdline()[0].startswith("ray::Dispatcher"):
+                    process.kill()
+        return super().search(*args)
+
+
+def test_a_dispatcher_that_dies_ends_the_run_in_one_line_and_the_same_command_goes_on(sweep_file, tmp_path, marker, capsys):
+    file = sweep_file(TROUBLED.replace("KIND", "Headless").replace("MARKER", str(marker)))
+    command = ["sweep", str(file), "--results", str(tmp_path), "--workers=1"]
+    assert cli.main(command) == cli.FAILED
+    assert "hqc: the dispatcher was lost, and the same command goes on: " in capsys.readouterr().err.splitlines()[-1]
+    assert cli.main(command) == cli.OK
+    rows = list(Ledger(tmp_path / "small" / "rows.jsonl").rows.values())
+    assert [row.status for row in rows] == ["ok", "ok"]
+    assert rows[0].robust_correct == rows[1].robust_correct
+
+
+def test_gpus_are_not_waited_for_on_a_machine_that_has_none(sweep_file, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("ray.cluster_resources", lambda: {"CPU": 1.0})
+    command = ["sweep", str(sweep_file(SMALL)), "--results", str(tmp_path), "--workers=1", "--workers-per-gpu=2"]
+    assert cli.main(command) == cli.BAD_INPUT
+    assert "--workers-per-gpu 2: this machine has no GPU (valid: " in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_node_on_which_no_worker_starts_is_told_of_once_others_have_worked():
+    said = []
+    collector = Collector(SimpleNamespace(live=SimpleNamespace(say=said.append)), None)
+    collector.started = True
+    for _ in range(LOSSES + 1):
+        assert said == []
+        collector._count_start(asked=False, reason="no torch")
+    assert said == ["4 workers in a row could not start; the last one said: no torch"]
+    collector._count_start(asked=True, reason="killed")
+    assert collector.failed_starts == 0
 
 
 class Broken(runner.TicketTrial):
