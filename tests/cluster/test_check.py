@@ -76,6 +76,9 @@ BROKEN = {
     "unknown key of a type": ("aws", put(f"{TYPES}/cpu/min_worker", 1), "cpu.min_worker: unknown key; did you mean 'min_w"),
     "type of a value": ("aws", put("max_workers", "8"), "max_workers: '8' is not of type 'integer'"),
     "setup is no list": ("local", put("setup_commands", "pip install ray"), "'pip install ray' is not of type 'array'"),
+    "key that is a number": ("aws", put(TYPES, lambda types: {**types, 16: {}}), "16: its key is of type int (valid: '16', in"),
+    "key that is nothing": ("local", put("file_mounts", {None: "sweeps"}), "file_mounts.None: its key is of type NoneType"),
+    "key that is yes": ("gcp", put(f"{TYPES}/cpu/node_config/labels", {True: "a"}), "labels.True: its key is of type bool"),
     "head type": ("aws", put("head_node_type", "heat"), "`head_node_type` must be one of"),
     "sum of min_workers": ("aws", put("max_workers", 0), "min_workers", put(f"{TYPES}/cpu/min_workers", 1)),
     # what it leaves out
@@ -205,7 +208,7 @@ def test_what_is_no_cluster_file_is_one_line(text, home, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("kind", FILES)
-@pytest.mark.parametrize("wrong", [None, "text", 3, [], [1], {}, {"a": 1}])
+@pytest.mark.parametrize("wrong", [None, "text", 3, [], [1], {}, {"a": 1}, {16: 1}])
 def test_no_value_of_another_type_breaks_the_check(kind, wrong, home, tmp_path):
     good = config(kind)
     for path in (
