@@ -14,7 +14,7 @@ from hqc_ray.cluster.finding import Finding, mapping
 from hqc_ray.errors import InputError
 
 CHECKS: tuple[Callable[[dict[str, Any]], Iterator[Finding]], ...] = (
-    schema.access, schema.counts, schema.gpus, nodes.node_configs, start.start, versions.versions,
+    schema.access, schema.counts, schema.gpus, nodes.regions, nodes.node_configs, start.start, versions.versions,
     machine.mounts, machine.key, machine.tools, nodes.cloud,
 )  # fmt: skip
 

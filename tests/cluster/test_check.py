@@ -103,6 +103,8 @@ BROKEN = {
     # the cloud's own call
     "EC2 field": ("aws", put(f"{TYPES}/cpu/node_config/InstanceTyp", "m5.large"), 'parameter in input: "InstanceTyp"'),
     "EC2 type": ("aws", put(f"{TYPES}/cpu/node_config/InstanceMarketOptions", "spot"), "Invalid type for parameter Inst"),
+    "EC2 region": ("aws", put("provider/region", "us-wst-2"), "'us-wst-2' is no region of EC2; did you mean 'us-west-2'?"),
+    "EC2 zone": ("aws", put("provider/availability_zone", "us-west-2a, eu-central-1a"), "'eu-central-1a' is no zone of us"),
     "EC2 key": ("aws", put("auth/ssh_private_key", "~/.ssh/id_ed25519"), "head.node_config.KeyName: missing"),
     "GCE field": ("gcp", put(f"{TYPES}/cpu/node_config/machinType", "n2"), "did you mean 'machineType'?"),
     "GCE word": ("gcp", put(f"{TYPES}/cpu/node_config/scheduling/provisioningModel", "CHEAP"), "'CHEAP' is not one of"),
@@ -146,6 +148,7 @@ WARNED = {
     "dropped min_workers": ("aws", put("min_workers", 1), "min_workers: Ray ignores it here"),
     "hosts left over": ("local", lambda c: c.update(min_workers=1, max_workers=1), "1 of the 2 worker_ips would be used"),
     "old image": ("aws", put(f"{TYPES}/head/node_config/ImageId", DELETE), "Ray takes Ubuntu 18.04"),
+    "EC2 type": ("aws", put(f"{TYPES}/cpu/node_config/InstanceType", "c7i.4xlarg"), "knows; did you mean 'c7i.4xlarge'?"),
     "role": ("aws", put(f"{TYPES}/head/node_config/IamInstanceProfile", DELETE), "no worker would start"),
     "unknown versions": ("local", put("setup_commands", []), "they do not say which Python the nodes get"),
     "no patch": ("aws", put("setup_commands", replace("3.11.18", "3.11")), "Python 3.11 without its patch"),
@@ -224,6 +227,15 @@ def test_no_value_of_another_type_breaks_the_check(kind, wrong, home, tmp_path):
             section, last = (changed[TYPES][name], key) if key else (changed[TYPES], name)
             section[last] = wrong
             found(changed, tmp_path)
+
+
+@pytest.mark.parametrize("region", ["us-gov-west-1", "cn-north-1"])
+def test_every_partition_of_ec2_has_regions(region, home, tmp_path):
+    changed = config("aws")
+    changed["provider"] |= {"region": region, "availability_zone": f"{region}a,{region}b"}
+    assert found(changed, tmp_path) == []
+    del changed["provider"]["availability_zone"]
+    assert found(changed, tmp_path) == []
 
 
 @pytest.mark.parametrize(("workers", "fine"), [(0, True), (8, True), (9, False)])
