@@ -29,6 +29,7 @@ PROVIDER_KEYS = {  # Ray's schema takes any key here, so a misspelt one does not
     "local": {"head_ip", "worker_ips", "external_head_ip", "coordinator_address"},
 }
 REQUIRED = {"aws": ("region",), "gcp": ("region", "availability_zone", "project_id"), "local": ()}
+EXAMPLE = "my-project"  # of cluster/gcp.yaml
 
 
 def shape(config: Config) -> Iterator[Finding]:
@@ -74,6 +75,8 @@ def access(config: Config) -> Iterator[Finding]:
     known = EVERYWHERE | PROVIDER_KEYS[kind]
     yield from (unknown_key("provider", str(key), known) for key in section if key not in known)
     yield from (Finding(f"provider.{key}", "missing", "where nodes are to run") for key in REQUIRED[kind] if not section.get(key))
+    if kind == "gcp" and section.get("project_id") == EXAMPLE:  # a warning: somebody may own it
+        yield Finding("provider.project_id", f"{EXAMPLE!r} is an example", "the id of your own project", warning=True)
     if isinstance(config.get("auth"), dict) and not config["auth"].get("ssh_user"):
         yield Finding("auth.ssh_user", "missing", "the user that `ray up` logs in as")
     if kind == "local" and "coordinator_address" not in section:

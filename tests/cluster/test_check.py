@@ -46,7 +46,9 @@ def found(config, tmp_path, **options):
 
 
 def config(kind):
-    return yaml.safe_load((ROOT / FILES[kind]).read_text())
+    """The project's file, with the user's own project in it."""
+    whole = yaml.safe_load((ROOT / FILES[kind]).read_text())
+    return whole | ({"provider": whole["provider"] | {"project_id": "tissue-4711"}} if kind == "gcp" else {})
 
 
 def put(path, value):
@@ -150,6 +152,7 @@ WARNED = {
     "old image": ("aws", put(f"{TYPES}/head/node_config/ImageId", DELETE), "Ray takes Ubuntu 18.04"),
     "EC2 type": ("aws", put(f"{TYPES}/cpu/node_config/InstanceType", "c7i.4xlarg"), "knows; did you mean 'c7i.4xlarge'?"),
     "role": ("aws", put(f"{TYPES}/head/node_config/IamInstanceProfile", DELETE), "no worker would start"),
+    "example of a project": ("gcp", put("provider/project_id", "my-project"), "provider.project_id: 'my-project' is an example"),
     "unknown versions": ("local", put("setup_commands", []), "they do not say which Python the nodes get"),
     "no patch": ("aws", put("setup_commands", replace("3.11.18", "3.11")), "Python 3.11 without its patch"),
     "Python": ("local", put("setup_commands", replace("3.11.18", "3.11.4")), "a driver here could not join"),
@@ -280,6 +283,41 @@ def test_a_missing_tool(tool, home, tmp_path, monkeypatch):
 def test_a_cloud_without_its_library(kind, package, home, tmp_path, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert [f.warning for f in found(config(kind), tmp_path) if f"pip install {package}" in str(f)] == [False]
+
+
+@pytest.fixture
+def pods():
+    """The documents of a KubeRay file, and both of its containers."""
+    documents = list(yaml.safe_load_all((ROOT / "cluster/kuberay-cluster.yaml").read_text()))
+    spec = documents[1]["spec"]
+    groups = (spec["headGroupSpec"], *spec["workerGroupSpecs"])
+    return documents, [group["template"]["spec"]["containers"][0] for group in groups]
+
+
+@pytest.mark.parametrize(("image", "said"), [
+    ("REGISTRY/hqc_ray:0.1.0", "hqc_ray:0.1.0' is an example (valid: your own registry's address in place of REGISTRY)"),
+    ("ghcr.io/Me/hqc_ray:0.1.0", "a repository's name has no capitals (valid: ghcr.io/me/hqc_ray:0.1.0)"),
+    ("HQC:A", "a repository's name has no capitals (valid: hqc:A)"),
+    ("rayproject/ray:2.9.0-py311", "'rayproject/ray:2.9.0-py311' has Ray 2.9.0, and this project is tested with 2.60.0"),
+    (DELETE, "image: missing"),
+])  # fmt: skip
+def test_an_image_that_no_pod_could_pull_or_join_with(image, said, pods, tmp_path):
+    documents, containers = pods
+    for container in containers:
+        put("image", image)(container)
+    errors = [str(finding) for finding in found(documents, tmp_path) if not finding.warning]
+    assert [said in line for line in errors] == [True, True], errors
+
+
+@pytest.mark.parametrize("image", [
+    "ghcr.io/me/hqc-ray:0.1.0", "Registry.local:5000/hqc_ray:0.1.0-RC1", "localhost/hqc:1", "hqc:A",
+    "rayproject/ray:2.60.0-py311-gpu", "ghcr.io/me/hqc@sha256:0A",
+])  # fmt: skip
+def test_an_image_that_a_pod_can_pull(image, pods, tmp_path):
+    documents, containers = pods
+    for container in containers:
+        container["image"] = image
+    assert found(documents, tmp_path) == []
 
 
 def test_results_where_nothing_can_be_written(home, tmp_path):
