@@ -54,9 +54,11 @@ def _parser() -> argparse.ArgumentParser:
     sweep.add_argument("file", help="a sweep file, such as sweeps/quickstart.yaml")
     sweep.add_argument("--results", default="results", help="parent of the results folder (default: results)")
     sweep.add_argument("--storage", metavar="URI", help="durable mirror of the results: s3://..., gs://... or a mounted path")
-    sweep.add_argument("--workers", type=_positive, help="CPUs to use, here or of the cluster (default: all)")
+    sweep.add_argument("--workers", type=commands.positive, help="CPUs to use, here or of the cluster (default: all)")
     sweep.add_argument("--address", help="run on the Ray cluster at this address ('auto': the one this machine is part of)")
-    sweep.add_argument("--workers-per-gpu", type=_positive, default=0, metavar="N", help="backbones on GPUs, N workers to a GPU")
+    sweep.add_argument(
+        "--workers-per-gpu", type=commands.positive, default=0, metavar="N", help="backbones on GPUs, N workers to a GPU"
+    )
     sweep.add_argument("--serial", action="store_true", help="run in this process, without Ray")
     sweep.add_argument("--resume", action="store_true", default=True, help="skip what is done (this is the default)")
     sweep.set_defaults(command=_sweep)
@@ -83,12 +85,6 @@ def _warning(message: Warning | str, category: type[Warning], filename: str, lin
     if Path(__file__).parent in Path(filename).parents:
         return f"hqc: {message}\n"
     return f"{filename}:{lineno}: {category.__name__}: {message}\n"
-
-
-def _positive(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1")
-    return int(text)
 
 
 def _plan(arguments: argparse.Namespace) -> int:

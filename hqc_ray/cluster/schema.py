@@ -128,14 +128,5 @@ def gpus(config: Config) -> Iterator[Finding]:
             yield Finding(f"available_node_types.{name}.resources.GPU", f"{amount!r}", WHOLE)
 
 
-def shares(config: Config, workers_per_gpu: int) -> Iterator[Finding]:
-    """A worker takes an exact n-th of a GPU and one CPU: with too few CPUs, a part of each GPU would stay idle."""
-    for name, node in _types(config).items() if workers_per_gpu else ():
-        cpus, gpus = (mapping(node, "resources").get(kind) for kind in ("CPU", "GPU"))
-        if isinstance(cpus, int) and isinstance(gpus, int) and gpus > 0 and cpus < gpus * workers_per_gpu:
-            what = f"{cpus} CPUs, and {workers_per_gpu} workers to each of {gpus} GPUs take {gpus * workers_per_gpu}"
-            yield Finding(f"available_node_types.{name}.resources", what, f"--workers-per-gpu {cpus // gpus} or less")
-
-
 def _types(config: Config) -> Config:
     return {name: node for name, node in mapping(config, "available_node_types").items() if isinstance(node, dict)}

@@ -1,7 +1,8 @@
-"""Commands of `hqc` that would make `cli` too long, and the console that all of them print to."""
+"""Commands of `hqc` that would make `cli` too long, and what they share: the console, the type of an option."""
 
 from __future__ import annotations
 
+import argparse
 import sys
 from types import TracebackType
 
@@ -12,6 +13,13 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColum
 def console(width: int = 140) -> Console:
     """Standard output; `width` characters wide, enough for a table, when it is a file or a pipe."""
     return Console() if sys.stdout.isatty() else Console(width=width)
+
+
+def positive(text: str) -> int:
+    """The type of an option that takes a number from 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1")
+    return int(text)
 
 
 class Downloads:

@@ -223,13 +223,13 @@ def test_no_value_of_another_type_breaks_the_check(kind, wrong, home, tmp_path):
         changed = copy.deepcopy(good)
         section = changed if len(path) == 1 else changed[path[0]]
         section[path[-1]] = wrong
-        found(changed, tmp_path)  # does not raise
+        found(changed, tmp_path, workers_per_gpu=2)  # does not raise
     for name in good.get(TYPES, {}):
         for key in (*good[TYPES][name], None):
             changed = copy.deepcopy(good)
             section, last = (changed[TYPES][name], key) if key else (changed[TYPES], name)
             section[last] = wrong
-            found(changed, tmp_path)
+            found(changed, tmp_path, workers_per_gpu=2)
 
 
 @pytest.mark.parametrize("region", ["us-gov-west-1", "cn-north-1"])
@@ -241,11 +241,62 @@ def test_every_partition_of_ec2_has_regions(region, home, tmp_path):
     assert found(changed, tmp_path) == []
 
 
-@pytest.mark.parametrize(("workers", "fine"), [(0, True), (8, True), (9, False)])
-def test_a_gpu_whose_shares_find_too_few_cpus(workers, fine, home, tmp_path):
-    said = [str(f) for f in found(config("gcp"), tmp_path, workers_per_gpu=workers)]
-    assert (said == []) == fine
-    assert fine or "--workers-per-gpu 8 or less" in said[0]
+def gpu_workers(kind, most=1, resources=None, size=None):
+    changed = config(kind)
+    changed[TYPES]["gpu"] |= {"max_workers": most} | ({"resources": resources} if resources is not None else {})
+    if size:
+        changed[TYPES]["gpu"]["node_config"]["InstanceType"] = size
+    return changed
+
+
+ENOUGH, NO_GPU = None, "no kind of node that may start has a GPU"
+UNKNOWN, HOSTS = "is not in the file", "GPUs are counted when Ray starts on a host"
+
+
+@pytest.mark.parametrize(("changed", "workers", "said"), [
+    (gpu_workers("gcp"), 0, ENOUGH), (gpu_workers("gcp"), 8, ENOUGH), (gpu_workers("gcp"), 9, "--workers-per-gpu 8 or less"),
+    (gpu_workers("gcp", resources={"CPU": 8}), 1, NO_GPU), (gpu_workers("gcp", most=0), 1, NO_GPU),
+    (gpu_workers("gcp") | {"max_workers": 0}, 1, NO_GPU), (gpu_workers("gcp", most=0), 0, ENOUGH),
+    (gpu_workers("gcp", most=0) | {"head_node_type": "gpu"}, 8, ENOUGH),
+    (gpu_workers("gcp", resources={"CPU": 0, "GPU": 1}), 1, "take 1 (valid: more CPUs)"),
+    (gpu_workers("aws"), 8, UNKNOWN), (gpu_workers("aws"), 9, "8 CPUs, and 9 workers to each of its GPUs take 9"),
+    (gpu_workers("aws", size="p4d.24xlarge"), 96, UNKNOWN), (gpu_workers("aws", size="gr6.4xlarge"), 17, "16 or less"),
+    (gpu_workers("aws", size="g4dn.metal"), 99, UNKNOWN), (gpu_workers("aws", size="g5.xlarge"), 5, "4 or less"),
+    (gpu_workers("aws", resources={"GPU": 4}, size="g6.12xlarge"), 12, ENOUGH),
+    (gpu_workers("aws", resources={"GPU": 4}, size="g6.12xlarge"), 13, "13 workers to each of 4 GPUs take 52"),
+    (gpu_workers("aws", resources={"GPU": 0}), 1, NO_GPU), (gpu_workers("aws", size="inf2.xlarge"), 1, NO_GPU),
+    (config("local"), 1, HOSTS),
+])  # fmt: skip
+def test_workers_to_a_gpu_that_is_there_and_has_cpus_for_them(changed, workers, said, home, tmp_path):
+    findings = found(changed, tmp_path, workers_per_gpu=workers)
+    about = [f for f in findings if f.where.endswith((TYPES, f"{TYPES}.gpu", "provider.type"))]
+    assert [said in str(f) for f in about] == ([True] if said else []), about
+    assert [f.warning for f in about] == ([said in (UNKNOWN, HOSTS)] if said else [])
+
+
+@pytest.mark.parametrize(("limits", "most", "workers", "said"), [
+    ({"cpu": "8"}, 8, 1, NO_GPU), ({"cpu": "8", "nvidia.com/gpu": 2}, 0, 1, NO_GPU), ({"cpu": "8"}, 8, 0, ENOUGH),
+    ({"cpu": "8", "nvidia.com/gpu": 2}, 8, 4, ENOUGH), ({"cpu": "8", "nvidia.com/gpu": "2"}, 8, 5, "4 or less"),
+    ({"cpu": "8500m", "nvidia.com/gpu": "1"}, 8, 5, UNKNOWN),
+])  # fmt: skip
+@pytest.mark.parametrize("job", [False, True])
+def test_workers_to_a_gpu_of_a_pod(limits, most, workers, said, job, pods, tmp_path):
+    (_, cluster), containers = pods
+    for container in containers:
+        container["image"] = "ghcr.io/me/hqc:1"
+    containers[1]["resources"]["limits"] = limits | {"memory": "16Gi"}
+    cluster["spec"]["workerGroupSpecs"][0]["maxReplicas"] = most
+    if job:
+        cluster |= {"kind": "RayJob", "spec": {"entrypoint": "hqc", "rayClusterSpec": cluster["spec"]}}
+    findings = found([cluster], tmp_path, workers_per_gpu=workers)
+    assert [said in str(f) for f in findings] == ([True] if said else []), findings
+
+
+@pytest.mark.parametrize("workers", ["0", "-3", "0.5", "x"])
+def test_workers_to_a_gpu_are_a_number_from_1(workers, capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["cluster", "check", "cluster.yaml", f"--workers-per-gpu={workers}"])
+    assert f"{workers!r} is not a number from 1" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("text", "mode", "said"), [
