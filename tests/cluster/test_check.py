@@ -371,6 +371,11 @@ def test_an_image_that_a_pod_can_pull(image, pods, tmp_path):
     assert found(documents, tmp_path) == []
 
 
+@pytest.mark.parametrize("file", ["cluster/kuberay-cluster.yaml", "cluster/kuberay-job.yaml", "cluster/gcp.yaml"])
+def test_the_examples_in_the_project_s_own_files_are_found(file, home, tmp_path):
+    assert [f for f in check.check(file, results=str(tmp_path)) if "is an example" in f.what]
+
+
 def test_results_where_nothing_can_be_written(home, tmp_path):
     (tmp_path / "results").write_text("a file, not a folder")
     assert [f.warning for f in found(config("local"), tmp_path) if "cannot be written" in str(f)] == [False]
