@@ -9,12 +9,12 @@ from typing import Any
 
 import yaml
 
-from hqc_ray.cluster import kuberay, machine, nodes, schema, start, versions
+from hqc_ray.cluster import kuberay, machine, nodes, schema, shares, start, versions
 from hqc_ray.cluster.finding import Finding, mapping
 from hqc_ray.errors import InputError
 
 CHECKS: tuple[Callable[[dict[str, Any]], Iterator[Finding]], ...] = (
-    schema.access, schema.counts, schema.gpus, nodes.node_configs, start.start, versions.versions,
+    schema.access, schema.counts, schema.gpus, nodes.regions, nodes.node_configs, start.start, versions.versions,
     machine.mounts, machine.key, machine.tools, nodes.cloud,
 )  # fmt: skip
 
@@ -32,9 +32,9 @@ def check(file: str | Path, results: str = "results", workers_per_gpu: int = 0) 
     """
     documents = read(file)
     if any("kind" in document for document in documents):
-        found = [finding for document in documents for finding in kuberay.check(document)]
+        found = [f for document in documents for f in (*kuberay.check(document), *shares.pods(document, workers_per_gpu))]
     else:
-        found = [*_launch(documents[0]), *schema.shares(documents[0], workers_per_gpu), *machine.results(results)]
+        found = [*_launch(documents[0]), *shares.launch(documents[0], workers_per_gpu), *machine.results(results)]
     return sorted((finding.at(str(file)) for finding in dict.fromkeys(found)), key=lambda finding: finding.warning)
 
 

@@ -126,7 +126,7 @@ def _of(node: Node, here: Report) -> Iterator[Finding]:
         yield Finding(node.name, f"Python {found.python}, the driver has {here.python}")
     for package, wanted in here.packages.items():
         have = found.packages.get(package)
-        if have != wanted:
+        if _public(have) != _public(wanted):
             yield Finding(node.name, f"{package} {have or 'is missing'}, the driver has {wanted or 'none'}")
     for subject, problem in found.problems.items():
         yield Finding(node.name, f"{subject}: {problem}")
@@ -148,6 +148,11 @@ def _of_the_machine(node: Node, found: Report) -> Iterator[Finding]:
         yield Finding(node.name, f"Ray gives out {node.resources['CPU']:g} CPUs, there are {found.cores}", warning=True)
     if found.threads > 1:
         yield Finding(node.name, f"torch uses {found.threads} threads a worker; 1 gives equal tables", warning=True)
+
+
+def _public(version: str | None) -> str | None:
+    """Without its local label, such as +cpu: a head without a GPU and its workers with one have two builds of one torch."""
+    return version and version.partition("+")[0]
 
 
 def _difference(theirs: list[list[float]], ours: list[list[float]]) -> float:

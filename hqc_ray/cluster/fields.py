@@ -38,7 +38,8 @@ def schema(tables: dict[str, str], root: str) -> dict[str, Any]:
 
 def violations(schema: dict[str, Any], instance: Any, place: str = "", missing: str = "") -> Iterator[Finding]:
     """Every place where `instance` breaks the schema; unknown keys with the nearest known one."""
-    errors = jsonschema.Draft7Validator(schema).iter_errors(instance)
+    yield from _keys(place, instance)
+    errors = jsonschema.Draft7Validator(schema).iter_errors(_spelt(instance))
     for error in sorted(errors, key=lambda error: [str(part) for part in error.absolute_path]):
         where = ".".join([*filter(None, [place]), *map(str, error.absolute_path)])
         if error.validator == "additionalProperties":
@@ -49,3 +50,19 @@ def violations(schema: dict[str, Any], instance: Any, place: str = "", missing: 
             yield Finding(f"{where}.{absent}".lstrip("."), "missing", missing)
         else:
             yield Finding(where, error.message, str(error.schema.get("description", "")))
+
+
+def _keys(place: str, node: Any) -> Iterator[Finding]:
+    """Keys that YAML reads as something else than text, such as 16, yes or ~; JSON has none."""
+    for key, value in node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ():
+        where = f"{place}.{key}".lstrip(".")
+        if isinstance(node, dict) and not isinstance(key, str):
+            yield Finding(where, f"its key is of type {type(key).__name__}", f"'{key}', in quotes")
+        yield from _keys(where, value)
+
+
+def _spelt(node: Any) -> Any:
+    """The same with every key as text: jsonschema raises TypeError at another."""
+    if isinstance(node, dict):
+        return {str(key): _spelt(value) for key, value in node.items()}
+    return [_spelt(value) for value in node] if isinstance(node, list) else node

@@ -40,8 +40,13 @@ class Finding:
 def unknown_key(where: str, key: str, valid: Iterable[str]) -> Finding:
     """A key that nothing reads, with the nearest one that something does."""
     names = sorted(valid)
-    near = difflib.get_close_matches(key, names, n=1)
-    return Finding(f"{where}.{key}".lstrip("."), f"unknown key{f'; did you mean {near[0]!r}?' if near else ''}", ", ".join(names))
+    return Finding(f"{where}.{key}".lstrip("."), f"unknown key{nearest(key, names)}", ", ".join(names))
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The question after what is wrong: the known name that is most like it; empty where none is."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def mapping(config: dict[str, Any], key: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from hqc_ray.cluster.fields import schema, violations
 from hqc_ray.cluster.finding import WHOLE, Finding, mapping, unknown_key
+from hqc_ray.cluster.versions import IMAGE
 
 # KubeRay v1.7, ray-operator/config/crd/bases (https://github.com/ray-project/kuberay), down to the container
 _TABLES = {
@@ -56,6 +57,7 @@ _TABLES = {
     "Resources": "claims:[object] limits:object requests:object",
     "Start": "",
 }
+PLACEHOLDER = "REGISTRY"  # of the project's own files
 _QUANTITY = re.compile(r"\d+(\.\d+)?(m|[kMGTPE]i?|Ki)?")
 OTHERS = ("PersistentVolumeClaim", "ConfigMap", "Namespace", "ServiceAccount")  # may stand in the same file; not checked
 
@@ -127,6 +129,7 @@ def _pod(place: str, group: dict[str, Any]) -> Iterator[Finding]:
         yield Finding(f"{place}.template.spec.containers", "none", "a container with Ray")
     for i, container in enumerate(pod["containers"]):
         where = f"{place}.template.spec.containers.{i}"
+        yield from _image(f"{where}.image", container.get("image", ""))
         resources = container.get("resources", {})
         for side in ("requests", "limits"):
             for name, amount in mapping(resources, side).items():
@@ -140,3 +143,23 @@ def _pod(place: str, group: dict[str, Any]) -> Iterator[Finding]:
         for mount in container.get("volumeMounts", []):
             if mount["name"] not in volumes:
                 yield unknown_key(f"{where}.volumeMounts", mount["name"], volumes)
+
+
+def _image(place: str, image: str) -> Iterator[Finding]:
+    import ray
+
+    host, _, rest = image.partition("@")[0].partition("/")
+    if not image:
+        yield Finding(place, "missing", "an image with Ray and this project")
+    elif host == PLACEHOLDER:
+        yield Finding(place, f"{image!r} is an example", f"your own registry's address in place of {PLACEHOLDER}")
+    elif (name := _repository(host, rest)) != name.lower():
+        yield Finding(place, f"{image!r}: a repository's name has no capitals", image.replace(name, name.lower()))
+    elif (tagged := IMAGE.search(image)) and tagged[1] != ray.__version__:
+        yield Finding(place, f"{image!r} has Ray {tagged[1]}, and this project is tested with {ray.__version__}", ray.__version__)
+
+
+def _repository(host: str, rest: str) -> str:
+    """The name without its tag, and without the registry, which is a host with a dot, a port, or called localhost."""
+    registry = rest and ("." in host or ":" in host or host == "localhost")
+    return (rest if registry else f"{host}/{rest}" if rest else host).partition(":")[0]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hqc_ray.cluster.fields import schema, violations
-from hqc_ray.cluster.finding import Finding, mapping, provider
+from hqc_ray.cluster.finding import Finding, mapping, nearest, provider
 
 CLIENTS = {"aws": ("boto3", "boto3"), "gcp": ("googleapiclient", "google-api-python-client")}  # module, package
 CREDENTIALS = {  # one of these environment variables, or one of these files
@@ -63,6 +63,21 @@ def cloud(config: dict[str, Any]) -> Iterator[Finding]:
         yield Finding("this machine", f"no credentials for {kind}", ", ".join((*variables, *files)), warning=True)
 
 
+def regions(config: dict[str, Any]) -> Iterator[Finding]:
+    """The region of EC2, and its zones: a name that is none is an endpoint that nobody answers at."""
+    region, zones = (mapping(config, "provider").get(key) for key in ("region", "availability_zone"))
+    if provider(config) != "aws" or not isinstance(region, str):
+        return
+    known = _ec2_regions() if importlib.util.find_spec("botocore") else ()
+    if region and known and region not in known:
+        yield Finding("provider.region", f"{region!r} is no region of EC2{nearest(region, known)}", "such as us-west-2")
+        return
+    for zone in zones.split(",") if isinstance(zones, str) else ():
+        if not zone.strip().startswith(region):
+            what = f"{zone.strip()!r} is no zone of {region}"
+            yield Finding("provider.availability_zone", what, f"such as {region}a,{region}b")
+
+
 def node_configs(config: dict[str, Any]) -> Iterator[Finding]:
     """Each node type's `node_config`, as the cloud's launch call would judge its fields and types."""
     kind, types = provider(config), mapping(config, "available_node_types")
@@ -83,6 +98,10 @@ def _ec2(place: str, node: dict[str, Any], config: dict[str, Any], head: bool) -
     request = {key: value for key, value in node.items() if key != "SubnetIds"}  # Ray's own: it picks one of them
     report = ParamValidator().validate(request | {"MinCount": 1, "MaxCount": 1}, _run_instances())
     yield from (Finding(place, line) for line in report.generate_report().splitlines())
+    size, sizes = node.get("InstanceType"), _run_instances().members["InstanceType"].enum
+    if isinstance(size, str) and size not in sizes:  # a warning: EC2 may have newer ones than botocore
+        what = f"{size!r} is none that botocore knows{nearest(size, sizes)}"
+        yield Finding(f"{place}.InstanceType", what, "such as m7i.large", warning=True)
     image = str(node.get("ImageId", "latest_dlami"))
     if image.lower() == "latest_dlami":
         yield Finding(f"{place}.ImageId", "missing: Ray takes Ubuntu 18.04, too old for torch", "an image", warning=True)
@@ -99,6 +118,16 @@ def _run_instances() -> Any:
     from botocore.model import ServiceModel
 
     return ServiceModel(Loader().load_service_model("ec2", "service-2")).operation_model("RunInstances").input_shape
+
+
+@cache
+def _ec2_regions() -> tuple[str, ...]:
+    from botocore.loaders import Loader
+    from botocore.regions import EndpointResolver
+
+    endpoints = EndpointResolver(Loader().load_data("endpoints"))
+    partitions = endpoints.get_available_partitions()  # China's and the government's, too
+    return tuple(name for partition in partitions for name in endpoints.get_available_endpoints("ec2", partition))
 
 
 def _compute(place: str, node: dict[str, Any], config: dict[str, Any], head: bool) -> Iterator[Finding]:

@@ -29,6 +29,7 @@ PROVIDER_KEYS = {  # Ray's schema takes any key here, so a misspelt one does not
     "local": {"head_ip", "worker_ips", "external_head_ip", "coordinator_address"},
 }
 REQUIRED = {"aws": ("region",), "gcp": ("region", "availability_zone", "project_id"), "local": ()}
+EXAMPLE = "my-project"  # of cluster/gcp.yaml
 
 
 def shape(config: Config) -> Iterator[Finding]:
@@ -74,6 +75,8 @@ def access(config: Config) -> Iterator[Finding]:
     known = EVERYWHERE | PROVIDER_KEYS[kind]
     yield from (unknown_key("provider", str(key), known) for key in section if key not in known)
     yield from (Finding(f"provider.{key}", "missing", "where nodes are to run") for key in REQUIRED[kind] if not section.get(key))
+    if kind == "gcp" and section.get("project_id") == EXAMPLE:  # a warning: somebody may own it
+        yield Finding("provider.project_id", f"{EXAMPLE!r} is an example", "the id of your own project", warning=True)
     if isinstance(config.get("auth"), dict) and not config["auth"].get("ssh_user"):
         yield Finding("auth.ssh_user", "missing", "the user that `ray up` logs in as")
     if kind == "local" and "coordinator_address" not in section:
@@ -123,15 +126,6 @@ def gpus(config: Config) -> Iterator[Finding]:
         amount = mapping(node, "resources").get("GPU", 0)
         if not isinstance(amount, int) or amount < 0:
             yield Finding(f"available_node_types.{name}.resources.GPU", f"{amount!r}", WHOLE)
-
-
-def shares(config: Config, workers_per_gpu: int) -> Iterator[Finding]:
-    """A worker takes an exact n-th of a GPU and one CPU: with too few CPUs, a part of each GPU would stay idle."""
-    for name, node in _types(config).items() if workers_per_gpu else ():
-        cpus, gpus = (mapping(node, "resources").get(kind) for kind in ("CPU", "GPU"))
-        if isinstance(cpus, int) and isinstance(gpus, int) and gpus > 0 and cpus < gpus * workers_per_gpu:
-            what = f"{cpus} CPUs, and {workers_per_gpu} workers to each of {gpus} GPUs take {gpus * workers_per_gpu}"
-            yield Finding(f"available_node_types.{name}.resources", what, f"--workers-per-gpu {cpus // gpus} or less")
 
 
 def _types(config: Config) -> Config:

@@ -13,7 +13,7 @@ from hqc_ray.cluster.finding import Finding, mapping, strings
 
 _PYTHON = re.compile(r"(?:--python[= ]|uv python install |pyenv install (?:-\S+ )*|\bpython=+)(\d+\.\d+(?:\.\d+)?)\b")
 _RAY = re.compile(r"\bray(?:\[[^\]]*\])?==(\d+\.\d+\.\d+)")
-_IMAGE = re.compile(r"\bray(?:-ml)?:(\d+\.\d+\.\d+)(?:-py(\d)(\d+))?")
+IMAGE = re.compile(r"(?<![\w.-])ray(?:-ml)?:(\d+\.\d+\.\d+)(?:-py(\d)(\d+))?")
 _CONSTRAINTS = re.compile(r"(?:-c|--constraints?|-r|--requirements?|pip sync)[= ](\S+)")
 
 
@@ -35,7 +35,7 @@ def installed(commands: list[str], config: dict[str, Any]) -> Installed:
                 text += "\n" + path.read_text(encoding="utf-8", errors="replace")
     ray, python = _RAY.search(text), _PYTHON.search(text)
     docker = mapping(config, "docker")
-    image = _IMAGE.search(" ".join(str(docker.get(key, "")) for key in ("image", "head_image", "worker_image")))
+    image = IMAGE.search(" ".join(str(docker.get(key, "")) for key in ("image", "head_image", "worker_image")))
     return Installed(
         ray=ray[1] if ray else image[1] if image else None,
         python=python[1] if python else f"{image[2]}.{image[3]}" if image and image[2] else None,

@@ -1,4 +1,4 @@
-"""Commands of `hqc` that would make `cli` too long, and the console that all of them print to."""
+"""Commands of `hqc` that would make `cli` too long, and what they share: the console, the type of an option."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def console(width: int = 140) -> Console:
 
 
 def positive(text: str) -> int:
-    """An option's number from 1."""
-    if not text.isdigit() or int(text) < 1:
+    """The type of an option that takes a number from 1."""
+    if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1")
     return int(text)
 

@@ -6,6 +6,8 @@ import argparse
 import sys
 from typing import Any
 
+from hqc_ray.commands import positive
+
 OK, BAD_INPUT = 0, 2
 
 
@@ -14,7 +16,7 @@ def add(known: Any) -> None:
     check = known.add_parser("check", help="find what `ray up` would only fail on later; starts nothing, asks nobody")
     check.add_argument("file", help="such as cluster.yaml, or a RayCluster or RayJob of KubeRay")
     check.add_argument("--results", default="results", help="where results would go, to see that they can (default: results)")
-    check.add_argument("--workers-per-gpu", type=int, default=0, metavar="N", help="as `hqc sweep` will be told")
+    check.add_argument("--workers-per-gpu", type=positive, default=0, metavar="N", help="as `hqc sweep` will be told")
     check.set_defaults(command=_check)
 
 

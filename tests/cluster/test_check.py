@@ -46,7 +46,9 @@ def found(config, tmp_path, **options):
 
 
 def config(kind):
-    return yaml.safe_load((ROOT / FILES[kind]).read_text())
+    """The project's file, with the user's own project in it."""
+    whole = yaml.safe_load((ROOT / FILES[kind]).read_text())
+    return whole | ({"provider": whole["provider"] | {"project_id": "tissue-4711"}} if kind == "gcp" else {})
 
 
 def put(path, value):
@@ -76,6 +78,9 @@ BROKEN = {
     "unknown key of a type": ("aws", put(f"{TYPES}/cpu/min_worker", 1), "cpu.min_worker: unknown key; did you mean 'min_w"),
     "type of a value": ("aws", put("max_workers", "8"), "max_workers: '8' is not of type 'integer'"),
     "setup is no list": ("local", put("setup_commands", "pip install ray"), "'pip install ray' is not of type 'array'"),
+    "key that is a number": ("aws", put(TYPES, lambda types: {**types, 16: {}}), "16: its key is of type int (valid: '16', in"),
+    "key that is nothing": ("local", put("file_mounts", {None: "sweeps"}), "file_mounts.None: its key is of type NoneType"),
+    "key that is yes": ("gcp", put(f"{TYPES}/cpu/node_config/labels", {True: "a"}), "labels.True: its key is of type bool"),
     "head type": ("aws", put("head_node_type", "heat"), "`head_node_type` must be one of"),
     "sum of min_workers": ("aws", put("max_workers", 0), "min_workers", put(f"{TYPES}/cpu/min_workers", 1)),
     # what it leaves out
@@ -100,6 +105,8 @@ BROKEN = {
     # the cloud's own call
     "EC2 field": ("aws", put(f"{TYPES}/cpu/node_config/InstanceTyp", "m5.large"), 'parameter in input: "InstanceTyp"'),
     "EC2 type": ("aws", put(f"{TYPES}/cpu/node_config/InstanceMarketOptions", "spot"), "Invalid type for parameter Inst"),
+    "EC2 region": ("aws", put("provider/region", "us-wst-2"), "'us-wst-2' is no region of EC2; did you mean 'us-west-2'?"),
+    "EC2 zone": ("aws", put("provider/availability_zone", "us-west-2a, eu-central-1a"), "'eu-central-1a' is no zone of us"),
     "EC2 key": ("aws", put("auth/ssh_private_key", "~/.ssh/id_ed25519"), "head.node_config.KeyName: missing"),
     "GCE field": ("gcp", put(f"{TYPES}/cpu/node_config/machinType", "n2"), "did you mean 'machineType'?"),
     "GCE word": ("gcp", put(f"{TYPES}/cpu/node_config/scheduling/provisioningModel", "CHEAP"), "'CHEAP' is not one of"),
@@ -143,7 +150,9 @@ WARNED = {
     "dropped min_workers": ("aws", put("min_workers", 1), "min_workers: Ray ignores it here"),
     "hosts left over": ("local", lambda c: c.update(min_workers=1, max_workers=1), "1 of the 2 worker_ips would be used"),
     "old image": ("aws", put(f"{TYPES}/head/node_config/ImageId", DELETE), "Ray takes Ubuntu 18.04"),
+    "EC2 type": ("aws", put(f"{TYPES}/cpu/node_config/InstanceType", "c7i.4xlarg"), "knows; did you mean 'c7i.4xlarge'?"),
     "role": ("aws", put(f"{TYPES}/head/node_config/IamInstanceProfile", DELETE), "no worker would start"),
+    "example of a project": ("gcp", put("provider/project_id", "my-project"), "provider.project_id: 'my-project' is an example"),
     "unknown versions": ("local", put("setup_commands", []), "they do not say which Python the nodes get"),
     "no patch": ("aws", put("setup_commands", replace("3.11.18", "3.11")), "Python 3.11 without its patch"),
     "Python": ("local", put("setup_commands", replace("3.11.18", "3.11.4")), "a driver here could not join"),
@@ -205,7 +214,7 @@ def test_what_is_no_cluster_file_is_one_line(text, home, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("kind", FILES)
-@pytest.mark.parametrize("wrong", [None, "text", 3, [], [1], {}, {"a": 1}])
+@pytest.mark.parametrize("wrong", [None, "text", 3, [], [1], {}, {"a": 1}, {16: 1}])
 def test_no_value_of_another_type_breaks_the_check(kind, wrong, home, tmp_path):
     good = config(kind)
     for path in (
@@ -214,20 +223,80 @@ def test_no_value_of_another_type_breaks_the_check(kind, wrong, home, tmp_path):
         changed = copy.deepcopy(good)
         section = changed if len(path) == 1 else changed[path[0]]
         section[path[-1]] = wrong
-        found(changed, tmp_path)  # does not raise
+        found(changed, tmp_path, workers_per_gpu=2)  # does not raise
     for name in good.get(TYPES, {}):
         for key in (*good[TYPES][name], None):
             changed = copy.deepcopy(good)
             section, last = (changed[TYPES][name], key) if key else (changed[TYPES], name)
             section[last] = wrong
-            found(changed, tmp_path)
+            found(changed, tmp_path, workers_per_gpu=2)
 
 
-@pytest.mark.parametrize(("workers", "fine"), [(0, True), (8, True), (9, False)])
-def test_a_gpu_whose_shares_find_too_few_cpus(workers, fine, home, tmp_path):
-    said = [str(f) for f in found(config("gcp"), tmp_path, workers_per_gpu=workers)]
-    assert (said == []) == fine
-    assert fine or "--workers-per-gpu 8 or less" in said[0]
+@pytest.mark.parametrize("region", ["us-gov-west-1", "cn-north-1"])
+def test_every_partition_of_ec2_has_regions(region, home, tmp_path):
+    changed = config("aws")
+    changed["provider"] |= {"region": region, "availability_zone": f"{region}a,{region}b"}
+    assert found(changed, tmp_path) == []
+    del changed["provider"]["availability_zone"]
+    assert found(changed, tmp_path) == []
+
+
+def gpu_workers(kind, most=1, resources=None, size=None):
+    changed = config(kind)
+    changed[TYPES]["gpu"] |= {"max_workers": most} | ({"resources": resources} if resources is not None else {})
+    if size:
+        changed[TYPES]["gpu"]["node_config"]["InstanceType"] = size
+    return changed
+
+
+ENOUGH, NO_GPU = None, "no kind of node that may start has a GPU"
+UNKNOWN, HOSTS = "is not in the file", "GPUs are counted when Ray starts on a host"
+
+
+@pytest.mark.parametrize(("changed", "workers", "said"), [
+    (gpu_workers("gcp"), 0, ENOUGH), (gpu_workers("gcp"), 8, ENOUGH), (gpu_workers("gcp"), 9, "--workers-per-gpu 8 or less"),
+    (gpu_workers("gcp", resources={"CPU": 8}), 1, NO_GPU), (gpu_workers("gcp", most=0), 1, NO_GPU),
+    (gpu_workers("gcp") | {"max_workers": 0}, 1, NO_GPU), (gpu_workers("gcp", most=0), 0, ENOUGH),
+    (gpu_workers("gcp", most=0) | {"head_node_type": "gpu"}, 8, ENOUGH),
+    (gpu_workers("gcp", resources={"CPU": 0, "GPU": 1}), 1, "take 1 (valid: more CPUs)"),
+    (gpu_workers("aws"), 8, UNKNOWN), (gpu_workers("aws"), 9, "8 CPUs, and 9 workers to each of its GPUs take 9"),
+    (gpu_workers("aws", size="p4d.24xlarge"), 96, UNKNOWN), (gpu_workers("aws", size="gr6.4xlarge"), 17, "16 or less"),
+    (gpu_workers("aws", size="g4dn.metal"), 99, UNKNOWN), (gpu_workers("aws", size="g5.xlarge"), 5, "4 or less"),
+    (gpu_workers("aws", resources={"GPU": 4}, size="g6.12xlarge"), 12, ENOUGH),
+    (gpu_workers("aws", resources={"GPU": 4}, size="g6.12xlarge"), 13, "13 workers to each of 4 GPUs take 52"),
+    (gpu_workers("aws", resources={"GPU": 0}), 1, NO_GPU), (gpu_workers("aws", size="inf2.xlarge"), 1, NO_GPU),
+    (config("local"), 1, HOSTS),
+])  # fmt: skip
+def test_workers_to_a_gpu_that_is_there_and_has_cpus_for_them(changed, workers, said, home, tmp_path):
+    findings = found(changed, tmp_path, workers_per_gpu=workers)
+    about = [f for f in findings if f.where.endswith((TYPES, f"{TYPES}.gpu", "provider.type"))]
+    assert [said in str(f) for f in about] == ([True] if said else []), about
+    assert [f.warning for f in about] == ([said in (UNKNOWN, HOSTS)] if said else [])
+
+
+@pytest.mark.parametrize(("limits", "most", "workers", "said"), [
+    ({"cpu": "8"}, 8, 1, NO_GPU), ({"cpu": "8", "nvidia.com/gpu": 2}, 0, 1, NO_GPU), ({"cpu": "8"}, 8, 0, ENOUGH),
+    ({"cpu": "8", "nvidia.com/gpu": 2}, 8, 4, ENOUGH), ({"cpu": "8", "nvidia.com/gpu": "2"}, 8, 5, "4 or less"),
+    ({"cpu": "8500m", "nvidia.com/gpu": "1"}, 8, 5, UNKNOWN),
+])  # fmt: skip
+@pytest.mark.parametrize("job", [False, True])
+def test_workers_to_a_gpu_of_a_pod(limits, most, workers, said, job, pods, tmp_path):
+    (cluster,), containers = pods
+    for container in containers:
+        container["image"] = "ghcr.io/me/hqc:1"
+    containers[1]["resources"]["limits"] = limits | {"memory": "16Gi"}
+    cluster["spec"]["workerGroupSpecs"][0]["maxReplicas"] = most
+    if job:
+        cluster |= {"kind": "RayJob", "spec": {"entrypoint": "hqc", "rayClusterSpec": cluster["spec"]}}
+    findings = found([cluster], tmp_path, workers_per_gpu=workers)
+    assert [said in str(f) for f in findings] == ([True] if said else []), findings
+
+
+@pytest.mark.parametrize("workers", ["0", "-3", "0.5", "x"])
+def test_workers_to_a_gpu_are_a_number_from_1(workers, capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["cluster", "check", "cluster.yaml", f"--workers-per-gpu={workers}"])
+    assert f"{workers!r} is not a number from 1" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("text", "mode", "said"), [
@@ -265,6 +334,46 @@ def test_a_missing_tool(tool, home, tmp_path, monkeypatch):
 def test_a_cloud_without_its_library(kind, package, home, tmp_path, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert [f.warning for f in found(config(kind), tmp_path) if f"pip install {package}" in str(f)] == [False]
+
+
+@pytest.fixture
+def pods():
+    """The documents of a KubeRay file, and both of its containers."""
+    documents = list(yaml.safe_load_all((ROOT / "cluster/kuberay-cluster.yaml").read_text()))
+    spec = documents[0]["spec"]
+    groups = (spec["headGroupSpec"], *spec["workerGroupSpecs"])
+    return documents, [group["template"]["spec"]["containers"][0] for group in groups]
+
+
+@pytest.mark.parametrize(("image", "said"), [
+    ("REGISTRY/hqc_ray:0.1.0", "hqc_ray:0.1.0' is an example (valid: your own registry's address in place of REGISTRY)"),
+    ("ghcr.io/Me/hqc_ray:0.1.0", "a repository's name has no capitals (valid: ghcr.io/me/hqc_ray:0.1.0)"),
+    ("HQC:A", "a repository's name has no capitals (valid: hqc:A)"),
+    ("rayproject/ray:2.9.0-py311", "'rayproject/ray:2.9.0-py311' has Ray 2.9.0, and this project is tested with 2.60.0"),
+    (DELETE, "image: missing"),
+])  # fmt: skip
+def test_an_image_that_no_pod_could_pull_or_join_with(image, said, pods, tmp_path):
+    documents, containers = pods
+    for container in containers:
+        put("image", image)(container)
+    errors = [str(finding) for finding in found(documents, tmp_path) if not finding.warning]
+    assert [said in line for line in errors] == [True, True], errors
+
+
+@pytest.mark.parametrize("image", [
+    "ghcr.io/me/hqc-ray:0.1.0", "Registry.local:5000/hqc_ray:0.1.0-RC1", "localhost/hqc:1", "hqc:A",
+    "rayproject/ray:2.60.0-py311-gpu", "ghcr.io/me/hqc@sha256:0A",
+])  # fmt: skip
+def test_an_image_that_a_pod_can_pull(image, pods, tmp_path):
+    documents, containers = pods
+    for container in containers:
+        container["image"] = image
+    assert found(documents, tmp_path) == []
+
+
+@pytest.mark.parametrize("file", ["cluster/kuberay-cluster.yaml", "cluster/kuberay-job.yaml", "cluster/gcp.yaml"])
+def test_the_examples_in_the_project_s_own_files_are_found(file, home, tmp_path):
+    assert [f for f in check.check(file, results=str(tmp_path)) if "is an example" in f.what]
 
 
 def test_results_where_nothing_can_be_written(home, tmp_path):

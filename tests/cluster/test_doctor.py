@@ -32,6 +32,7 @@ def found(resources=None, silence="", **changes):
 def test_a_node_like_the_driver_has_no_findings():
     assert found() == []
     assert found(probabilities={"default.qubit": [[0.25 + 1e-12, 0.75 - 1e-12]]}) == []  # another processor's rounding
+    assert found(packages={"hqc_ray": "1", "torch": "2+cpu"}) == []  # the head has no GPU, the node has one
 
 
 @pytest.mark.parametrize(
@@ -39,6 +40,7 @@ def test_a_node_like_the_driver_has_no_findings():
     [
         ({"python": "3.11.9"}, "Python 3.11.9, the driver has 3.11.7", True),
         ({"packages": {"hqc_ray": "1", "torch": "3"}}, "torch 3, the driver has 2", True),
+        ({"packages": {"hqc_ray": "1", "torch": "3+cpu"}}, "torch 3+cpu, the driver has 2", True),
         ({"packages": {"torch": "2", "hqc_ray": None}}, "hqc_ray is missing, the driver has 1", True),
         ({"problems": {"devices": "ImportError: no"}}, "devices: ImportError: no", True),
         (

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 LAUNCH = ["cluster.yaml", "cluster/local.yaml", "cluster/gcp.yaml"]
 KUBERAY = ["cluster/kuberay-cluster.yaml", "cluster/kuberay-job.yaml"]
 CLOUD = ["cluster.yaml", "cluster/gcp.yaml"]
-TEXTS = {file: (ROOT / file).read_text() for file in KUBERAY}
+TEXTS = {file: (ROOT / file).read_text().replace("REGISTRY", "ghcr.io/someone") for file in KUBERAY}  # as a user would
 
 
 def load(file):

@@ -60,8 +60,9 @@ def test_a_job_writes_to_the_volume_and_starts_no_second_cluster_for_a_mistyped_
 
 
 @pytest.mark.parametrize("file", [file for file in USERS if USERS[file] != "Pod"])
-def test_nothing_is_found_in_the_files(file):
-    assert [str(finding) for finding in check.check(ROOT / file)] == []
+def test_nothing_is_found_in_the_files_but_the_examples_address(file):
+    found = [str(finding) for finding in check.check(ROOT / file)]
+    assert [text for text in found if not text.endswith("(valid: your own registry's address in place of REGISTRY)")] == []
 
 
 @pytest.mark.parametrize("file", [*USERS, VOLUME, "docs/cluster.md"])
