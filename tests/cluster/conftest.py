@@ -67,7 +67,7 @@ def make_lab(folder: Path) -> Iterator[hosts.Lab]:
     python = Path(sys.prefix).resolve()
     shared = sorted({python, Path(sys.base_prefix).resolve()} - {Path("/usr")})
     # added to, never set: workers of a Ray that was started over ssh read ~/.bashrc after Ray has put shipped code there
-    search = "/root/hqc_ray:/root${PYTHONPATH:+:$PYTHONPATH}"
+    search = "$HOME/hqc_ray:$HOME${PYTHONPATH:+:$PYTHONPATH}"
     environment = {"PYTHONPATH": search, "PYTHONDONTWRITEBYTECODE": "1", "RAY_USAGE_STATS_ENABLED": "0"}
     laptop = {"PATH": f"{python}/bin:{hosts.PATH}", "RAY_AUTH_MODE": "token"}
     memory = dict.fromkeys(("w1", "w2"), 2_000_000_000) if hosts.can_bound_memory() else {}
