@@ -12,7 +12,8 @@ from pathlib import Path
 
 import common
 
-from hqc_ray.rows import Ledger, Row
+from hqc_ray.results.ledger import Ledger
+from hqc_ray.results.row import Row
 
 SMALL, LARGE = 1_000, 100_000
 APPENDS, BATCH = 50, 100

@@ -30,8 +30,9 @@ def measure(nodes: int, cells: int, backbone: str) -> dict[str, float]:
     from ray.cluster_utils import Cluster
     from rich.console import Console
 
-    from hqc_ray.sweep import run, runner
+    from hqc_ray.sweep import run
     from hqc_ray.sweep.driver import Driver
+    from hqc_ray.sweep.tune import runner
 
     began = time.perf_counter()
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "object_store_memory": 10**9})
@@ -143,7 +144,7 @@ def write(slow: list[dict[str, float]], quick: dict[str, float]) -> None:
 
 def _predict(nodes: int, cpus: int, start: float, overhead: float, d_report: float, d_cell: float) -> str:
     cells, work, workers = 100_000, 10.0, nodes * cpus
-    slices = max(0.5, 0.02 * workers)  # of `hqc_ray.sweep.dispatcher`
+    slices = max(0.5, 0.02 * workers)  # of `hqc_ray.sweep.tune.dispatcher`
     a_report = max(1.0, slices / work)  # cells in a report
     driver = cells * (d_cell + (d_report - d_cell) / a_report)
     ideal = cells * work / workers

@@ -27,9 +27,9 @@ from hqc_ray import circuits, devices, surrogate
 from hqc_ray.attacks.view import View
 from hqc_ray.models import backbones, heads, training
 from hqc_ray.models.classifier import Classifier
-from hqc_ray.quantum import noise
-from hqc_ray.quantum.ir import Angle, Circuit, Weight
-from hqc_ray.quantum.plugins import OPERATIONS
+from hqc_ray.quantum.circuits.ir import Angle, Circuit, Weight
+from hqc_ray.quantum.devices.pennylane import OPERATIONS
+from hqc_ray.quantum.noise import machines
 from hqc_ray.spec import ModelSpec, TrainSpec
 
 SAMPLES = 32
@@ -86,7 +86,7 @@ def against_pennylane() -> None:
     mixed = qnode(circuit, weights, qml.device("default.mixed", wires=4), "backprop", error=0.01)
     from qiskit_aer.noise import NoiseModel
 
-    model = NoiseModel.from_backend(noise.backend("fake_manila"))
+    model = NoiseModel.from_backend(machines.backend("fake_manila"))
     aer = qml.device("qiskit.aer", wires=4, noise_model=model, max_parallel_threads=1)
     plugin = qnode(circuit, weights, aer, "parameter-shift", shots=1024)
     seconds = common.alternate(

@@ -21,7 +21,7 @@ def measure(cells: int, folder: Path) -> dict[str, float]:
     """In this process, which is the driver: seconds a cell from the first report to the last, of work among them, and memory."""
     from rich.console import Console
 
-    from hqc_ray.rows import Ledger
+    from hqc_ray.results.ledger import Ledger
     from hqc_ray.sweep import run
     from hqc_ray.sweep.driver import Driver
 

@@ -10,7 +10,7 @@ __version__ = "0.1.0"
 _LAZY = {
     "circuits": "hqc_ray.quantum.circuits",
     "devices": "hqc_ray.quantum.devices",
-    "surrogate": "hqc_ray.quantum.surrogate",
+    "surrogate": "hqc_ray.quantum.cores.surrogate",
     "attacks": "hqc_ray.attacks",
     "data": "hqc_ray.data",
     "load_classifier": "hqc_ray.models.classifier:load_classifier",

@@ -86,7 +86,8 @@ def _warning(message: Warning | str, category: type[Warning], filename: str, lin
 
 
 def _plan(arguments: argparse.Namespace) -> int:
-    from hqc_ray.sweep import costs, run
+    from hqc_ray.sweep import run
+    from hqc_ray.sweep.graph import costs
     from hqc_ray.sweep.progress import duration
 
     _, plan = run.prepare(arguments.file)
@@ -114,7 +115,7 @@ def _plan(arguments: argparse.Namespace) -> int:
 def _plan_lines(plan: Any) -> list[list[str]]:
     """A line for each backbone, head and number of images, with the axes that cross it."""
     from hqc_ray.plan import attack_label
-    from hqc_ray.sweep import resolve
+    from hqc_ray.sweep.graph import resolve
 
     lines: dict[tuple[str, ...], list[Any]] = {}
     for group in plan.groups:
@@ -156,7 +157,8 @@ def _sweep(arguments: argparse.Namespace) -> int:
 
 
 def _report(arguments: argparse.Namespace) -> int:
-    from hqc_ray import report, rows
+    from hqc_ray import report
+    from hqc_ray.results import ledger as rows
 
     folder = Path(arguments.folder)
     ledger = folder / "rows.jsonl"

@@ -2,9 +2,10 @@ import resource
 
 import pytest
 
-from hqc_ray import rows as room
 from hqc_ray.errors import ResultsError, WriteError
-from hqc_ray.rows import VOLATILE, Ledger, Row, frame
+from hqc_ray.results import ledger as room
+from hqc_ray.results.ledger import Ledger, frame
+from hqc_ray.results.row import VOLATILE, Row
 
 BASE = {
     "status": "ok",

@@ -19,9 +19,9 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from hqc_ray.cluster import probe
 from hqc_ray.cluster.finding import Finding
 from hqc_ray.cluster.probe import Report
-from hqc_ray.sweep import runner
-from hqc_ray.sweep.address import check, refused
-from hqc_ray.sweep.store import PACKAGES
+from hqc_ray.results.store import PACKAGES
+from hqc_ray.sweep.tune import runner
+from hqc_ray.sweep.tune.address import check, refused
 
 TIMEOUT_SECONDS = 120.0  # a node imports torch, PennyLane and Qiskit first, perhaps from a cold disk
 TOLERANCE = 1e-9  # of a probability: other processors round elsewhere (1e-15), other versions compile another circuit (1e-2)

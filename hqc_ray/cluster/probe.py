@@ -109,13 +109,13 @@ def _available() -> int:
 
 
 def _devices() -> list[str]:
-    from hqc_ray.quantum import inventory
+    from hqc_ray.quantum.study import inventory
 
     return [device.name for device in inventory.installed() if device.usable]
 
 
 def _run(name: str, options: dict[str, str]) -> list[list[float]]:
-    from hqc_ray.quantum import inventory
+    from hqc_ray.quantum.study import inventory
 
     return inventory.probabilities(name, options).tolist()
 

@@ -17,8 +17,8 @@ from hqc_ray.commands import console
 from hqc_ray.errors import InputError
 
 if TYPE_CHECKING:
-    from hqc_ray.quantum.catalogue import Compiled, Row
     from hqc_ray.quantum.circuits import Circuit
+    from hqc_ray.quantum.study.catalogue import Compiled, Row
 
 OK, FAILED = 0, 1
 WIDE = 180  # of a table in a file or a pipe
@@ -45,7 +45,8 @@ def add(commands: Any) -> None:
 
 
 def _circuits(arguments: argparse.Namespace) -> int:
-    from hqc_ray.quantum import catalogue, circuits
+    from hqc_ray.quantum import circuits
+    from hqc_ray.quantum.study import catalogue
 
     options = (arguments.qubits, arguments.embedding, arguments.layers, arguments.reuploads)
     chosen = [circuits.get(name, *options) for name in arguments.names or circuits.CIRCUITS]
@@ -67,7 +68,7 @@ def _circuits(arguments: argparse.Namespace) -> int:
 
 
 def _draw(circuit: Circuit, target: str) -> int:
-    from hqc_ray.quantum import drawing
+    from hqc_ray.quantum.circuits import drawing
 
     if target == "-":
         print(drawing.text(circuit, console().width))
@@ -113,7 +114,7 @@ def _compiled(found: Compiled | None) -> str:
 
 
 def _legend(arguments: argparse.Namespace, rows: list[Row]) -> str:
-    from hqc_ray.quantum import analysis
+    from hqc_ray.quantum.study import analysis
 
     sizes = sorted({row.circuit.n_qubits for row in rows})
     floors = ", ".join(f"{analysis.floor(n, arguments.pairs):.4f} on {n}" for n in sizes)
@@ -132,7 +133,7 @@ def _legend(arguments: argparse.Namespace, rows: list[Row]) -> str:
 
 
 def _devices(arguments: argparse.Namespace) -> int:
-    from hqc_ray.quantum import inventory
+    from hqc_ray.quantum.study import inventory
 
     found, errors = inventory.installed(), dict[str, tuple[float, str]]()
     if arguments.check:
@@ -159,7 +160,7 @@ def _devices(arguments: argparse.Namespace) -> int:
 
 def _parity(name: str) -> tuple[float, str]:
     """The largest error of a device, and what went wrong if it gave none."""
-    from hqc_ray.quantum import inventory
+    from hqc_ray.quantum.study import inventory
 
     try:
         return inventory.parity(name), ""

@@ -90,7 +90,7 @@ def flags(rows: pd.DataFrame) -> dict[str, list[str]]:
     Rows are compared with those of the same model, device and images only, so `rows` should be those of a whole sweep.
 
     Args:
-        rows: the columns of `hqc_ray.rows.Row`, one row a cell. Columns that are missing raise no flag.
+        rows: the columns of `hqc_ray.results.row.Row`, one row a cell. Columns that are missing raise no flag.
     """
     found: dict[str, set[str]] = {str(key): set() for key in rows["key"]}
     evaluated = rows[rows["status"] == "ok"]

@@ -20,8 +20,8 @@ from hqc_ray.models.backbones import Backbone
 from hqc_ray.models.heads import Bottleneck, Head
 from hqc_ray.models.weights import first_line
 from hqc_ray.quantum import devices
+from hqc_ray.quantum.cores.surrogate import Surrogate
 from hqc_ray.quantum.devices import Device
-from hqc_ray.quantum.surrogate import Surrogate
 from hqc_ray.spec import ModelSpec, expand
 
 

@@ -10,11 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from hqc_ray.errors import ModelError, unknown
-from hqc_ray.quantum import circuits, noisy_layer, surrogate
-from hqc_ray.quantum.analysis import refuse_dead_embedding
+from hqc_ray.quantum import circuits
+from hqc_ray.quantum.cores import noisy_layer, surrogate
+from hqc_ray.quantum.cores.noisy_layer import NoisyLayer
 from hqc_ray.quantum.devices import Device
-from hqc_ray.quantum.layer import CircuitLayer
-from hqc_ray.quantum.noisy_layer import NoisyLayer
+from hqc_ray.quantum.ideal.layer import CircuitLayer
+from hqc_ray.quantum.study.analysis import refuse_dead_embedding
 from hqc_ray.spec import ModelSpec
 
 CLASSES = 2

@@ -30,7 +30,7 @@ def build(folder: Path, rows: pd.DataFrame, provenance: Mapping[str, Any], title
 
     Args:
         folder: the results folder; examples are read from it, by the rows' column `example`.
-        rows: one row a cell, as `hqc_ray.rows.frame` gives them.
+        rows: one row a cell, as `hqc_ray.results.ledger.frame` gives them.
         provenance: versions, commit, hardware.
         title: of the page.
 
@@ -62,4 +62,4 @@ def draw(rows: pd.DataFrame, folder: Path) -> list[Path]:
 def _check(rows: pd.DataFrame) -> None:
     needed = {"key", "status", "seed", "backbone", "head", "device", "attack", "attack_label", "epsilon", "robust_accuracy"}
     if missing := sorted(needed - set(rows.columns)):
-        raise ResultsError(f"rows without the column {missing[0]!r}", where="report", valid="the columns of hqc_ray.rows.Row")
+        raise ResultsError(f"rows without the column {missing[0]!r}", where="report", valid="the columns of hqc_ray.results.Row")

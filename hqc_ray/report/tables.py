@@ -17,7 +17,7 @@ from hqc_ray.report import notes
 from hqc_ray.report.files import replace
 from hqc_ray.report.lines import Line, Value, gather, labels
 from hqc_ray.report.style import attack_name, attack_order, backbone_name, epsilon_text, norm_text
-from hqc_ray.rows import VOLATILE, Row
+from hqc_ray.results.row import VOLATILE, Row
 
 ALWAYS = ("fgsm", "deepfool", "pgd", "noise")  # columns that stand in the table even when nothing was run for them
 SHOWN_IN_TERMINAL = 5  # attacks

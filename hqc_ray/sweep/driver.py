@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 
-from hqc_ray.rows import Row
-from hqc_ray.sweep.jobs import Graph, Outcome
+from hqc_ray.results.row import Row
+from hqc_ray.results.store import Store
+from hqc_ray.sweep.graph.jobs import Graph, Outcome
 from hqc_ray.sweep.progress import Live
-from hqc_ray.sweep.store import Store
 
 
 class Driver:

@@ -10,7 +10,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from hqc_ray.sweep.jobs import Job
+from hqc_ray.sweep.graph.jobs import Job
 
 SECONDS_BETWEEN_LINES = 10.0
 SECONDS_WITHOUT_NEWS = 60.0

@@ -13,18 +13,19 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from hqc_ray import spec
-from hqc_ray.sweep import address as at
-from hqc_ray.sweep import isolated, usercode
+from hqc_ray.results.store import Store
+from hqc_ray.sweep import isolated
 from hqc_ray.sweep.driver import Driver
-from hqc_ray.sweep.jobs import Graph
+from hqc_ray.sweep.graph.jobs import Graph
 from hqc_ray.sweep.progress import Live, duration
-from hqc_ray.sweep.store import Store
+from hqc_ray.sweep.tune import address as at
+from hqc_ray.sweep.tune import usercode
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from hqc_ray.plan import Plan
-    from hqc_ray.sweep.storage import Storage
+    from hqc_ray.results.storage import Storage
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def prepare(path: str | Path) -> tuple[spec.SweepSpec, Plan]:
         InputError: anything that would stop the sweep later.
     """
     from hqc_ray import plan
-    from hqc_ray.sweep.resolve import Rooms
+    from hqc_ray.sweep.graph.resolve import Rooms
 
     loaded = spec.load(path)
     return loaded, plan.build(loaded, Rooms())
@@ -125,8 +126,8 @@ def _storage(loaded: spec.SweepSpec, given: str | None) -> str | None:
 def _graph(loaded: spec.SweepSpec, store: Store, say: Callable[[str], None]) -> Graph:
     """Validate a sweep, fetching what it lacks, and find what is left of it."""
     from hqc_ray import plan
-    from hqc_ray.sweep.graph import Builder
-    from hqc_ray.sweep.resolve import Rooms
+    from hqc_ray.sweep.graph.builder import Builder
+    from hqc_ray.sweep.graph.resolve import Rooms
 
     planned = plan.build(loaded, Rooms(download=True))
     return Builder(planned, store, say).build()
@@ -138,13 +139,13 @@ def _run(driver: Driver, serial: bool, elastic: bool, workers: int | None, worke
 
         run_serial(driver)
     else:
-        from hqc_ray.sweep.runner import run_tune  # imports Ray, only when it is asked for
+        from hqc_ray.sweep.tune.runner import run_tune  # imports Ray, only when it is asked for
 
         run_tune(driver, elastic, workers, workers_per_gpu)
 
 
 def _connect(address: str | None, workers: int | None, modules: list[Path], name: str) -> int:
-    from hqc_ray.sweep import runner
+    from hqc_ray.sweep.tune import runner
 
     try:
         return runner.connect(address, workers, modules, name)
@@ -153,7 +154,7 @@ def _connect(address: str | None, workers: int | None, modules: list[Path], name
 
 
 def _disconnect() -> None:
-    from hqc_ray.sweep import runner
+    from hqc_ray.sweep.tune import runner
 
     runner.disconnect()
 

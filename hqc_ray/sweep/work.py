@@ -21,14 +21,14 @@ from hqc_ray.evaluation.statistics import pack
 from hqc_ray.models import backbones, classifier, features, training
 from hqc_ray.models.classifier import Classifier
 from hqc_ray.plan import ModelJob
-from hqc_ray.quantum.cores import Native, ShotEstimate
-from hqc_ray.quantum.device import Device
-from hqc_ray.quantum.ir import Circuit
-from hqc_ray.quantum.surrogate import Surrogate, check_angles
+from hqc_ray.quantum.circuits.ir import Circuit
+from hqc_ray.quantum.cores.native import Native, ShotEstimate
+from hqc_ray.quantum.cores.surrogate import Surrogate, check_angles
+from hqc_ray.quantum.devices.device import Device
 from hqc_ray.seeds import stream
 from hqc_ray.spec import DeviceSpec, EvaluateSpec
-from hqc_ray.sweep import resolve
-from hqc_ray.sweep.jobs import Job, Outcome, Task
+from hqc_ray.sweep.graph import resolve
+from hqc_ray.sweep.graph.jobs import Job, Outcome, Task
 
 RECENT = 8  # models that a worker keeps
 EXAMPLES = 4  # images that a pictured cell keeps

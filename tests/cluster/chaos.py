@@ -25,7 +25,7 @@ from typing import Any
 
 import psutil
 
-from hqc_ray.rows import read
+from hqc_ray.results.ledger import read
 from tests.cluster.lab.faults import TRIAL, record
 
 SWEEP = """

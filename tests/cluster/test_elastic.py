@@ -4,7 +4,8 @@ import pytest
 import ray
 from rich.console import Console
 
-from hqc_ray.sweep import run, runner
+from hqc_ray.sweep import run
+from hqc_ray.sweep.tune import runner
 from tests.sweep.conftest import TINY
 
 QUIET = Console(quiet=True)

@@ -16,8 +16,9 @@ import pytest
 from hqc_ray import cli
 from hqc_ray.cluster import submit
 from hqc_ray.errors import InputError
-from hqc_ray.rows import VOLATILE, Ledger
-from hqc_ray.sweep import address as address_room
+from hqc_ray.results.ledger import Ledger
+from hqc_ray.results.row import VOLATILE
+from hqc_ray.sweep.tune import address as address_room
 from tests.cluster import local_head
 from tests.sweep.conftest import SMALL
 

@@ -10,11 +10,11 @@ from torch.nn.functional import cross_entropy
 from hqc_ray import devices, plan, spec
 from hqc_ray.errors import DeviceError
 from hqc_ray.models import classifier, heads, training
-from hqc_ray.quantum.layer import CircuitLayer
-from hqc_ray.rows import Ledger
+from hqc_ray.quantum.ideal.layer import CircuitLayer
+from hqc_ray.results.ledger import Ledger
 from hqc_ray.spec import DeviceSpec, ModelSpec, TrainSpec
 from hqc_ray.sweep import run
-from hqc_ray.sweep.resolve import Rooms
+from hqc_ray.sweep.graph.resolve import Rooms
 
 TRAIN, VALIDATION = np.arange(60), np.arange(60, 90)
 MODEL = ModelSpec(backbone="squeezenet1_0", weights="random", head="vqc1", n_qubits=3)

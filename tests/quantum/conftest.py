@@ -9,7 +9,7 @@ import torch
 from quantum_cases import reuploading
 
 from hqc_ray import circuits
-from hqc_ray.quantum.ir import Circuit
+from hqc_ray.quantum.circuits.ir import Circuit
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -10,9 +10,9 @@ import torch
 from scipy.stats import chi2
 from torch import Tensor
 
-from hqc_ray.quantum import noise
-from hqc_ray.quantum.aer import Aer
-from hqc_ray.quantum.ir import Circuit
+from hqc_ray.quantum.circuits.ir import Circuit
+from hqc_ray.quantum.devices.aer import Aer
+from hqc_ray.quantum.noise import machines
 
 
 def written_out(device: Aer) -> Any:
@@ -20,7 +20,7 @@ def written_out(device: Aer) -> Any:
     from qiskit_aer import noise as library
 
     if device.noise is not None:
-        return library.NoiseModel.from_backend(noise.backend(device.noise))
+        return library.NoiseModel.from_backend(machines.backend(device.noise))
     model = library.NoiseModel()
     for gates, duration, arity in ((["sx", "x"], device.gate_time_1q_ns, 1), (["cx"], device.gate_time_2q_ns, 2)):
         error = library.depolarizing_error((device.depolarizing_1q, device.depolarizing_2q)[arity - 1] or 0, arity)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hqc_ray.quantum.ir import Angle, Builder, Circuit, Gate, Weight
+from hqc_ray.quantum.circuits.ir import Angle, Builder, Circuit, Gate, Weight
 
 AXIS = np.array([-2.1, 0.4, 1.3])  # radians, of a grid: of no symmetry
 

@@ -13,11 +13,11 @@ from quantum_cases import asymmetric
 from hqc_ray import circuits
 from hqc_ray.errors import CircuitError
 from hqc_ray.models import heads
-from hqc_ray.quantum import analysis
-from hqc_ray.quantum.ir import EMBEDDINGS, Angle, Builder, Circuit, Weight
-from hqc_ray.quantum.states import states
+from hqc_ray.quantum.circuits.ir import EMBEDDINGS, Angle, Builder, Circuit, Weight
+from hqc_ray.quantum.ideal.states import states
+from hqc_ray.quantum.study import analysis
 from hqc_ray.spec import ModelSpec
-from hqc_ray.sweep import resolve
+from hqc_ray.sweep.graph import resolve
 
 # KL to Haar, 4 qubits, 5,000 pairs, one to three layers: recomputed for this project from Sim et al. 2019, Fig. 2
 REFERENCE = {

@@ -14,9 +14,10 @@ from quantum_cases import asymmetric, inputs
 
 from hqc_ray import circuits, cli, devices
 from hqc_ray.errors import DeviceError
-from hqc_ray.quantum import analysis, catalogue, drawing, inventory
-from hqc_ray.quantum.ir import Circuit
-from hqc_ray.quantum.plugins import LightningQubit
+from hqc_ray.quantum.circuits import drawing
+from hqc_ray.quantum.circuits.ir import Circuit
+from hqc_ray.quantum.devices.pennylane import LightningQubit
+from hqc_ray.quantum.study import analysis, catalogue, inventory
 
 TINY = "--pairs=50"
 

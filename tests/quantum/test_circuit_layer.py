@@ -7,8 +7,8 @@ import torch
 from quantum_cases import asymmetric, inputs
 
 from hqc_ray import circuits, devices
-from hqc_ray.quantum.ir import Circuit
-from hqc_ray.quantum.layer import CircuitLayer
+from hqc_ray.quantum.circuits.ir import Circuit
+from hqc_ray.quantum.ideal.layer import CircuitLayer
 
 IDEAL = devices.get("default.qubit")
 

@@ -7,8 +7,8 @@ import pytest
 from quantum_cases import asymmetric
 
 from hqc_ray import circuits
-from hqc_ray.quantum.analysis import dead_weights
-from hqc_ray.quantum.ir import EMBEDDINGS, Angle, Circuit, Gate, Weight, ring
+from hqc_ray.quantum.circuits.ir import EMBEDDINGS, Angle, Circuit, Gate, Weight, ring
+from hqc_ray.quantum.study.analysis import dead_weights
 
 NAMES = list(circuits.CIRCUITS)
 

@@ -8,8 +8,8 @@ from quantum_cases import asymmetric, inputs
 from torch import Tensor
 
 from hqc_ray import circuits, devices
-from hqc_ray.quantum.device import Device
-from hqc_ray.quantum.ir import Builder, Circuit
+from hqc_ray.quantum.circuits.ir import Builder, Circuit
+from hqc_ray.quantum.devices.device import Device
 
 REFERENCE = devices.get("default.qubit")
 OTHERS = ["lightning.qubit", "qiskit.aer", "default.mixed"]

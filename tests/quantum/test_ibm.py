@@ -22,8 +22,10 @@ from scipy import stats
 from hqc_ray import circuits, cli, devices, surrogate
 from hqc_ray.errors import DeviceError
 from hqc_ray.evaluation import audit
-from hqc_ray.quantum import ibm, ibm_jobs, ibm_service
-from hqc_ray.quantum.surrogate import Surrogate
+from hqc_ray.quantum.cores.surrogate import Surrogate
+from hqc_ray.quantum.devices.ibm import device as ibm
+from hqc_ray.quantum.devices.ibm import jobs as ibm_jobs
+from hqc_ray.quantum.devices.ibm import service as ibm_service
 from hqc_ray.sweep import run
 
 CIRCUIT = asymmetric()

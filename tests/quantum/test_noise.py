@@ -6,10 +6,13 @@ from noise_cases import chi_square, counted
 from quantum_cases import AXIS, asymmetric, inputs, uneven
 
 from hqc_ray import circuits, devices
-from hqc_ray.quantum import aer, noise, ptm, transfer
-from hqc_ray.quantum.aer import Aer
-from hqc_ray.quantum.device import combinations
-from hqc_ray.quantum.ir import Circuit
+from hqc_ray.quantum.circuits.ir import Circuit
+from hqc_ray.quantum.devices import aer
+from hqc_ray.quantum.devices.aer import Aer
+from hqc_ray.quantum.devices.device import combinations
+from hqc_ray.quantum.noise import base, machines
+from hqc_ray.quantum.transfer import grid as transfer
+from hqc_ray.quantum.transfer import ptm
 
 SHOTS = 40_000
 LEVEL = 1e-3  # of the chi-square tests; the samples are seeded
@@ -37,13 +40,13 @@ def test_the_chi_square_test_sees_readout_errors(monkeypatch: pytest.MonkeyPatch
     circuit, device = asymmetric(), devices.get("qiskit.aer", noise="fake_manila")
     weights, angles = inputs(circuit, batch=1)
     counts = counted(device, circuit, weights, angles[0], SHOTS)
-    monkeypatch.setattr(noise.Noise, "read", lambda _, probabilities, layout: probabilities)
+    monkeypatch.setattr(base.Noise, "read", lambda _, probabilities, layout: probabilities)
     assert chi_square(counts, device.probabilities(circuit, weights, angles)[0]) < LEVEL / 1000
 
 
 def test_readout_goes_to_the_physical_qubit_of_each_wire() -> None:
     flips = {4: np.array([[0.9, 0.1], [0.3, 0.7]]), 1: np.array([[0.8, 0.2], [0.4, 0.6]])}
-    machine = noise.Machine(noise.backend("fake_manila"))
+    machine = machines.Machine(machines.backend("fake_manila"))
     machine._readout = flips
     read = machine.read(np.eye(8), layout=[4, 2, 1])  # rows: the true outcome
     one, two = flips[4], flips[1]
@@ -67,8 +70,8 @@ def test_the_compiled_circuit_has_the_machines_gates_and_the_angles_as_parameter
     compiled = device.compiled(circuit, weights)
     assert [parameter.name for parameter in compiled.parameters] == [f"angle[{wire}]" for wire in range(4)]
     assert set(compiled.count_ops()) <= {"cx", "rz", "sx", "x", "measure"}
-    coupled = set(noise.backend("fake_manila").coupling_map.get_edges())
-    two = [noise.positions(compiled, step) for step in compiled.data if step.operation.name == "cx"]
+    coupled = set(machines.backend("fake_manila").coupling_map.get_edges())
+    two = [base.positions(compiled, step) for step in compiled.data if step.operation.name == "cx"]
     assert set(two) <= coupled
     aer._compile.cache_clear()
     again = device.compiled(circuit, weights)  # the transpiler is seeded; parameters of two compilations are never equal
@@ -108,9 +111,9 @@ def test_transfer_matrices_are_what_tabulate_uses(monkeypatch: pytest.MonkeyPatc
 def test_the_transfer_matrix_of_an_error_is_qiskits(machine: str, gate: str) -> None:
     from qiskit.quantum_info import PTM
 
-    known = noise.machine(machine).backend.target[gate]
+    known = machines.machine(machine).backend.target[gate]
     for qubits in list(known)[:3]:
-        error = noise.machine(machine).error(gate, qubits)
+        error = machines.machine(machine).error(gate, qubits)
         expected = PTM(error.to_quantumchannel()).data.real
         np.testing.assert_allclose(ptm.error_transfer(error, len(qubits)), expected, atol=len(error.circuits) * 1e-10)
         assert np.abs(expected - np.eye(len(expected))).max() > 1e-5

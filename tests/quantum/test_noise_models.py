@@ -11,10 +11,12 @@ from quantum_cases import AXIS, asymmetric, inputs
 
 from hqc_ray import circuits, devices, surrogate
 from hqc_ray.errors import DeviceError
-from hqc_ray.quantum import noise, ptm, transfer
-from hqc_ray.quantum.aer import Aer
-from hqc_ray.quantum.device import combinations
-from hqc_ray.quantum.ir import Circuit
+from hqc_ray.quantum.circuits.ir import Circuit
+from hqc_ray.quantum.devices.aer import Aer
+from hqc_ray.quantum.devices.device import combinations
+from hqc_ray.quantum.noise import base, machines
+from hqc_ray.quantum.transfer import grid as transfer
+from hqc_ray.quantum.transfer import ptm
 from hqc_ray.spec import SweepSpec
 
 ALL = {
@@ -66,7 +68,7 @@ def by_hand(device: Aer, options: dict[str, float], circuit: Circuit, weights: t
     rho[(0,) * 2 * n] = 1
     wires = {}
     for step in bound.data:
-        qubits = noise.positions(bound, step)
+        qubits = base.positions(bound, step)
         if step.operation.name == "measure":
             wires[bound.find_bit(step.clbits[0]).index] = qubits[0]
             continue
@@ -104,7 +106,7 @@ def test_each_channel_is_the_textbooks(options: dict[str, float]) -> None:
 
 @pytest.mark.parametrize("machine", ["fake_manila", "fake_essex", "fake_guadalupe", "fake_sherbrooke"])  # cx, u2 and u3, cx, ecr
 def test_the_errors_of_a_machine_are_those_of_aers_whole_model(machine: str) -> None:
-    ours, theirs = noise.machine(machine), written_out(devices.get("qiskit.aer", noise=machine))
+    ours, theirs = machines.machine(machine), written_out(devices.get("qiskit.aer", noise=machine))
     known = {gate: dict(list(errors.items())[:6]) for gate, errors in theirs._local_quantum_errors.items()}
     assert sum(len(errors) for errors in known.values()) >= 15
     for gate, errors in known.items():
@@ -150,15 +152,15 @@ def test_scale_multiplies_a_machines_errors() -> None:
     from qiskit.quantum_info import average_gate_fidelity
 
     def infidelity(scale: float, gate: str, qubits: tuple[int, ...]) -> float:
-        return 1 - average_gate_fidelity(noise.machine("fake_manila", scale).error(gate, qubits).to_quantumchannel())
+        return 1 - average_gate_fidelity(machines.machine("fake_manila", scale).error(gate, qubits).to_quantumchannel())
 
-    calibrated = noise.backend("fake_manila").target
+    calibrated = machines.backend("fake_manila").target
     for scale in (0.25, 3.0):
-        machine = noise.machine("fake_manila", scale)
+        machine = machines.machine("fake_manila", scale)
         assert infidelity(scale, "cx", (1, 0)) == pytest.approx(scale * calibrated["cx"][1, 0].error, rel=1e-6)
         for gate, qubits in (("cx", (3, 4)), ("sx", (3,))):  # of sx on 3 there is no more than its relaxation
             assert infidelity(scale, gate, qubits) == pytest.approx(scale * infidelity(1.0, gate, qubits), rel=2e-2)
-        plain, more = noise.machine("fake_manila").assignment(2), machine.assignment(2)
+        plain, more = machines.machine("fake_manila").assignment(2), machine.assignment(2)
         np.testing.assert_allclose(more - np.eye(2), scale * (plain - np.eye(2)))
     circuit = circuits.get("vqc3", 4)
     weights, angles = inputs(circuit)
@@ -200,11 +202,11 @@ def test_what_acts_is_not_refused() -> None:
 
 
 def test_a_machine_whose_errors_are_on_other_gates_never_fires(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(noise.Machine, "_derived", lambda *_: None)
-    noise.machine.cache_clear()
+    monkeypatch.setattr(machines.Machine, "_derived", lambda *_: None)
+    machines.machine.cache_clear()
     with pytest.raises(DeviceError, match=r"no gate of .*'vqc1'.* carries an error on fake_manila"):
         devices.get("qiskit.aer", noise="fake_manila").check(circuits.get("vqc1", 3))
-    noise.machine.cache_clear()
+    machines.machine.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -242,7 +244,7 @@ def test_gates_without_a_machine_are_the_basis_on_any_pair_and_rz_is_free() -> N
     compiled = device.compiled(circuit, inputs(circuit)[0])
     counts = compiled.count_ops()
     assert set(counts) <= {"rz", "sx", "x", "cx", "measure"}
-    pairs = {frozenset(noise.positions(compiled, step)) for step in compiled.data if step.operation.name == "cx"}
+    pairs = {frozenset(base.positions(compiled, step)) for step in compiled.data if step.operation.name == "cx"}
     assert len(pairs) == 6  # nothing is routed
     facts = device.facts(circuit)
     assert facts["layout"] == [0, 1, 2, 3]

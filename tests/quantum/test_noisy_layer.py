@@ -10,13 +10,14 @@ from quantum_cases import asymmetric, inputs
 
 from hqc_ray import circuits, devices
 from hqc_ray.errors import CircuitError, DeviceError
-from hqc_ray.quantum import noisy_layer, symbolic
-from hqc_ray.quantum.aer import Aer
-from hqc_ray.quantum.ir import Angle, Circuit, Gate, Weight
-from hqc_ray.quantum.layer import CircuitLayer
-from hqc_ray.quantum.noisy_layer import NoisyLayer
-from hqc_ray.quantum.plugins import DefaultQubit
-from hqc_ray.quantum.ptm import UnsupportedError
+from hqc_ray.quantum.circuits.ir import Angle, Circuit, Gate, Weight
+from hqc_ray.quantum.cores import noisy_layer
+from hqc_ray.quantum.cores.noisy_layer import NoisyLayer
+from hqc_ray.quantum.devices.aer import Aer
+from hqc_ray.quantum.devices.pennylane import DefaultQubit
+from hqc_ray.quantum.ideal.layer import CircuitLayer
+from hqc_ray.quantum.transfer import blocks as symbolic
+from hqc_ray.quantum.transfer.ptm import UnsupportedError
 
 MANILA = Aer(noise="fake_manila")
 BY_NUMBERS = Aer(depolarizing_1q=0.02, depolarizing_2q=0.05, amplitude_damping=0.03, readout_01=0.02, readout_10=0.1)

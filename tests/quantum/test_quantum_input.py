@@ -10,9 +10,10 @@ from quantum_cases import asymmetric, inputs
 
 from hqc_ray import circuits, devices, surrogate
 from hqc_ray.errors import CircuitError, DeviceError
-from hqc_ray.quantum import noise, plugins
-from hqc_ray.quantum.ir import Angle, Circuit, Gate, Weight
-from hqc_ray.quantum.layer import CircuitLayer
+from hqc_ray.quantum.circuits.ir import Angle, Circuit, Gate, Weight
+from hqc_ray.quantum.devices import pennylane as plugins
+from hqc_ray.quantum.ideal.layer import CircuitLayer
+from hqc_ray.quantum.noise import machines
 
 CIRCUIT = asymmetric()
 WEIGHTS, ANGLES = inputs(CIRCUIT)
@@ -104,7 +105,7 @@ def test_a_missing_package_is_named_with_its_pip_line(monkeypatch: pytest.Monkey
     monkeypatch.setitem(sys.modules, "qiskit_aer", None)
     with pytest.raises(DeviceError, match=r"qiskit-aer is not installed.*pip install qiskit-aer"):
         devices.get("qiskit.aer").check(CIRCUIT)
-    noise._machines.cache_clear()
+    machines.known.cache_clear()
     monkeypatch.setitem(sys.modules, "qiskit_ibm_runtime.fake_provider", None)
     with pytest.raises(DeviceError, match=r"qiskit-ibm-runtime is not installed.*pip install qiskit-ibm-runtime"):
         devices.get("qiskit.aer", noise="fake_manila")

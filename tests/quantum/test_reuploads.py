@@ -13,10 +13,11 @@ from rich.console import Console
 
 from hqc_ray import circuits, devices, plan, surrogate
 from hqc_ray.models import heads
-from hqc_ray.quantum.ir import Angle, Circuit
-from hqc_ray.quantum.layer import CircuitLayer
+from hqc_ray.quantum.circuits.ir import Angle, Circuit
+from hqc_ray.quantum.ideal.layer import CircuitLayer
 from hqc_ray.spec import DeviceSpec, ModelSpec
-from hqc_ray.sweep import costs, resolve, run
+from hqc_ray.sweep import run
+from hqc_ray.sweep.graph import costs, resolve
 
 SPEC = ModelSpec(backbone="squeezenet1_1", weights="random", head="sim14", n_qubits=3, reuploads=2)
 

@@ -8,8 +8,8 @@ from quantum_cases import asymmetric, inputs
 
 from hqc_ray import circuits, devices, surrogate
 from hqc_ray.errors import CircuitError
-from hqc_ray.quantum.ir import Circuit
-from hqc_ray.quantum.surrogate import Surrogate, grid, trig_features
+from hqc_ray.quantum.circuits.ir import Circuit
+from hqc_ray.quantum.cores.surrogate import Surrogate, grid, trig_features
 
 DEVICES = [("default.qubit", {}), ("lightning.qubit", {}), ("qiskit.aer", {}), ("qiskit.aer", {"noise": "fake_manila"})]
 

@@ -7,7 +7,8 @@ import hashlib
 import numpy as np
 
 from hqc_ray.evaluation.statistics import pack, wilson
-from hqc_ray.rows import Row, frame
+from hqc_ray.results.ledger import frame
+from hqc_ray.results.row import Row
 
 N = 200
 EPSILONS = (0.05, 0.15, 0.25)

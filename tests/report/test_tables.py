@@ -10,7 +10,7 @@ from rich.console import Console
 
 from hqc_ray.errors import ResultsError
 from hqc_ray.report import table_markdown, terminal_table, write_rows
-from hqc_ray.rows import VOLATILE
+from hqc_ray.results.row import VOLATILE
 
 
 def parsed(rows):

@@ -11,10 +11,12 @@ import pytest
 import ray
 from rich.console import Console
 
-from hqc_ray import cli, rows
+from hqc_ray import cli
 from hqc_ray.errors import ResultsError
-from hqc_ray.rows import Ledger
-from hqc_ray.sweep import run, store
+from hqc_ray.results import ledger as rows
+from hqc_ray.results import store
+from hqc_ray.results.ledger import Ledger
+from hqc_ray.sweep import run
 from hqc_ray.sweep.driver import Driver
 from tests.sweep.conftest import SMALL
 
@@ -75,7 +77,7 @@ def test_a_full_disk_ends_the_sweep_at_once_and_free_space_completes_it(
                 file.write(b"x" * 4096)
 
     when_rows_arrive(monkeypatch, number, fill)
-    monkeypatch.setattr("hqc_ray.sweep.graph.MAX_EXAMPLES", 0)  # so that it is the ledger that finds the disk full
+    monkeypatch.setattr("hqc_ray.sweep.graph.builder.MAX_EXAMPLES", 0)  # so that it is the ledger that finds the disk full
     command = ["sweep", str(sweep_file(SWEEP)), "--results", str(folder), runner]
     path = folder / "small" / "rows.jsonl"
     assert cli.main(command) == cli.FAILED
@@ -88,7 +90,7 @@ def test_a_full_disk_ends_the_sweep_at_once_and_free_space_completes_it(
     monkeypatch.undo()
 
     monkeypatch.setenv("HQC_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("hqc_ray.sweep.graph.MAX_EXAMPLES", 0)
+    monkeypatch.setattr("hqc_ray.sweep.graph.builder.MAX_EXAMPLES", 0)
     filler.unlink()
     assert cli.main(command) == cli.OK
     assert path.read_bytes().startswith(kept)
@@ -104,7 +106,7 @@ def test_a_write_that_fails_ends_the_sweep_promptly_with_ray_shut_down(sweep_fil
         monkeypatch.setattr(rows.os, "fsync", fsync)
 
     when_rows_arrive(monkeypatch, number, fail)
-    monkeypatch.setattr("hqc_ray.sweep.graph.MAX_EXAMPLES", 0)
+    monkeypatch.setattr("hqc_ray.sweep.graph.builder.MAX_EXAMPLES", 0)
     file = sweep_file(SWEEP)
     assert cli.main(["sweep", str(file), "--results", str(tmp_path), runner]) == cli.FAILED
     assert errors(capsys) == ["hqc: rows.jsonl: cannot write a row: Input/output error"]

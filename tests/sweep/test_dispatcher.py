@@ -3,9 +3,9 @@
 import asyncio
 import time
 
-from hqc_ray.sweep import dispatcher
-from hqc_ray.sweep.dispatcher import DRIVER_SECONDS, SLICE_SECONDS, Dispatcher
-from hqc_ray.sweep.jobs import ALL_LOSSES, LOSSES, Job
+from hqc_ray.sweep.graph.jobs import ALL_LOSSES, LOSSES, Job
+from hqc_ray.sweep.tune import dispatcher
+from hqc_ray.sweep.tune.dispatcher import DRIVER_SECONDS, SLICE_SECONDS, Dispatcher
 
 
 def job(id, *needs, cost=1.0):

@@ -12,10 +12,11 @@ from rich.console import Console
 
 from hqc_ray import cli
 from hqc_ray.attacks import FGSM
-from hqc_ray.rows import Ledger
-from hqc_ray.sweep import run, runner
-from hqc_ray.sweep.collector import Collector
-from hqc_ray.sweep.jobs import LOSSES
+from hqc_ray.results.ledger import Ledger
+from hqc_ray.sweep import run
+from hqc_ray.sweep.graph.jobs import LOSSES
+from hqc_ray.sweep.tune import runner
+from hqc_ray.sweep.tune.collector import Collector
 from tests.sweep.conftest import SMALL
 
 QUIET = Console(quiet=True)

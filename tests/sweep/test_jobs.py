@@ -1,6 +1,6 @@
 import pytest
 
-from hqc_ray.sweep.jobs import Job, Schedule
+from hqc_ray.sweep.graph.jobs import Job, Schedule
 
 
 def job(id, *needs, cost=1.0, affinity=""):

@@ -11,9 +11,9 @@ from rich.console import Console
 
 from hqc_ray import cli, data
 from hqc_ray.errors import ResultsError
-from hqc_ray.rows import Ledger
+from hqc_ray.results.ledger import Ledger
+from hqc_ray.results.store import Store
 from hqc_ray.sweep import run
-from hqc_ray.sweep.store import Store
 from tests.sweep.conftest import SMALL, TINY
 
 QUIET = Console(quiet=True)
@@ -158,7 +158,7 @@ def test_a_second_head_does_not_touch_the_backbone(sweep_file, tmp_path):
 
 
 def jobs_left(file, results):
-    from hqc_ray.sweep.graph import Builder
+    from hqc_ray.sweep.graph.builder import Builder
 
     loaded, planned = run.prepare(file)
     store = Store(results / loaded.name, loaded)

@@ -17,11 +17,12 @@ from rich.console import Console
 
 from hqc_ray import cli
 from hqc_ray.errors import ResultsError, WriteError
-from hqc_ray.rows import Ledger
-from hqc_ray.sweep import lease, run, storage
+from hqc_ray.results import lease, storage
+from hqc_ray.results.ledger import Ledger
+from hqc_ray.results.merge import merge
+from hqc_ray.results.storage import Storage
+from hqc_ray.sweep import run
 from hqc_ray.sweep.driver import Driver
-from hqc_ray.sweep.merge import merge
-from hqc_ray.sweep.storage import Storage
 from tests.sweep.conftest import SMALL
 from tests.test_rows import row
 

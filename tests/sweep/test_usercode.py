@@ -9,7 +9,7 @@ import pytest
 
 from hqc_ray import spec
 from hqc_ray.errors import SpecError
-from hqc_ray.sweep import usercode
+from hqc_ray.sweep.tune import usercode
 from tests.sweep.conftest import SMALL
 
 ROOT = Path(__file__).parent.parent.parent

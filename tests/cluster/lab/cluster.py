@@ -8,7 +8,8 @@ from typing import Any
 
 import yaml
 
-from hqc_ray.rows import Row, read
+from hqc_ray.results.ledger import read
+from hqc_ray.results.row import Row
 from tests.cluster.lab.hosts import Host, Lab
 
 FILE = Path(__file__).parents[3] / "cluster" / "local.yaml"

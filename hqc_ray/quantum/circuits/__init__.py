@@ -1,0 +1,77 @@
+"""The table of circuits, and `get`: a name, a number of qubits and an embedding become a `Circuit`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hqc_ray.entries import lookup
+from hqc_ray.errors import CircuitError, unknown
+from hqc_ray.quantum.circuits.ansatze import SIM, TEMPLATES, VQC, Ansatz
+from hqc_ray.quantum.circuits.ir import EMBEDDINGS, MAX_QUBITS, Builder, Circuit
+
+__all__ = ["CIRCUITS", "EMBEDDINGS", "Circuit", "get"]
+
+CIRCUITS: dict[str, Ansatz] = {**VQC, **SIM, **TEMPLATES}
+
+
+def get(name: str, n_qubits: int | None = None, embedding: str = "rx", layers: int = 1, reuploads: int = 1) -> Circuit:
+    """The circuit `name`: a name in `CIRCUITS`, or a user's own `package.module:function`.
+
+    A user's function takes a `Builder`, which already holds the embedding, and adds gates to it.
+
+    Args:
+        name: see above.
+        n_qubits: Q, 2 to 16; None for the number that the ansatz is drawn with (4 for a user's own).
+        embedding: a name in `EMBEDDINGS`; angle i enters on wire i.
+        layers: repetitions of the ansatz.
+        reuploads: r, how often the embedding and all layers after it are repeated, each time with fresh weights: each angle
+            enters r times, and outcome probabilities are of degree r in it (Pérez-Salinas et al., Quantum 4, 226, 2020).
+
+    Raises:
+        CircuitError: an unknown name or embedding, an embedding without input gradient, a count out of range.
+    """
+    ansatz = described(name)
+    _check_embedding(embedding)
+    qubits = ansatz.n_qubits if n_qubits is None else n_qubits
+    _check_count("n_qubits", qubits, 2, MAX_QUBITS, name)
+    _check_count("layers", layers, 1, 100, name)
+    _check_count("reuploads", reuploads, 1, 100, name)
+    builder = Builder(qubits, embedding)
+    if ansatz.first is not None:
+        ansatz.first(builder)
+    for upload in range(reuploads):
+        if upload:
+            builder.embed()
+        for layer in range(layers):
+            builder.layer = layer
+            ansatz.layer(builder)
+    return Circuit(name, qubits, embedding, layers, builder.n_weights, tuple(builder.gates), reuploads)
+
+
+def described(name: str) -> Ansatz:
+    """The table's entry, or a user's own function as one.
+
+    Raises:
+        CircuitError: an unknown name, or nothing that is a function.
+    """
+    found: Any = lookup("circuit", CIRCUITS, name, CircuitError)
+    if isinstance(found, Ansatz):
+        return found
+    if not callable(found):
+        raise CircuitError(f"circuit {name!r} is not a function", valid="a function that adds gates to the Builder it is given")
+    return Ansatz(found)
+
+
+def _check_embedding(embedding: str) -> None:
+    if embedding == "rz":
+        raise CircuitError(
+            "embedding 'rz' acts on |0...0> as a phase only: every input gradient would be exactly zero, which fakes robustness",
+            valid=", ".join(EMBEDDINGS),
+        )
+    if embedding not in EMBEDDINGS:
+        raise unknown("embedding", embedding, EMBEDDINGS, CircuitError)
+
+
+def _check_count(what: str, value: int, low: int, high: int, name: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise CircuitError(f"{what} {value!r}", where=f"circuit {name!r}", valid=f"a whole number from {low} to {high}")

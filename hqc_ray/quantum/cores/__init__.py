@@ -1,0 +1,1 @@
+"""What stands in a bottleneck: angles [B, Q] to outputs [B, Q]."""

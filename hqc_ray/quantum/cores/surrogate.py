@@ -1,0 +1,234 @@
+"""A circuit with fixed weights on a device, as an exact torch function of the angles.
+
+Every outcome probability is a trigonometric polynomial in each angle, of the degree with which the angle enters, also on a noisy
+device; so its values on a grid of (2 degree + 1)^Q points determine it (Schreiber, Eisert, Meyer, PRL 131, 100803, 2023).
+A machine that only counts shots gives these values with an error, which the surrogate then knows at every angle: its squared
+weights sum to 1, so that it is never larger than that of one direct measurement with the same shots, 1 / sqrt(shots).
+"""
+
+from __future__ import annotations
+
+import math
+from functools import reduce
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from hqc_ray.errors import CircuitError
+from hqc_ray.quantum.circuits.ir import Circuit
+from hqc_ray.quantum.devices.device import combinations
+from hqc_ray.quantum.ideal.sampling import sample, sample_expectations
+from hqc_ray.quantum.ideal.simulate import z_signs
+from hqc_ray.seeds import rng
+
+if TYPE_CHECKING:
+    from hqc_ray.quantum.devices import Device
+
+TOLERANCE = 1e-8  # a fit on an exact device is at 1e-14; whatever is above this is another function
+MAX_ENTRIES = 2**27  # coefficients (1 GiB): 10 qubits
+LARGE = 8  # qubits, from which on a check of a noisy circuit takes Aer up to 15 seconds
+
+
+def trig_features(angles: Tensor, degree: int = 1) -> Tensor:
+    """[B, (2 degree + 1)**Q] of angles [B, Q], radians: products over wires of (1, cos, sin, cos 2x, ...); wire 0 slowest."""
+    ones = torch.ones_like(angles)
+    waves = [wave for k in range(1, degree + 1) for wave in ((k * angles).cos(), (k * angles).sin())]
+    axes = torch.stack([ones, *waves], -1)  # [B, Q, 2 degree + 1]
+    return _product(axes)
+
+
+def _product(axes: Tensor) -> Tensor:
+    """[B, P**Q] of a factor each wire, [B, Q, P]; wire 0 slowest."""
+    return reduce(lambda left, right: (left[:, :, None] * right[:, None, :]).flatten(1), axes.unbind(1))
+
+
+def grid(n_qubits: int, degree: int = 1) -> Tensor:
+    """[(2 degree + 1)**Q, Q] float64: all combinations of equidistant angles, wire 0 slowest."""
+    return torch.from_numpy(combinations(_equidistant(degree), n_qubits))
+
+
+def _equidistant(degree: int) -> np.ndarray:
+    """[2 degree + 1] radians."""
+    points = 2 * degree + 1
+    return 2 * math.pi * np.arange(points) / points
+
+
+class Surrogate(nn.Module):
+    """<Z> of every wire as a function of the angles; buffers only, so that `state_dict` holds all of it.
+
+    Exact, unless `measured`: then it carries the shot noise of its fit, see `standard_error` and `replicate`.
+
+    Args:
+        n_qubits: Q.
+        degree: how often an angle enters the circuit.
+    """
+
+    coefficients: Tensor  # [(2 degree + 1)**Q, 2**Q] float64, of the outcome probabilities
+    readout: Tensor  # [(2 degree + 1)**Q, Q] float64, of <Z>
+    error: Tensor  # [] float64
+    shots: Tensor  # [] float64, of each circuit of a measured fit; 0 for an exact one
+
+    def __init__(self, n_qubits: int, degree: int = 1) -> None:
+        super().__init__()
+        self.n_qubits, self.degree = n_qubits, degree
+        features = (2 * degree + 1) ** n_qubits
+        self.register_buffer("coefficients", torch.zeros(features, 2**n_qubits, dtype=torch.float64))
+        self.register_buffer("readout", torch.zeros(features, n_qubits, dtype=torch.float64))
+        self.register_buffer("error", torch.tensor(math.inf, dtype=torch.float64))
+        self.register_buffer("shots", torch.tensor(0.0, dtype=torch.float64))
+
+    @property
+    def max_error(self) -> float:
+        """Largest difference between the device's probabilities and these, at fresh random angles; their shot noise included."""
+        return float(self.error)
+
+    @property
+    def measured(self) -> bool:
+        """Whether the values on the grid are frequencies of shots."""
+        return float(self.shots) > 0
+
+    @property
+    def evaluations(self) -> int:
+        """How many circuits the device ran for the fit and its check."""
+        return len(self.coefficients) + n_checks(self.n_qubits, self.measured)
+
+    def set_values(self, values: Tensor) -> None:
+        """Determine the coefficients from outcome probabilities [(2 degree + 1)**Q, 2**Q] on `grid`."""
+        self.coefficients.copy_(self._along_wires(self._axis().inverse(), values.to(self.coefficients)))
+        self.readout.copy_(self.coefficients @ z_signs(self.n_qubits).to(self.coefficients))
+
+    def values(self) -> Tensor:
+        """The outcome probabilities [(2 degree + 1)**Q, 2**Q] on `grid` that determined the coefficients."""
+        return self._along_wires(self._axis(), self.coefficients)
+
+    def _axis(self) -> Tensor:
+        """The features of one wire on its grid, [2 degree + 1, 2 degree + 1]."""
+        return trig_features(grid(1, self.degree), self.degree).to(self.coefficients)
+
+    def _along_wires(self, matrix: Tensor, rows: Tensor) -> Tensor:
+        """`matrix` [2 degree + 1, 2 degree + 1] applied to every wire's axis of `rows` [(2 degree + 1)**Q, N]."""
+        tensor = rows.reshape(*[len(matrix)] * self.n_qubits, -1)
+        for axis in range(self.n_qubits):
+            tensor = torch.tensordot(matrix, tensor, dims=([1], [axis])).movedim(0, axis)
+        return tensor.reshape(rows.shape)
+
+    def forward(self, angles: Tensor) -> Tensor:
+        """<Z> of every wire [B, Q], in the dtype of angles [B, Q], radians."""
+        return (self._features(angles) @ self.readout.to(_working(angles.dtype))).to(angles.dtype)
+
+    def probabilities(self, angles: Tensor) -> Tensor:
+        """Outcome probabilities [B, 2**Q], in the dtype of angles [B, Q], radians."""
+        return (self._features(angles) @ self.coefficients.to(_working(angles.dtype))).to(angles.dtype)
+
+    def sample(self, angles: Tensor, shots: int, generator: torch.Generator) -> Tensor:
+        """<Z> of every wire [B, Q] from `shots` fresh samples, in the dtype of angles [B, Q]; no gradient."""
+        return self.samples(angles, shots, generator, 1)[0]
+
+    def samples(
+        self, angles: Tensor, shots: int, generator: torch.Generator, repeats: int, replicas: torch.Generator | None = None
+    ) -> Tensor:
+        """`sample` several times, [repeats, B, Q]; with `replicas`, once from each of as many replicates that it draws."""
+        with torch.no_grad():
+            own, drawn = self.probabilities(angles.double()), []
+            for _ in range(repeats):
+                given = own if replicas is None else self.replicate(replicas).probabilities(angles.double())
+                drawn.append(sample_expectations(given, shots, generator))
+            return torch.stack(drawn).to(angles.dtype)
+
+    def standard_error(self, angles: Tensor) -> Tensor:
+        """Of <Z> of every wire [B, Q] float64 at angles [B, Q], radians, by the shots of the fit; 0 where the fit is exact.
+
+        <Z> is a sum of the independent measurements on the grid, each times a product of one weight a wire; their multinomial
+        variances add up with the squares. Laplace's rule keeps a grid point whose shots all agree from counting as certain.
+        """
+        if not self.measured:
+            return torch.zeros(len(angles), self.n_qubits, dtype=torch.float64, device=angles.device)
+        z = self.values() @ z_signs(self.n_qubits).to(self.coefficients)
+        variance = (1 - (z * self.shots / (self.shots + 2)).square()) / self.shots
+        one = angles.to(self.coefficients).reshape(-1, 1)
+        squares = (trig_features(one, self.degree) @ self._axis().inverse()).square().reshape(*angles.shape, -1)
+        return (_product(squares) @ variance).sqrt()
+
+    def replicate(self, generator: torch.Generator) -> Surrogate:
+        """What another measurement with as many shots could have given: a parametric bootstrap draw; itself, where it is exact.
+
+        What is computed from some tens of replicates scatters as the measured surrogate's shot noise makes it scatter.
+        """
+        if not self.measured:
+            return self
+        numbers = np.random.default_rng(int(torch.randint(2**62, (), generator=generator, device=generator.device)))
+        drawn = Surrogate(self.n_qubits, self.degree).to(self.coefficients.device)
+        drawn.load_state_dict(self.state_dict())
+        drawn.set_values(torch.from_numpy(sample(self.values().cpu().numpy(), int(self.shots), numbers)))
+        return drawn
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any) -> None:
+        """A surrogate that was kept before shots were known is an exact one."""
+        state_dict.setdefault(f"{prefix}shots", torch.zeros((), dtype=torch.float64))
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
+    def _features(self, angles: Tensor) -> Tensor:
+        return trig_features(angles.to(_working(angles.dtype)), self.degree)
+
+    def extra_repr(self) -> str:
+        """What `print(model)` shows."""
+        shots = f", shots={int(self.shots)}" if self.measured else ""
+        return f"n_qubits={self.n_qubits}, degree={self.degree}, max_error={self.max_error:.1e}{shots}"
+
+
+def _working(dtype: torch.dtype) -> torch.dtype:
+    """Half precision is computed in float32."""
+    return dtype if dtype in (torch.float32, torch.float64) else torch.float32
+
+
+def n_circuits(circuit: Circuit, measured: bool) -> int:
+    """How many circuits measure the surrogate of `circuit` on a device, exact or measured, its check included."""
+    return int((2 * circuit.degree + 1) ** circuit.n_qubits) + n_checks(circuit.n_qubits, measured)
+
+
+def n_checks(n_qubits: int, measured: bool) -> int:
+    """At how many random angles a fit is compared with its device: where it is exact, any one shows a wrong coefficient."""
+    return 16 if measured or n_qubits < LARGE else 4
+
+
+def check_angles(n_qubits: int, measured: bool) -> Tensor:
+    """[`n_checks`, Q] float64, radians: where a fit is compared with its device."""
+    return torch.from_numpy(rng(0, "surrogate").uniform(-math.pi, math.pi, (n_checks(n_qubits, measured), n_qubits)))
+
+
+def fit(circuit: Circuit, weights: Tensor, device: Device) -> Surrogate:
+    """The surrogate of `circuit` with `weights` [W] on `device`; of the exact twin, where the device samples shots.
+
+    A measured device counts the grid and the check in one call; its surrogate is as exact as its shots, see `standard_error`.
+
+    Raises:
+        CircuitError: too many qubits for a grid, or the device is no trigonometric polynomial of the circuit's degree.
+        DeviceError: the device cannot run the circuit.
+    """
+    entries = (2 * circuit.degree + 1) ** circuit.n_qubits * 2**circuit.n_qubits
+    if entries > MAX_ENTRIES:
+        what = f"a surrogate of {circuit!r} has {entries} coefficients"
+        raise CircuitError(what, valid=f"up to {MAX_ENTRIES}; else mode: native")
+    twin, weights = device.exact(), weights.detach()
+    fitted = Surrogate(circuit.n_qubits, circuit.degree)
+    angles = check_angles(circuit.n_qubits, twin.exactness == "measured")
+    twin.check_input(circuit, weights, angles)
+    plain = weights.cpu().double().numpy()
+    if twin.exactness == "measured":
+        points = grid(circuit.n_qubits, circuit.degree)
+        counted = torch.from_numpy(twin.run(circuit, plain, torch.cat([points, angles]).numpy()))
+        values, there = counted[: len(points)], counted[len(points) :]
+        fitted.shots.fill_(float(twin.shots or 0))
+    else:
+        values = torch.from_numpy(twin.tabulate(circuit, plain, _equidistant(circuit.degree)))
+        there = twin.probabilities(circuit, weights, angles)
+    fitted.set_values(values)
+    fitted.error.copy_((there - fitted.probabilities(angles)).abs().max())
+    if not (fitted.measured or fitted.max_error < TOLERANCE):
+        raise CircuitError(
+            f"{circuit!r} on {twin.label} misses its surrogate by {fitted.max_error:.1e} at random angles",
+            valid=f"an exact device (error below {TOLERANCE}); else mode: native",
+        )
+    return fitted

@@ -1,0 +1,147 @@
+"""What every device has in common: a frozen entry that turns (circuit, weights, angles) into outcome probabilities."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import abstractmethod
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from hqc_ray.entries import Entry
+from hqc_ray.errors import CircuitError
+from hqc_ray.quantum.circuits.ir import Circuit
+from hqc_ray.quantum.devices.shift import Shifted
+from hqc_ray.quantum.ideal.sampling import sample
+from hqc_ray.quantum.ideal.simulate import z_signs
+from hqc_ray.seeds import rng
+
+
+class Device(Entry):
+    """Evaluates circuits in batches, exactly or by shots.
+
+    Args:
+        shots: samples of each circuit; None for exact probabilities.
+        seed: of the samples: equal seeds give equal samples of equal circuits, whatever else is in the batch.
+    """
+
+    name: ClassVar[str]
+    exactness: ClassVar[Literal["exact", "measured"]] = "exact"  # measured: no exact twin, `run` itself returns frequencies
+    shots: Annotated[int, Field(ge=1)] | None = None
+    seed: int = 0
+
+    @abstractmethod
+    def run(self, circuit: Circuit, weights: np.ndarray, angles: np.ndarray) -> np.ndarray:
+        """Exact outcome probabilities [N, 2**Q] of weights [W], angles [N, Q], radians; wire 0 is the leftmost bit."""
+
+    def tabulate(self, circuit: Circuit, weights: np.ndarray, axis: np.ndarray) -> np.ndarray:
+        """What `run` returns on a grid, [P**Q, 2**Q], by the fastest exact way that the device has; angle 0 slowest.
+
+        Args:
+            circuit: Q wires, W weights.
+            weights: [W].
+            axis: [P] radians, the values that every angle takes.
+        """
+        return self.run(circuit, weights, combinations(axis, circuit.n_qubits))
+
+    def check(self, circuit: Circuit) -> None:
+        """Raise what `probabilities` would raise, before anything is computed.
+
+        Raises:
+            DeviceError: the device cannot run `circuit`.
+        """
+
+    def n_jobs(self, circuits: int) -> int:
+        """In how many jobs that many circuits are sent to a machine; 0 where nothing is sent."""
+        return 0
+
+    def prepare(self, circuit: Circuit) -> None:
+        """`check`, and what only the device's own service can tell; asked once for each circuit when a sweep starts.
+
+        Raises:
+            DeviceError: the device cannot be reached, or cannot run `circuit`.
+        """
+        self.check(circuit)
+
+    def check_input(self, circuit: Circuit, weights: Tensor, angles: Tensor) -> None:
+        """`check`, and the shapes and values of weights [W], angles [B, Q]; raises what `probabilities` raises."""
+        _check_values("weights", weights, (circuit.n_weights,), circuit)
+        _check_values("angles", angles, (len(angles) if angles.ndim else 0, circuit.n_qubits), circuit)
+        self.check(circuit)
+
+    def facts(self, circuit: Circuit) -> dict[str, Any]:
+        """What the device makes of `circuit`: qubits, gates, two-qubit gates, depth; after compilation where there is one."""
+        two = sum(len(gate.wires) == 2 for gate in circuit.gates)
+        return {"qubits": circuit.n_qubits, "gates": len(circuit.gates), "two_qubit_gates": two, "depth": depth(circuit)}
+
+    def executed(self, circuit: Circuit, weights: Tensor) -> dict[str, Any]:
+        """`facts` of the circuit as it ran with weights [W]: on a machine that measures once, as it was compiled then."""
+        return self.facts(circuit)
+
+    @property
+    def label(self) -> str:
+        """The name and what differs from its defaults: 'qiskit.aer[fake_manila,shots=4096]'."""
+        extras = [*self._tags(), *([f"shots={self.shots}"] if self.shots else []), *([f"seed={self.seed}"] if self.seed else [])]
+        return self.name + (f"[{','.join(extras)}]" if extras else "")
+
+    def _tags(self) -> list[str]:
+        return []
+
+    def exact(self) -> Self:
+        """The same device without shots; a measured one has no such twin and is its own."""
+        return self.model_copy(update={"shots": None})
+
+    def probabilities(self, circuit: Circuit, weights: Tensor, angles: Tensor) -> Tensor:
+        """Outcome probabilities [B, 2**Q] float64 of weights [W], angles [B, Q], radians; wire 0 is the leftmost bit.
+
+        Differentiable in both by the parameter-shift rule; with shots, frequencies of samples.
+
+        Raises:
+            CircuitError: shapes that do not fit the circuit, or values that are not finite.
+            DeviceError: the device cannot run the circuit.
+        """
+        self.check_input(circuit, weights, angles)
+        if len(angles) == 0:
+            return angles.new_zeros(0, 2**circuit.n_qubits, dtype=torch.float64)
+        return Shifted.apply(weights, angles, circuit, lambda w, a: self._evaluate(circuit, w, a))
+
+    def expectations(self, circuit: Circuit, weights: Tensor, angles: Tensor) -> Tensor:
+        """<Z> of every wire [B, Q] float64 of weights [W], angles [B, Q], radians; raises what `probabilities` raises."""
+        return self.probabilities(circuit, weights, angles) @ z_signs(circuit.n_qubits).to(angles.device)
+
+    def _evaluate(self, circuit: Circuit, weights: np.ndarray, angles: np.ndarray) -> np.ndarray:
+        exact = self.run(circuit, weights, angles)
+        if self.shots is None:
+            return exact
+        streams = [rng(self.seed, "shots", repr(circuit), _digest(weights, row)) for row in angles]
+        return np.stack([sample(row, self.shots, stream) for row, stream in zip(exact, streams, strict=True)])
+
+
+def combinations(axis: np.ndarray, n_qubits: int) -> np.ndarray:
+    """[P**Q, Q]: all combinations of the values `axis` [P], wire 0 slowest."""
+    return np.stack(np.meshgrid(*[axis] * n_qubits, indexing="ij"), -1).reshape(-1, n_qubits)
+
+
+def depth(circuit: Circuit) -> int:
+    """Gates on the longest path through the circuit as written."""
+    at = [0] * circuit.n_qubits
+    for gate in circuit.gates:
+        level = 1 + max(at[wire] for wire in gate.wires)
+        for wire in gate.wires:
+            at[wire] = level
+    return max(at)
+
+
+def _digest(*arrays: np.ndarray) -> str:
+    return hashlib.blake2b(b"".join(np.ascontiguousarray(a).tobytes() for a in arrays), digest_size=16).hexdigest()
+
+
+def _check_values(what: str, values: Tensor, shape: tuple[int, ...], circuit: Circuit) -> None:
+    if tuple(values.shape) != shape:
+        valid = f"[B, {shape[1]}]" if len(shape) == 2 else f"[{shape[0]}]"
+        raise CircuitError(f"{what} of shape {list(values.shape)}", where=repr(circuit), valid=valid)
+    if not bool(torch.isfinite(values).all()):
+        raise CircuitError(f"{what} hold NaN or infinity", where=repr(circuit), valid="finite radians")

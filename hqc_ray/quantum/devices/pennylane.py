@@ -1,0 +1,129 @@
+"""PennyLane's devices, by QNodes built from the gate list: `default.qubit`, `lightning.qubit`, and any other by its name."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from typing import Any, ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from hqc_ray.errors import DeviceError, unknown
+from hqc_ray.quantum.circuits.ir import Angle, Circuit, Parameter, Weight
+from hqc_ray.quantum.devices.device import Device
+
+QNode = Callable[[np.ndarray, np.ndarray], Any]
+OURS = ("default.qubit", "lightning.qubit", "qiskit.aer")  # names that mean a device of this room
+PACKAGES = {  # devices that are not ours -> the package that brings them
+    "lightning.kokkos": "pennylane-lightning-kokkos",
+    "lightning.gpu": "pennylane-lightning-gpu",
+    "cirq.simulator": "pennylane-cirq",
+    "cirq.mixedsimulator": "pennylane-cirq",
+    "qulacs.simulator": "pennylane-qulacs",
+    "braket.local.qubit": "amazon-braket-pennylane-plugin",
+}
+OPERATIONS = {"H": "Hadamard"}  # our name -> PennyLane's, where they differ
+
+
+def plugin_names() -> set[str]:
+    """The PennyLane devices installed here."""
+    return {point.name for point in entry_points(group="pennylane.plugins")}
+
+
+def build(circuit: Circuit, plugin: str, **options: Any) -> QNode:
+    """The QNode (weights [W], angles [N, Q]) -> probabilities [N, 2**Q] on PennyLane's device `plugin`."""
+    import pennylane as qml
+
+    device = qml.device(plugin, wires=circuit.n_qubits, **options)
+
+    @qml.qnode(device, interface="numpy", diff_method=None)
+    def qnode(weights: np.ndarray, angles: np.ndarray) -> Any:
+        for gate in circuit.gates:
+            operation = getattr(qml, OPERATIONS.get(gate.name, gate.name))
+            operation(*(_value(p, weights, angles) for p in gate.parameters), wires=gate.wires)
+        return qml.probs(wires=range(circuit.n_qubits))
+
+    return qnode
+
+
+def _value(parameter: Parameter, weights: np.ndarray, angles: np.ndarray) -> Any:
+    if isinstance(parameter, Angle):
+        return angles[:, parameter.index]
+    return weights[parameter.index] if isinstance(parameter, Weight) else parameter
+
+
+class _Native(Device):
+    """A device of PennyLane's own, exact; shots are samples of the exact probabilities."""
+
+    def run(self, circuit: Circuit, weights: np.ndarray, angles: np.ndarray) -> np.ndarray:
+        """See `Device.run`; the batch is one broadcast execution."""
+        return np.asarray(_qnode(circuit, self.name)(weights, angles), dtype=np.float64).reshape(len(angles), -1)
+
+
+class DefaultQubit(_Native):
+    """PennyLane's `default.qubit`: a dense state vector in NumPy."""
+
+    name: ClassVar[str] = "default.qubit"
+
+
+class LightningQubit(_Native):
+    """PennyLane's `lightning.qubit`: a dense state vector in C++. Pin OMP_NUM_THREADS to the CPUs of the trial."""
+
+    name: ClassVar[str] = "lightning.qubit"
+
+
+@functools.lru_cache(maxsize=64)
+def _qnode(circuit: Circuit, plugin: str) -> QNode:
+    return build(circuit, plugin)
+
+
+class PennyLane(Device):
+    """Any other PennyLane device by its name; shots are the device's own, and so is its randomness.
+
+    Args:
+        plugin: the name that `qml.device` knows, e.g. default.mixed, or qiskit.aer for the plugin's own way to Aer.
+        options: further keywords of `qml.device`.
+    """
+
+    name: ClassVar[str] = "pennylane"
+    plugin: str
+    options: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """See `Device.label`; PennyLane's own name stands in front."""
+        return super().label.replace(self.name, self.plugin if self.plugin not in OURS else f"pennylane:{self.plugin}", 1)
+
+    def _tags(self) -> list[str]:
+        return [f"{key}={value}" for key, value in self.options.items()]
+
+    def check(self, circuit: Circuit) -> None:
+        """Build the QNode, which opens the device.
+
+        Raises:
+            DeviceError: not installed, unknown options, or analytic probabilities of a device that has none.
+        """
+        self._build(circuit)
+
+    def _build(self, circuit: Circuit) -> QNode:
+        import pennylane as qml
+
+        if self.plugin not in plugin_names():
+            raise unknown("PennyLane device", self.plugin, plugin_names(), DeviceError)
+        if self.shots is None and self.plugin.startswith("qiskit."):
+            what = f"{self.plugin} of PennyLane-Qiskit turns shots=None into 1,024 shots"
+            raise DeviceError(what, valid="shots=N, or our device qiskit.aer")
+        try:
+            qnode = build(circuit, self.plugin, **self.options)
+        except Exception as problem:  # each plugin has exceptions of its own
+            raise DeviceError(f"cannot open PennyLane device {self.plugin!r}: {problem}") from problem
+        return qml.set_shots(qnode, self.shots) if self.shots else qnode
+
+    def run(self, circuit: Circuit, weights: np.ndarray, angles: np.ndarray) -> np.ndarray:
+        """See `Device.run`; opened anew for each call, because the plugins keep settings in their classes."""
+        return np.asarray(self._build(circuit)(weights, angles), dtype=np.float64).reshape(len(angles), -1)
+
+    def _evaluate(self, circuit: Circuit, weights: np.ndarray, angles: np.ndarray) -> np.ndarray:
+        return self.run(circuit, weights, angles)

@@ -1,0 +1,80 @@
+"""Exact gradients from evaluations alone, the same for every device: the parameter-shift rule.
+
+The general rule for equidistant frequencies: Wierichs, Izaac, Wang, Lin, Quantum 6, 677 (2022), eq. (6); it serves angles that
+enter several times. A weight of a controlled rotation has the frequencies 1/2 and 1: the four-term rule, eq. (7) there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hqc_ray.quantum.circuits.ir import Circuit, Weight
+
+Evaluate = Callable[[np.ndarray, np.ndarray], np.ndarray]  # weights [W], angles [N, Q] -> probabilities [N, 2**Q]
+Rule = list[tuple[float, float]]  # (shift in radians, coefficient)
+
+
+def rule(degree: int) -> Rule:
+    """The derivative of a trigonometric polynomial with the frequencies 1, ..., `degree`."""
+    shifts = [(2 * k + 1) * math.pi / (2 * degree) for k in range(2 * degree)]
+    return [(shift, (-1) ** k / (4 * degree * math.sin(shift / 2) ** 2)) for k, shift in enumerate(shifts)]
+
+
+TWO_TERM = rule(1)
+_NEAR, _FAR = (math.sqrt(2) + 1) / (4 * math.sqrt(2)), (math.sqrt(2) - 1) / (4 * math.sqrt(2))
+FOUR_TERM: Rule = [(math.pi / 2, _NEAR), (-math.pi / 2, -_NEAR), (3 * math.pi / 2, -_FAR), (-3 * math.pi / 2, _FAR)]
+
+
+class Shifted(torch.autograd.Function):
+    """Probabilities of a device with the gradients of the parameter-shift rule; no second derivatives."""
+
+    @staticmethod
+    def forward(ctx: Any, weights: Tensor, angles: Tensor, circuit: Circuit, evaluate: Evaluate) -> Tensor:
+        """[B, 2**Q] float64 of weights [W], angles [B, Q]."""
+        ctx.save_for_backward(weights, angles)
+        ctx.circuit, ctx.evaluate = circuit, evaluate
+        return torch.from_numpy(evaluate(_array(weights), _array(angles))).to(angles.device)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+        """Gradients to weights and angles, each evaluated only where it is asked for."""
+        weights, angles = ctx.saved_tensors
+        given = (_array(weights), _array(angles), gradient.detach().cpu().double().numpy(), ctx.circuit, ctx.evaluate)
+        to_weights = torch.from_numpy(_weight_gradient(*given)).to(weights) if ctx.needs_input_grad[0] else None
+        to_angles = torch.from_numpy(_angle_gradient(*given)).to(angles) if ctx.needs_input_grad[1] else None
+        return to_weights, to_angles, None, None
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    return tensor.detach().cpu().double().numpy()
+
+
+def _angle_gradient(weights: np.ndarray, angles: np.ndarray, out: np.ndarray, circuit: Circuit, evaluate: Evaluate) -> np.ndarray:
+    """[B, Q]; all shifts of all angles in one evaluation of a batch."""
+    terms = rule(max(circuit.degree, 1))
+    moves = np.array([shift * axis for axis in np.eye(circuit.n_qubits) for shift, _ in terms])  # [Q * terms, Q]
+    values = evaluate(weights, (angles[:, None] + moves).reshape(-1, circuit.n_qubits))
+    along = np.einsum("bkd,bd->bk", values.reshape(len(angles), len(moves), -1), out)
+    return along.reshape(len(angles), circuit.n_qubits, -1) @ np.array([coefficient for _, coefficient in terms])
+
+
+def _weight_gradient(
+    weights: np.ndarray, angles: np.ndarray, out: np.ndarray, circuit: Circuit, evaluate: Evaluate
+) -> np.ndarray:
+    """[W]; one evaluation of the batch for each shift of each weight."""
+    gradient = np.zeros(circuit.n_weights)
+    for gate in circuit.gates:
+        for parameter in gate.parameters:
+            if isinstance(parameter, Weight):
+                for shift, coefficient in FOUR_TERM if len(gate.wires) == 2 else TWO_TERM:
+                    moved = weights.copy()
+                    moved[parameter.index] += shift
+                    gradient[parameter.index] += coefficient * float(np.sum(evaluate(moved, angles) * out))
+    return gradient

@@ -1,0 +1,1 @@
+"""The ideal circuit in torch: exact probabilities, a trainable layer, samples."""

@@ -1,0 +1,136 @@
+"""The calibrated noise of real machines: the fake backends of qiskit-ibm-runtime."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import re
+import warnings
+from typing import Any
+
+import numpy as np
+
+from hqc_ray.errors import DeviceError
+from hqc_ray.quantum.noise.base import Noise, positions, require
+
+NOT_MACHINES = {"FakeProviderForBackendV2", "FakeFractionalBackend"}
+
+
+class Machine(Noise):
+    """A fake backend and the noise that Aer derives from its calibration: depolarizing and thermal relaxation of each gate.
+
+    `scale` s multiplies the calibration, not the channels: gate errors and readout errors become s times as probable, T1 and T2
+    1/s as long, and from these the channels are derived anew. At 1 they are those of Aer's `NoiseModel.from_backend`.
+
+    Args:
+        backend: Qiskit's backend: gates, coupling map, calibration.
+        scale: see above, above 0.
+    """
+
+    def __init__(self, backend: Any, scale: float = 1.0) -> None:
+        from qiskit.transpiler import QubitProperties
+
+        self.backend, self.scale = backend, scale
+        self._errors: dict[tuple[str, tuple[int, ...]], Any] = {}
+        readout = require("qiskit_aer.noise.device.models", "qiskit-aer").basic_device_readout_errors(target=backend.target)
+        self._readout = {qubits[0]: np.asarray(error.probabilities, dtype=np.float64) for qubits, error in readout}
+        self._lives = [
+            QubitProperties(t1=qubit.t1 and qubit.t1 / scale, t2=qubit.t2 and qubit.t2 / scale, frequency=qubit.frequency)
+            for qubit in backend.target.qubit_properties
+        ]
+
+    def error(self, gate: str, qubits: tuple[int, ...]) -> Any:
+        """See `Noise.error`; derived when it is first asked for: a machine of 127 qubits has thousands."""
+        if (gate, qubits) not in self._errors:
+            self._errors[gate, qubits] = self._derived(gate, qubits)
+        return self._errors[gate, qubits]
+
+    def _derived(self, gate: str, qubits: tuple[int, ...]) -> Any:
+        """What Aer makes of a target that knows this gate only."""
+        from qiskit.transpiler import InstructionProperties, Target
+
+        calibration = self._calibration(gate, qubits)
+        if calibration is None:
+            return None
+        target = Target(num_qubits=len(self._lives), qubit_properties=self._lives)
+        scaled = calibration.error and calibration.error * self.scale
+        properties = InstructionProperties(duration=calibration.duration, error=scaled)
+        target.add_instruction(self.backend.target.operation_from_name(gate), {qubits: properties})
+        derive = require("qiskit_aer.noise.device", "qiskit-aer").basic_device_gate_errors
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            errors = [error for _, _, error in derive(target=target) if not error.ideal()]
+        return errors[0] if errors else None
+
+    def _calibration(self, gate: str, qubits: tuple[int, ...]) -> Any:
+        target = self.backend.target
+        known = target[gate] if gate in target.operation_names else None
+        return known.get(qubits) if known else None
+
+    def assignment(self, qubit: int) -> np.ndarray | None:
+        """See `Noise.assignment`."""
+        matrix = self._readout.get(qubit)
+        return None if matrix is None else np.eye(2) + self.scale * (matrix - np.eye(2))
+
+    def check(self, compiled: Any) -> None:
+        """See `Noise.check`."""
+        if not self.noisy_gates(compiled):
+            what = f"no gate of {compiled.name} carries an error on {self.backend.name}: the noise would never fire"
+            raise DeviceError(what, where="noise")
+        if self.scale > 1:  # what is calibrated is taken as it is
+            self._check_scale(compiled)
+
+    def _check_scale(self, compiled: Any) -> None:
+        worst = {"readout": 0.0}
+        for step in compiled.data:
+            if step.operation.name == "measure" and (matrix := self._readout.get(positions(compiled, step)[0])) is not None:
+                worst["readout"] = max(worst["readout"], float(1 - matrix.diagonal().min()))
+        for gate, qubits in self.noisy_gates(compiled):
+            size = 2 ** len(qubits)  # complete depolarizing is an error of size / (size + 1)
+            worst[f"{gate} on {list(qubits)}"] = (self._calibration(gate, qubits).error or 0.0) * (size + 1) / size
+        name, most = max(worst.items(), key=lambda item: item[1])
+        if most * self.scale > 1:
+            what = f"noise_scale {self.scale:g} takes the error of {name} on {self.backend.name} above its maximum"
+            raise DeviceError(what, where="noise_scale", valid=f"0 to {1 / most:.3g}")
+
+
+def canonical(name: str) -> str:
+    """The name of the fake backend meant by `name`: fake_manila for FakeManilaV2, Fake-Manila, manila.
+
+    Raises:
+        DeviceError: no such machine (near names are listed), or the package is missing.
+    """
+    machines = known()
+    wanted = _key(name)
+    if wanted in machines:
+        return f"fake_{wanted}"
+    near = difflib.get_close_matches(wanted, machines, n=5, cutoff=0.4) or sorted(machines)
+    raise DeviceError(f"unknown fake backend {name!r}", where="noise", valid=", ".join(f"fake_{key}" for key in near) + ", ...")
+
+
+@functools.lru_cache(maxsize=4)
+def backend(name: str) -> Any:
+    """The fake backend with the canonical `name`."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # some machines warn that their calibration is not typical
+        return known()[_key(name)]()
+
+
+@functools.lru_cache(maxsize=16)
+def machine(name: str, scale: float = 1.0) -> Machine:
+    """The noise of the machine with the canonical `name`, scaled."""
+    return Machine(backend(name), scale)
+
+
+@functools.cache
+def known() -> dict[str, type]:
+    """The fake backends by the plain form of their names."""
+    provider = require("qiskit_ibm_runtime.fake_provider", "qiskit-ibm-runtime")
+    names = [name for name in dir(provider) if name.startswith("Fake") and name not in NOT_MACHINES]
+    return {_key(name): getattr(provider, name) for name in names}
+
+
+def _key(name: str) -> str:
+    """What fake_manila, FakeManilaV2, Fake-Manila and manila have in common."""
+    plain = re.sub(r"[^a-z0-9]", "", name.lower())
+    return re.sub(r"^fake", "", re.sub(r"v2$", "", plain))

@@ -1,0 +1,1 @@
+"""What is known about circuits and devices: expressibility, dead weights, what is installed."""

@@ -1,0 +1,1 @@
+"""Noisy circuits in the Heisenberg picture: observables carried backwards through Pauli transfer matrices."""

@@ -1,0 +1,180 @@
+"""The ledger, which keeps rows for good. A row is never half, never twice."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Set
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from hqc_ray.errors import ResultsError, WriteError
+from hqc_ray.results.row import Row
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+BLOCK = 1 << 16  # bytes read at a time, when the end of a ledger is looked for
+
+
+class Ledger:
+    """Rows in a file of JSON lines. Each append is on disk when it returns; a half-written last line is cut off on opening.
+
+    Of each row it keeps in memory where it lies and whether it is a result: a ledger of 100,000 rows costs about 25 MB, and an
+    append what its own rows cost.
+
+    Args:
+        path: the file; it needs not be there yet.
+        mirror: given the text of each append once the disk has it; an append counts when this has returned, too.
+    """
+
+    def __init__(self, path: Path, mirror: Callable[[str], None] = lambda _: None) -> None:
+        self.path, self.mirror = path, mirror
+        self._at: dict[str, int] = {}  # key -> where the latest row of that key begins, in bytes
+        self._done: set[str] = set()
+        if path.exists():
+            _cut_half_line(path)
+            for start, row in _lines(path):
+                self._refuse_twice(row.key)
+                self._take(row, start)
+
+    def _refuse_twice(self, key: str) -> None:
+        """A failure may be followed by a result, never a result by anything."""
+        if key in self._done:
+            raise ResultsError(f"the row {key} is there already", where=str(self.path.name))
+
+    def _take(self, row: Row, start: int) -> None:
+        self._at[row.key] = start
+        if row.status == "ok":
+            self._done.add(row.key)
+
+    def append(self, rows: Iterable[Row]) -> None:
+        """Write rows and wait until the disk has them, all in one write, and then the mirror.
+
+        Raises:
+            ResultsError: a row of that key is there already; nothing is written.
+            WriteError: the disk does not take them, and nothing of them stays there; or the mirror does not, and they stay.
+        """
+        rows = list(rows)
+        if not rows:
+            return
+        for row in rows:
+            self._refuse_twice(row.key)
+        if len({row.key for row in rows}) < len(rows):
+            raise ResultsError("a row twice in one write", where=str(self.path.name))
+        lines = [row.model_dump_json() + "\n" for row in rows]
+        start = _append(self.path, "".join(lines).encode())
+        for row, line in zip(rows, lines, strict=True):
+            self._take(row, start)
+            start += len(line.encode())
+        self.mirror("".join(lines))
+
+    def done(self) -> Set[str]:
+        """The keys of the cells that have a result; it grows as they do."""
+        return self._done
+
+    def keys(self) -> Set[str]:
+        """The keys of the cells that have a row, of a result or a failure."""
+        return self._at.keys()
+
+    def read(self, keys: Iterable[str]) -> Iterator[Row]:
+        """The latest row of each of these keys that has one."""
+        if not self._at:
+            return
+        with self.path.open("rb") as file:
+            for key in keys:
+                if key in self._at:
+                    file.seek(self._at[key])
+                    yield Row.model_validate_json(file.readline())
+
+    @property
+    def rows(self) -> dict[str, Row]:
+        """Every row, read from the file."""
+        return {row.key: row for row in self.read(self._at)}
+
+    def frame(self, order: Iterable[str] | None = None) -> pd.DataFrame:
+        """The rows as a table, in the order of the keys given, or sorted by key."""
+        return frame(self.read(sorted(self._at) if order is None else order))
+
+
+def frame(rows: Iterable[Row]) -> pd.DataFrame:
+    """Rows as a pandas table with every column, also when there is no row."""
+    import pandas as pd  # not at the top: a plan, a dispatcher and a worker need no tables, and it takes 90 MB
+
+    columns: dict[str, list[Any]] = {name: [] for name in Row.model_fields}
+    same: dict[Any, Any] = {}  # equal texts become one object: most columns of a grid hold a few
+    for row in rows:
+        for name, column in columns.items():
+            value = getattr(row, name)
+            column.append(same.setdefault(value, value) if isinstance(value, str) else value)
+    return pd.DataFrame(columns if columns["key"] else None, columns=list(columns))
+
+
+def read(path: Path) -> Iterator[Row]:
+    """The rows of a ledger, also while a driver writes to it.
+
+    Raises:
+        ResultsError: a line that is no row; it says which.
+    """
+    return (row for _, row in _lines(path))
+
+
+def _lines(path: Path) -> Iterator[tuple[int, Row]]:
+    """Where each row begins, in bytes, and the row."""
+    start = 0
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            if not line.endswith(b"\n"):
+                return  # half a line: of a driver that died while it wrote, or is writing now
+            yield start, parse(line, f"{path.name}, line {number}")
+            start += len(line)
+
+
+def parse(line: bytes, where: str) -> Row:
+    """The row of one line.
+
+    Raises:
+        ResultsError: it is none.
+    """
+    try:
+        return Row.model_validate_json(line)
+    except ValidationError as problem:
+        raise ResultsError("not a row of this version", where=where) from problem
+
+
+def _append(path: Path, content: bytes) -> int:
+    """Add to the end of a file, on disk when it returns, and say where; where the disk does not take all, none of it stays."""
+    try:
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            start = os.lseek(file, 0, os.SEEK_END)
+            try:
+                rest = memoryview(content)
+                while rest:
+                    rest = rest[os.write(file, rest) :]
+                os.fsync(file)
+            except OSError:
+                os.ftruncate(file, start)
+                raise
+        finally:
+            os.close(file)
+    except OSError as problem:
+        raise WriteError(f"{path.name}: cannot write a row: {problem.strerror}") from problem
+    return start
+
+
+def _cut_half_line(path: Path) -> None:
+    """A driver that died in the middle of a write leaves a line without its end: it never counted."""
+    with path.open("rb+") as file:
+        end = size = file.seek(0, os.SEEK_END)
+        while end > 0:
+            start = max(0, end - BLOCK)
+            file.seek(start)
+            found = file.read(end - start).rfind(b"\n") + 1
+            if found:
+                end = start + found
+                break
+            end = start
+        if end < size:
+            file.truncate(end)

@@ -1,0 +1,257 @@
+"""The results folder and the cache beside it. One driver owns a folder, and is the only one that writes to it."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import io
+import json
+import os
+import platform
+import subprocess
+import zipfile
+from collections.abc import Callable, Iterable
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import yaml
+
+from hqc_ray import __version__
+from hqc_ray.errors import ResultsError
+from hqc_ray.files import write
+from hqc_ray.results.ledger import Ledger
+from hqc_ray.spec import SweepSpec
+
+PACKAGES = (
+    "ray", "torch", "torchvision", "pennylane", "pennylane-lightning", "pennylane-qiskit", "qiskit", "qiskit-aer",
+    "qiskit-ibm-runtime", "numpy", "scipy", "pandas", "h5py", "pydantic",
+)  # fmt: skip
+MIRRORED = ("models/", "examples/", "provenance.json", "sweep.yaml")  # what a folder cannot be made again from
+
+if TYPE_CHECKING:
+    from hqc_ray.results.storage import Storage
+
+
+class Store:
+    """A results folder: ledger, models, examples, provenance; and the cache that sweeps of one parent folder share.
+
+    The lock is flock's: on NFS it holds across hosts (Linux makes it a lock of the server), where it is mounted without `nolock`
+    or `local_lock`; on a file system that keeps locks to one host (most FUSE mounts of buckets) two hosts are not kept apart.
+    A `storage` is: by its lease.
+
+    Args:
+        folder: `results/<sweep>`; made if it is not there.
+        spec: the sweep that it belongs to.
+        storage: a durable mirror of the folder; what is there and not here is fetched, and the other way round.
+        report: told in a line what takes time there.
+
+    Raises:
+        ResultsError: not writable, another driver is at work in it, it belongs to another sweep, or the storage cannot be used.
+    """
+
+    def __init__(
+        self, folder: Path, spec: SweepSpec, storage: str | None = None, report: Callable[[str], None] = lambda _: None
+    ) -> None:
+        self.folder, self.spec = folder, spec
+        self.storage: Storage | None = None
+        self.cache = Path(os.environ.get("HQC_CACHE") or folder.parent / ".cache")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._lock = (folder / ".lock").open("w")
+        except OSError as problem:
+            raise ResultsError(f"cannot write to the results folder: {problem.strerror}", where=str(folder)) from problem
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as problem:
+            raise ResultsError("another driver is at work in this results folder", where=str(folder)) from problem
+        except OSError as problem:
+            valid = "a folder on a file system with locks"
+            raise ResultsError(f"cannot lock it: {problem.strerror}", where=str(folder), valid=valid) from problem
+        try:
+            self._claim(spec)
+            self.ledger = Ledger(folder / "rows.jsonl")
+            if storage:
+                self._open(storage, spec, report)
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self, uri: str, spec: SweepSpec, report: Callable[[str], None]) -> None:
+        """Bring folder and storage to the same state; from then on every write goes to both."""
+        from hqc_ray.results.merge import merge
+        from hqc_ray.results.storage import Storage  # imports pyarrow, only where it is asked for
+
+        self.storage = storage = Storage(uri, spec.name, report)
+        if storage.local == self.folder.parent.resolve():
+            raise ResultsError("the storage is the results folder itself", where=f"storage {uri}", valid="another place")
+        there = {n.partition("/")[2] for n in storage.names if n.startswith(f"{spec.name}/")}
+        here = {p.relative_to(self.folder).as_posix() for kind in MIRRORED for p in self.folder.glob(f"{kind}*")}
+        names = {n for n in there | here if n.startswith((*MIRRORED, ".cache/")) and not n.endswith((".tmp", ".bad"))}
+        paths = {self.cache / n.removeprefix(".cache/") if n.startswith(".cache/") else self.folder / n for n in names}
+        storage.level((path, self._name(path)) for path in sorted(paths))
+        merge(self.ledger, storage)
+        self.ledger.mirror = storage.append
+        storage.opened = True
+
+    def _write(self, path: Path, content: bytes) -> None:
+        """Here, and in the storage."""
+        write(path, content)
+        if self.storage:
+            self.storage.put(self._name(path), content)
+
+    def _name(self, path: Path) -> str:
+        """What a file is called in the storage."""
+        if path.is_relative_to(self.folder):
+            return f"{self.spec.name}/{path.relative_to(self.folder).as_posix()}"
+        return f"{self.spec.name}/.cache/{path.relative_to(self.cache).as_posix()}"
+
+    def _claim(self, spec: SweepSpec) -> None:
+        """A folder keeps the name of its sweep; the grid may grow, and rows of cells that left it stay in the ledger."""
+        _check_cache(self.cache)
+        path = self.folder / "sweep.yaml"
+        try:
+            owner = yaml.safe_load(path.read_text())["name"] if path.exists() else None
+        except (yaml.YAMLError, TypeError, KeyError) as problem:
+            raise ResultsError(
+                "sweep.yaml is damaged", where=str(self.folder), valid="another --results, or the file mended"
+            ) from problem
+        stranger = owner is None and (self.folder / "rows.jsonl").exists()
+        if stranger or owner not in (None, spec.name):
+            raise ResultsError(
+                f"the results folder belongs to another sweep, {owner!r}", where=str(self.folder), valid="another --results"
+            )
+
+    def begin(self, keys: list[str]) -> None:
+        """The sweep is valid: keep its file, and the keys of its cells in order; rows of others stay in the ledger."""
+        self._write(self.folder / "sweep.yaml", yaml.safe_dump(self.spec.model_dump(mode="json"), sort_keys=False).encode())
+        self._write(self.folder / "cells.json", json.dumps(keys, indent=0).encode())
+
+    def close(self) -> None:
+        """Let another driver in; a folder in which nothing was begun is taken away again."""
+        if [path.name for path in self.folder.iterdir()] == [".lock"]:
+            (self.folder / ".lock").unlink()
+            self.folder.rmdir()
+        if self.storage:
+            self.storage.close()
+        self._lock.close()
+
+    def artifact_path(self, id: str) -> Path:
+        """Where the artifact of a job lies: models in the folder, everything that sweeps share in the cache."""
+        kind, _, rest = id.partition("/")
+        suffix = ".npz" if kind == "features" else ".pt"
+        root = self.folder / "models" if kind == "model" else self.cache / kind
+        return root / f"{rest}{suffix}"
+
+    def save(self, id: str, artifact: Any) -> None:
+        """Keep an artifact: arrays as npz, a model's or surrogate's bytes as they are."""
+        content = artifact if isinstance(artifact, bytes) else _npz(artifact)
+        self._write(self.artifact_path(id), content)
+        if id.startswith("model/"):
+            write(self.cache / f"{id}.pt", content)
+
+    def load(self, id: str) -> Any | None:
+        """The artifact of a job if it is there, of this sweep or another."""
+        path = self.artifact_path(id)
+        if self.storage:
+            self.storage.level([(path, self._name(path))])
+        copies = [path, self.cache / f"{id}.pt"] if id.startswith("model/") else [path]
+        for copy in (c for c in copies if c.exists()):
+            found = _intact(copy)
+            if found is None:
+                _set_aside(copy)
+                continue
+            if copy != path:
+                self._write(path, found)
+            return found
+        return None
+
+    def features(self, features_key: str) -> Iterable[tuple[str, np.ndarray]]:
+        """The cached chunks of features: their ids, and the hashes of the images in them."""
+        for path in sorted((self.cache / "features" / features_key).glob("*.npz")):
+            try:
+                yield f"features/{features_key}/{path.stem}", _arrays(path)["hashes"]
+            except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError):
+                _set_aside(path)
+
+    def save_example(self, name: str, arrays: dict[str, Any]) -> None:
+        """Keep the first images of a cell, clean and adversarial."""
+        self._write(self.folder / name, _npz(arrays))
+
+    def save_provenance(self, facts: dict[str, Any]) -> dict[str, Any]:
+        """Versions, commit and hardware of this run, after those of earlier runs; never a path, a user or a secret."""
+        path = self.folder / "provenance.json"
+        try:
+            earlier = json.loads(path.read_text())["runs"] if path.exists() else []
+        except (ValueError, KeyError, TypeError):
+            _set_aside(path)
+            earlier = []
+        run = {
+            "hqc_ray": __version__,
+            "commit": _commit(),
+            "python": platform.python_version(),
+            "packages": {p: _version(p) for p in PACKAGES},
+            "hardware": {"machine": platform.machine(), "cores": os.cpu_count(), "system": platform.system()},
+            **facts,
+        }
+        provenance = {"runs": [*earlier, run]}
+        self._write(path, json.dumps(provenance, indent=1).encode())
+        return provenance
+
+
+def _check_cache(folder: Path) -> None:
+    """Features are the first work of a sweep and the cache is where they go: refuse it now, not after minutes."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as problem:
+        where, valid = str(folder), "HQC_CACHE=FOLDER that can be written to"
+        raise ResultsError(f"cannot write to the cache: {problem.strerror}", where=where, valid=valid) from problem
+
+
+def _intact(path: Path) -> Any | None:
+    """What an artifact's file holds; None if it is damaged."""
+    try:
+        if path.suffix == ".npz":
+            return _arrays(path)
+        return path.read_bytes() if zipfile.is_zipfile(path) else None
+    except (OSError, ValueError, zipfile.BadZipFile, EOFError):
+        return None
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    with np.load(path, allow_pickle=False) as arrays:
+        return dict(arrays)
+
+
+def _set_aside(path: Path) -> None:
+    """A damaged file is kept under another name, and made again."""
+    path.replace(path.with_name(path.name + ".bad"))
+
+
+def _npz(arrays: dict[str, Any]) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    """The commit of the code that runs, with '+' behind it where the package has changes."""
+    try:
+        return _git("rev-parse", "HEAD").strip() + ("+" if _git("status", "--porcelain", "--", ".") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _git(*arguments: str) -> str:
+    here = Path(__file__).parent.parent
+    return subprocess.run(["git", *arguments], cwd=here, capture_output=True, text=True, check=True).stdout

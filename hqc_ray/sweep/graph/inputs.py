@@ -1,0 +1,81 @@
+"""What jobs read, as recipes: made when they are published, by the driver, which alone reads files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from hqc_ray.data import Source
+from hqc_ray.results.store import Store
+
+
+class Input(Protocol):
+    """How an input is made."""
+
+    def make(self, store: Store) -> Any:
+        """The input itself."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """A value that is there already."""
+
+    value: Any
+
+    def make(self, store: Store) -> Any:
+        """The value."""
+        return self.value
+
+
+@dataclass(frozen=True)
+class Stored:
+    """The artifact of a job that was done before."""
+
+    id: str
+
+    def make(self, store: Store) -> Any:
+        """What the store has of it."""
+        return store.load(self.id)
+
+
+@dataclass(frozen=True)
+class Images:
+    """Images of a source: [n, H, W, 3] uint8."""
+
+    source: Source
+    indices: np.ndarray
+
+    def make(self, store: Store) -> np.ndarray:
+        """The images, in the order of the indices."""
+        return self.source.read(self.indices)
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """Images of any sources, with the hashes of their contents, by which their features will be found."""
+
+    hashes: tuple[bytes, ...]
+    places: tuple[tuple[Source, int], ...]
+
+    def make(self, store: Store) -> dict[str, np.ndarray]:
+        """`hashes` [n] and `images` [n, H, W, 3] uint8."""
+        source = self.places[0][0]
+        if all(s is source for s, _ in self.places):  # as it mostly is: one read
+            images = source.read(np.array([i for _, i in self.places]))
+        else:
+            images = np.concatenate([s.read(np.array([i])) for s, i in self.places])
+        return {"hashes": np.array(self.hashes), "images": images}
+
+
+@dataclass(frozen=True)
+class Content:
+    """A file as bytes: [n] uint8, which workers of one node read from shared memory."""
+
+    path: Path
+
+    def make(self, store: Store) -> np.ndarray:
+        """What the file holds."""
+        return np.fromfile(self.path, np.uint8)

@@ -1,0 +1,219 @@
+"""Jobs on Ray Tune. A trial is a ticket: its actor asks the dispatcher for one job after another until there is none left.
+
+So a sweep is one run of Tune with a trial for each worker, not for each cell: what Tune costs a trial and remembers of it does
+not grow with the sweep, and actors live from the first job to the last, although jobs wait for each other. Tickets beyond the
+CPUs of a cluster are pending from the start, which is what an autoscaler sees.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import platform
+import signal
+import sys
+import tempfile
+import threading
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+from ray.tune import CheckpointConfig, FailureConfig, RunConfig, TuneConfig, Tuner
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from hqc_ray.errors import InputError
+from hqc_ray.sweep.driver import Driver
+from hqc_ray.sweep.graph.jobs import Outcome
+from hqc_ray.sweep.tune import ray_patches as deaths  # noqa: F401  # teaches Tune
+from hqc_ray.sweep.tune.collector import Collector, WorkerError
+from hqc_ray.sweep.tune.dispatcher import Dispatcher
+from hqc_ray.sweep.tune.usercode import SKIPPED
+
+THREADS = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"), "1")
+TUNE_SETTINGS = {
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # nobody asked for TensorBoard files; they cost half the time and 500 MB
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # ours also tells a run that was ended from one that ended
+    "TUNE_GLOBAL_CHECKPOINT_S": "3600",  # Tune's own snapshot is never read: the ledger is what a sweep resumes from
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_OVERRIDE_JOB_RUNTIME_ENV": "1",  # in a submitted job, what is set here is added to what came with the job
+}
+TICKET_SECONDS = 60.0  # a worker that would have less to do is not asked of an autoscaler: a node takes minutes to start
+
+
+class TicketTrial(tune.Trainable):
+    """A worker: one step is as many jobs as fit into the slice that the dispatcher names, and at least one."""
+
+    def setup(self, config: dict[str, Any], dispatcher: Any = None) -> None:
+        """Import the libraries once per actor, and pin their threads."""
+        import torch
+
+        from hqc_ray.sweep.work import Worker
+
+        torch.set_num_threads(1)
+        logging.getLogger("ray.tune").setLevel(logging.ERROR)
+        processor = "cuda" if ray.get_gpu_ids() and torch.cuda.is_available() else "cpu"
+        node = ray.get_runtime_context().get_node_id()
+        host = f"{platform.machine()}/{node[:8]}/{processor}"
+        self.dispatcher, self.name = dispatcher, f"{node}/{uuid.uuid4().hex}"
+        self.worker = Worker(lambda name: ray.get(ray.get(dispatcher.input.remote(name))[0]), host, processor)
+
+    def step(self) -> dict[str, Any]:
+        """Do jobs, and give their outcomes to the driver."""
+        outcomes: list[Outcome] = []
+        while True:
+            reply = ray.get(self.dispatcher.next.remote(self.trial_id, self.name, self.worker.warm, not outcomes))
+            if reply.job is not None:
+                outcomes.append(self.worker.run(reply.job))
+            late = sum(outcome.seconds for outcome in outcomes) > reply.slice_seconds
+            if not reply.more or (outcomes and (late or reply.job is None)):
+                return {"outcomes": outcomes, "done": not reply.more}
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Nothing to reset: a job brings all that it needs."""
+        return True
+
+
+class _Stopper(tune.Stopper):
+    """Ends Tune's run when no job is left, whatever tickets are still pending, or when the user says so."""
+
+    def __init__(self, driver: Driver) -> None:
+        self.driver = driver
+        self.interrupted = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        """As a callback's."""
+        return {}
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """No trial is stopped for its result."""
+        return False
+
+    def stop_all(self) -> bool:
+        """Asked after every event."""
+        return self.interrupted or not self.driver.open
+
+
+def connect(address: str | None, workers: int | None, modules: Iterable[Path] = (), name: str = "hqc") -> int:
+    """Start Ray on this machine with `workers` CPUs, or join the cluster at `address`; the number of CPUs there.
+
+    Args:
+        address: of a running cluster; None: this machine.
+        workers: CPUs to use on this machine; None: all of them.
+        modules: files and folders of the user's code that every node of a cluster gets.
+        name: of the sweep; its namespace begins with it, and is no other's.
+
+    Raises:
+        ConnectionError: no cluster at the address, or none that lets this process in.
+    """
+    os.environ.update(TUNE_SETTINGS)
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    options["namespace"] = f"{name}-{uuid.uuid4().hex[:8]}"
+    options["runtime_env"] = {"env_vars": THREADS}
+    if modules:
+        options["runtime_env"] |= {"py_modules": [str(path) for path in modules], "excludes": list(SKIPPED)}
+    if address:
+        try:
+            ray.init(address=address, **options)
+        except ray.exceptions.AuthenticationError as problem:
+            raise ConnectionError(str(problem).split(". ")[0]) from problem
+    else:
+        ray.init(address="local", num_cpus=workers, include_dashboard=False, **options)
+    return int(ray.cluster_resources().get("CPU", 0))
+
+
+def disconnect() -> None:
+    """Leave the cluster, and end the Ray that `connect` started; no other."""
+    ray.shutdown()
+
+
+def run_tune(driver: Driver, elastic: bool, workers: int | None = None, workers_per_gpu: int = 0) -> None:
+    """Do all jobs on the Ray that this process is connected to. Ctrl-C or SIGTERM ends it early, with all that was done kept.
+
+    Args:
+        driver: takes what workers give.
+        elastic: the cluster may grow: ask for as many workers as there is work for.
+        workers: at most, so that others who share the cluster find room; None: no limit.
+        workers_per_gpu: that share a GPU, each an equal part of it; 0: none has one.
+
+    Raises:
+        InputError: GPUs are asked for on a machine that has none.
+        WorkerError: no worker can start, or the dispatcher was lost.
+        WriteError: the disk does not take a result.
+    """
+    logging.getLogger("ray.tune").setLevel(logging.ERROR)
+    if workers_per_gpu and not ray.cluster_resources().get("GPU"):
+        if not elastic:
+            raise InputError(
+                "this machine has no GPU", where=f"--workers-per-gpu {workers_per_gpu}", valid="a machine that has one"
+            )
+        driver.live.say("no node has a GPU yet: every worker waits for one")
+    stopper = _Stopper(driver)
+    with _interrupts(stopper), tempfile.TemporaryDirectory(prefix="hqc_tune_") as scratch:
+        inputs = {name: [ray.put(recipe.make(driver.store))] for name, recipe in driver.graph.inputs.items()}
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)  # a worker's node may vanish
+        actor: Any = ray.remote(Dispatcher)
+        actor = actor.options(num_cpus=0, max_restarts=0, max_concurrency=10_000, scheduling_strategy=here)
+        dispatcher = actor.remote(driver.graph.jobs, inputs)
+        del inputs
+        share = {"cpu": 1.0} | ({"gpu": 1 / workers_per_gpu} if workers_per_gpu else {})
+        while driver.open and not stopper.interrupted:
+            before = len(driver.open)
+            _fit(driver, dispatcher, stopper, min(_tickets(driver, elastic), workers or sys.maxsize), scratch, share)
+            if len(driver.open) == before and not stopper.interrupted:
+                raise WorkerError("every worker was lost before it had done anything")
+
+
+def _tickets(driver: Driver, elastic: bool) -> int:
+    """How many workers there is work for, on a cluster that may grow; else how many there are."""
+    cpus = int(ray.cluster_resources().get("CPU", 0))
+    seconds = sum(job.cost for job in driver.open.values())
+    return max(1, min(max(cpus, math.ceil(seconds / TICKET_SECONDS) if elastic else 0), len(driver.open)))
+
+
+def _fit(driver: Driver, dispatcher: Any, stopper: _Stopper, tickets: int, scratch: str, share: dict[str, float]) -> None:
+    """One run of Tune, until no job is left or all tickets are lost."""
+    collector = Collector(driver, dispatcher)
+    tuner = Tuner(
+        tune.with_resources(tune.with_parameters(TicketTrial, dispatcher=dispatcher), share),
+        tune_config=TuneConfig(num_samples=tickets, reuse_actors=True),
+        run_config=RunConfig(
+            name=f"hqc_{uuid.uuid4().hex[:8]}", storage_path=scratch, verbose=0, stop=stopper,
+            callbacks=[collector], failure_config=FailureConfig(max_failures=-1),
+            checkpoint_config=CheckpointConfig(checkpoint_at_end=False),
+        ),
+    )  # fmt: skip
+    try:
+        tuner.fit()
+    except tune.TuneError:
+        if collector.problem:
+            raise collector.problem from None
+        raise
+
+
+@contextmanager
+def _interrupts(stopper: _Stopper) -> Iterator[None]:
+    """The first SIGINT or SIGTERM ends the run in order (a scheduler's end is a Ctrl-C); the second as it always does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def end(*_: Any) -> None:
+        stopper.interrupted = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+    try:
+        for number in before:
+            signal.signal(number, end)
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
