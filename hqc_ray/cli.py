@@ -95,18 +95,18 @@ def _plan(arguments: argparse.Namespace) -> int:
     for label, asked in costs.measured(plan).items():
         print(f"{label}: {asked.circuits:,} circuits, {asked.shots:,} shots, {asked.jobs:,} jobs", end=" ")
         print(f"to measure {asked.surrogates:,} surrogates; no attack asks the device for more")
-    table = Table(title=f"{plan.name}: {len(plan.cells)} cells", title_justify="left")
+    table = Table(title=f"{plan.name}: {plan.n_cells:,} cells", title_justify="left")
     for column in ("backbone", "weights", "head", "qubits", "images", "seeds", "devices", "attacks", "cells"):
         table.add_column(column, justify="right" if column in ("qubits", "images", "cells") else "left", overflow="fold")
     for line in _plan_lines(plan):
         table.add_row(*(escape(text) for text in line))  # rich would take a device's [options] for markup
     console.print(table)
-    circuits = sum(costs.circuits(job.model, device) for job, device in plan.fits)
+    circuits = sum(costs.circuits(job.model, device) for job, device in plan.deployments)
     shots = sum(costs.sampled_shots(group) for group in plan.groups)
     cores, seconds = os.cpu_count() or 1, costs.total(plan)
-    print(f"{len(plan.data)} subsets of images, {len(plan.models)} trainings, {len(plan.groups)} attacks on a model")
+    print(f"{len(plan.data)} subsets of images, {len(plan.trainings)} trainings, {len(plan.groups)} searches")
     judged = f", then {shots:,} shots, sampled from them" if shots else ""
-    print(f"{circuits:,} circuit executions for {len(plan.fits)} surrogates{judged}")
+    print(f"{circuits:,} circuit executions for {len(plan.deployments)} surrogates{judged}")
     print(f"about {duration(seconds)} on one core, {duration(seconds / cores + costs.START_SECONDS)} on the {cores} here")
     print("(rough, and as if nothing were done yet; a running sweep shows a better estimate)")
     return OK
@@ -114,19 +114,29 @@ def _plan(arguments: argparse.Namespace) -> int:
 
 def _plan_lines(plan: Any) -> list[list[str]]:
     """A line for each backbone, head and number of images, with the axes that cross it."""
-    from hqc_ray.plan import attack_label
     from hqc_ray.sweep.graph import resolve
 
     lines: dict[tuple[str, ...], list[Any]] = {}
     for group in plan.groups:
-        m = group.model.model
-        key = (m.backbone, m.weights, m.head, str(m.n_qubits or ""), f"{group.model.data.size:,}")
-        seeds, devices, attacks, count = lines.setdefault(key, [{}, {}, {}, 0])
-        seeds[str(group.model.seed)] = devices[resolve.device(group.device).label if group.device else "classical"] = None
-        epsilons = [c.attack.epsilon for c in group.cells if c.attack.epsilon]
-        attacks[attack_label(group.cells[0].attack) + (f" x {len(epsilons)}" if epsilons else "")] = None
-        lines[key][3] = count + len(group.cells)
+        for judge in group.judges:
+            m, cells = judge.training.model, [cell for cell in group.cells if cell.judge is judge]
+            key = (m.backbone, m.weights, m.head, str(m.n_qubits or ""), f"{judge.training.data.size:,}")
+            seeds, devices, attacks, count = lines.setdefault(key, [{}, {}, {}, 0])
+            seeds[str(judge.training.seed)] = None
+            devices[resolve.device_of(judge.device).label if judge.device else "classical"] = None
+            epsilons = [cell.epsilon for cell in cells if cell.epsilon]
+            attacks[_attack_text(group.search, judge) + (f" x {len(epsilons)}" if epsilons else "")] = None
+            lines[key][3] = count + len(cells)
     return [[*key, *(", ".join(axis) for axis in axes[:3]), str(axes[3])] for key, axes in lines.items()]
+
+
+def _attack_text(search: Any, judge: Any) -> str:
+    """The attack, with its level, and whom it was searched against where that is another model."""
+    from hqc_ray.plan import attack_label
+
+    level = "" if search.attack.level == "pixels" else f" of {search.attack.level}"
+    model = "" if search.training is judge.training else f" on {search.training.model.head}, seed {search.training.seed}"
+    return attack_label(search.attack) + level + model
 
 
 def _sweep(arguments: argparse.Namespace) -> int:

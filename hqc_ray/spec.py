@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 from urllib.parse import urlsplit
 
 import yaml
@@ -17,12 +17,20 @@ from hqc_ray.entries import explain
 from hqc_ray.errors import SpecError, unknown
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
+Level = Literal["pixels", "features", "angles"]
+Access = Literal["exact", "shots", "ideal"]
+Mode = Literal["surrogate", "native"]
 
 
 class Section(BaseModel):
-    """One section of a cell. Sections that name an entry of a table carry its options as extra fields."""
+    """One section of a cell. Sections that name an entry of a table carry its options as extra fields.
+
+    Attributes:
+        lists: fields that a list is one value of; only a list of lists is an axis of them.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    lists: ClassVar[tuple[str, ...]] = ()
 
     @property
     def options(self) -> dict[str, Any]:
@@ -31,10 +39,15 @@ class Section(BaseModel):
 
 
 class DataSpec(Section):
-    """`size` images of a data source, balanced, in a split. Other keys are options of the source (`path`, ...)."""
+    """`size` images of a data source, balanced, in a split. Other keys are options of the source (`path`, ...).
+
+    `classes` makes a smaller task of the source's classes, by their names or label numbers, in this order: [3, 8].
+    """
 
     model_config = ConfigDict(frozen=True, extra="allow")
+    lists: ClassVar[tuple[str, ...]] = ("classes",)
     source: str
+    classes: tuple[int | str, ...] | None = None
     size: Annotated[int, Field(ge=10)]
     test_fraction: Annotated[float, Field(gt=0, lt=1)] | None = None
     validation_fraction: Fraction | None = None
@@ -79,10 +92,15 @@ class TrainSpec(Section):
 
 
 class AttackSpec(Section):
-    """An attack at one strength; epsilon is in pixel units of [0, 1]. Other keys are the attack's options."""
+    """An attack at one strength. Other keys are the attack's options.
+
+    `level` is where the perturbation is, and epsilon in its unit: `pixels` (of [0, 1]), `features` (the backbone's output as the
+    head standardises it), `angles` (radians, the circuit's own input).
+    """
 
     model_config = ConfigDict(frozen=True, extra="allow")
     name: str
+    level: Level = "pixels"
     epsilon: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
 
     @field_validator("epsilon", mode="before")
@@ -93,24 +111,43 @@ class AttackSpec(Section):
         return float(match[1]) / float(match[2]) if match and float(match[2]) else value
 
 
+class JudgesSpec(Section):
+    """Who else judges what was found against a model: others of this sweep, by name, or `all` of them.
+
+    `devices`: the same model elsewhere, by label (`qiskit.aer[fake_manila]`) or name. `heads`: other heads on the same images and
+    backbone, on the same device. `seeds`: the same model trained with another seed, on the images that it did not see.
+    """
+
+    devices: Literal["all"] | tuple[str, ...] = ()
+    heads: Literal["all"] | tuple[str, ...] = ()
+    seeds: Literal["all"] | tuple[int, ...] = ()
+
+    @property
+    def any(self) -> bool:
+        """Whether there are any."""
+        return bool(self.devices or self.heads or self.seeds)
+
+
 class EvaluateSpec(Section):
     """Attack the first `images` images of the test part (None: all of them), in batches of `batch_size`.
 
     `mode`: the circuit runs as its exact surrogate, or natively, on the device itself (slow: for proof at small scale).
     `access`: the attacker differentiates the device's exact expectations, estimates gradients from its shots (parameter
     shift), or attacks the ideal twin; success is always judged on the device. `repeats`: a sampled device judges each
-    image this often, afresh. All three mean something for models with a circuit only.
+    image this often, afresh. All three mean something for models with a circuit only. `judges`: who else judges; each search is
+    still run once, on all images and with its whole budget.
     """
 
     images: Annotated[int, Field(ge=1)] | None = 200
     batch_size: Annotated[int, Field(ge=1)] = 50
-    mode: Literal["surrogate", "native"] = "surrogate"
-    access: Literal["exact", "shots", "ideal"] = "exact"
+    mode: Mode = "surrogate"
+    access: Access = "exact"
     repeats: Annotated[int, Field(ge=1)] = 1
+    judges: JudgesSpec = JudgesSpec()
 
 
-class Cell(BaseModel):
-    """One point of the grid; one row of the result. A model without a circuit has no device."""
+class Point(BaseModel):
+    """One point of the grid, as the sweep file has it. A model without a circuit has no device."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     data: DataSpec
@@ -143,8 +180,8 @@ class SweepSpec(BaseModel):
     storage: str | None = None
     blocks: tuple[dict[str, Any], ...]
 
-    def cells(self) -> Iterator[Cell]:
-        """Every cell of every block in the order of the file, repeated where blocks overlap.
+    def points(self) -> Iterator[Point]:
+        """Every point of every block in the order of the file, repeated where blocks overlap.
 
         Raises:
             SpecError: an unknown key, a missing one, or a value out of range; it says in which block.
@@ -154,7 +191,7 @@ class SweepSpec(BaseModel):
             axes = [_points(block, key, cls, where) for key, cls in SECTIONS.items()] + [_seeds(block, where)]
             for data, model, train, evaluate, attack, device, seed in itertools.product(*axes):
                 # construct, not validate: every part is validated already, and grids have 100,000 cells
-                yield Cell.model_construct(
+                yield Point.model_construct(
                     data=data, model=model, train=train, evaluate=evaluate, attack=attack, device=device, seed=seed
                 )
 
@@ -170,11 +207,17 @@ def _points(block: Mapping[str, Any], key: str, cls: type[S], where: str) -> lis
             raise SpecError(f"expected a mapping, not {entry!r}", where=place, valid=", ".join(cls.model_fields))
         if empty := [k for k, v in entry.items() if v == []]:
             raise SpecError(f"the axis {empty[0]!r} is empty", where=place)
-        axes = [v if isinstance(v, list) else [v] for v in entry.values()]
+        axes = [_axis(cls, k, v) for k, v in entry.items()]
         points += [_validated(cls, dict(zip(entry, values, strict=True)), place) for values in itertools.product(*axes)]
     if not points:
         raise SpecError(f"the axis {key!r} is empty", where=where)
     return points
+
+
+def _axis(cls: type[Section], key: str, value: Any) -> list[Any]:
+    """The values along one key: those of a list, or the one that stands there."""
+    many = isinstance(value, list) and (key not in cls.lists or any(isinstance(v, list) for v in value))
+    return value if many else [value]
 
 
 def _validated(cls: type[S], values: dict[str, Any], where: str) -> S:

@@ -9,7 +9,8 @@ from hqc_ray.attacks.base import Attack
 from hqc_ray.attacks.contract import run
 from hqc_ray.attacks.deepfool import DeepFool
 from hqc_ray.attacks.gradient import FGSM, PGD
-from hqc_ray.attacks.result import EpsilonResult, Result
+from hqc_ray.attacks.judges import Exact, Judge
+from hqc_ray.attacks.result import Found, Predictions, Result, Verdict
 from hqc_ray.attacks.simple import Clean, Noise
 from hqc_ray.attacks.view import View, outputs_normalised
 from hqc_ray.entries import make
@@ -22,9 +23,13 @@ __all__ = [
     "Attack",
     "Clean",
     "DeepFool",
-    "EpsilonResult",
+    "Exact",
+    "Found",
+    "Judge",
     "Noise",
+    "Predictions",
     "Result",
+    "Verdict",
     "View",
     "contract",
     "get",

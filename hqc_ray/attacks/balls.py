@@ -7,6 +7,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from hqc_ray.attacks.spaces import PIXELS, Space
+
 Norm = Literal["linf", "l2"]
 
 
@@ -21,7 +23,7 @@ def lengths(deltas: Tensor, norm: Norm) -> Tensor:
     return flat.abs().amax(1) if norm == "linf" else torch.linalg.vector_norm(flat, dim=1)
 
 
-def project(candidates: Tensor, images: Tensor, epsilon: float, norm: Norm) -> Tensor:
+def project(candidates: Tensor, images: Tensor, epsilon: float, norm: Norm, space: Space = PIXELS) -> Tensor:
     """The nearest points to `candidates` [B, ...] in the ball around `images` [B, ...], cut to the box [0, 1].
 
     What already lies inside keeps its bits; with epsilon 0 the images come back bit for bit.
@@ -32,7 +34,7 @@ def project(candidates: Tensor, images: Tensor, epsilon: float, norm: Norm) -> T
         deltas = candidates - images
         size = per_image(lengths(deltas, norm), images)
         inside = torch.where(size > epsilon, images + deltas * (epsilon / size), candidates)
-    return inside.clamp(0.0, 1.0)
+    return inside.clamp(space.low, space.high)
 
 
 def steepest(gradients: Tensor, norm: Norm) -> Tensor:

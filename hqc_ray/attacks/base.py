@@ -11,6 +11,7 @@ from torch import Tensor
 from hqc_ray.attacks.balls import Norm
 from hqc_ray.attacks.view import View
 from hqc_ray.entries import Entry
+from hqc_ray.spec import Level
 
 
 class Attack(Entry):
@@ -25,7 +26,13 @@ class Attack(Entry):
 
     kind: ClassVar[Literal["none", "budget", "minimal"]] = "budget"
     one_search: ClassVar[bool] = True
+    title: ClassVar[str] = ""
+    levels: ClassVar[tuple[Level, ...]] = ("pixels", "features", "angles")
     norm: Norm = "linf"
+
+    def cost(self, n_epsilons: int) -> float:
+        """Interim."""
+        return 8.0
 
     def search(
         self, view: View, images: Tensor, labels: Tensor, epsilons: Sequence[float], generator: torch.Generator

@@ -1,9 +1,9 @@
-"""The contract between an attack and its caller: validate, search, project, evaluate again, decide. Once for all attacks."""
+"""The contract between an attack and its caller: validate, search, project, judge. Once for all attacks, levels and judges."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,69 +13,84 @@ from torch import Tensor, nn
 
 from hqc_ray.attacks.balls import lengths, project
 from hqc_ray.attacks.base import Attack
-from hqc_ray.attacks.result import EpsilonResult, Result, joined
+from hqc_ray.attacks.judges import Exact, Judge, predictions
+from hqc_ray.attacks.result import Found, Predictions, Result, Verdict
+from hqc_ray.attacks.spaces import PIXELS, Space
 from hqc_ray.attacks.view import Classify, Counts, View, check_logits, frozen, outputs_normalised
 from hqc_ray.errors import AttackError
+from hqc_ray.results.row import Audience
 from hqc_ray.seeds import stream
-
-
-@dataclass(frozen=True)
-class _Found:
-    """A candidate [n, C, H, W] for the n attacked images of a batch, and what its epsilon costs on its own."""
-
-    candidate: Tensor
-    bad_gradient: Tensor
-    cost: Counts
 
 
 def run(
     attack: Attack,
     model: Classify,
-    images: Any,
+    values: Any,
     labels: Any,
     epsilons: Sequence[float],
     seed: int,
+    *,
+    space: Space = PIXELS,
+    audience: Audience = "itself",
+    judges: Sequence[Judge] = (),
+    reference: Classify | None = None,
     batch_size: int = 50,
-    judge: Classify | None = None,
-    progress: Callable[[int], None] | None = None,
     keep: int = 0,
-    judge_generator: torch.Generator | None = None,
 ) -> Result:
-    """Attack the images that are classified correctly, and judge every epsilon.
+    """Search once for all epsilons, and let every judge decide on all that was found.
 
-    The images are moved to the model's device batch by batch. The model is put into evaluation mode with its weights
+    The values are moved to the model's device batch by batch. The model is put into evaluation mode with its weights
     frozen, and restored afterwards. Same arguments, same result (on one thread, bit for bit).
 
     Args:
         attack: the search.
-        model: what is attacked, images [B, C, H, W] in [0, 1] -> logits [B, K].
-        images: [N, C, H, W] float in [0, 1].
+        model: what is attacked, values [B, ...] -> logits [B, K].
+        values: [N, ...] float, in the space's box; at the level of pixels images [N, C, H, W] in [0, 1].
         labels: [N] integers, the true classes.
-        epsilons: radii in the attack's norm, pixel units, in any order; 0 leaves the images as they are, bit for bit.
+        epsilons: radii in the attack's norm, in the space's unit, in any order; 0 leaves the values as they are, bit for bit.
         seed: of the attack's random streams.
-        batch_size: images per batch, for clean and final evaluations alike.
-        judge: images -> logits, what decides clean and final predictions; None: the model. With one, attacks use their
-            whole budget instead of stopping at the first success against the model.
-        progress: called with the number of images done so far.
-        keep: how many of the first images are kept after the attack.
-        judge_generator: a generator that `judge` samples from. It is set to its own stream before each evaluation, so
-            that the samples at one epsilon do not depend on the others.
+        space: of the values and their perturbations.
+        audience: "itself": the images that the model gets right are attacked, and a search may stop at success; "samples": the
+            same images, but the whole budget; "others": all images, with the whole budget.
+        judges: who decides; none: the model itself.
+        reference: decides which images the model gets right, where that is another one (the exact twin of a sampled model).
+        batch_size: images per batch, for all evaluations alike.
+        keep: of how many of the first images the values after the attack are kept.
 
     Raises:
-        AttackError: empty or mismatched input, values outside [0, 1], bad epsilons, outputs that are not [B, K].
+        AttackError: empty or mismatched input, values outside the box, bad epsilons, outputs that are not [B, K].
     """
-    images, labels, budgets = _checked(images, labels, epsilons)
+    values, labels, budgets = _checked(values, labels, epsilons, space)
     if batch_size < 1 or keep < 0:
         raise AttackError(f"batch_size={batch_size}, keep={keep}", valid="batch_size >= 1, keep >= 0")
-    job = _Job(attack, model, judge, judge_generator, int(seed), budgets)
+    job = _Job(attack, model, tuple(judges) or (Exact(model),), reference or model, int(seed), budgets, space, audience)
     parts = []
-    with frozen(model, judge):
-        for index, start in enumerate(range(0, len(images), batch_size)):
-            stop = min(start + batch_size, len(images))
-            parts.append(job.batch(index, images[start:stop], labels[start:stop], min(stop, keep) - start))
-            if progress is not None:
-                progress(stop)
-    return joined(parts)
+    with frozen(model, reference, *(getattr(judge, "model", None) for judge in job.judges)):
+        for index, start in enumerate(range(0, len(values), batch_size)):
+            stop = min(start + batch_size, len(values))
+            parts.append(job.batch(index, values[start:stop], labels[start:stop], min(stop, keep) - start))
+        return job.joined(parts)
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """What was found for the n attacked images of a batch, [n, ...], and what its epsilon costs on its own."""
+
+    values: Tensor
+    bad_gradient: Tensor
+    cost: Counts
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """A batch after its search: what `Result` says of it, and what each judge has seen, clean and per epsilon."""
+
+    clean_predictions: Tensor
+    attacked: Tensor
+    counts: Counts
+    outputs_normalised: bool
+    found: list[Found]
+    seen: list[list[Tensor]]  # per judge: of the clean values, then per epsilon
 
 
 @dataclass(frozen=True)
@@ -84,113 +99,140 @@ class _Job:
 
     attack: Attack
     model: Classify
-    judge: Classify | None
-    judge_generator: torch.Generator | None
+    judges: tuple[Judge, ...]
+    reference: Classify
     seed: int
     epsilons: list[float]
+    space: Space
+    audience: Audience
 
-    def batch(self, index: int, images: Tensor, labels: Tensor, keep: int) -> Result:
-        """The result of batch number `index`: images [B, C, H, W], labels [B]."""
-        device = _device_of(self.model, images)
-        images, labels = images.to(device), labels.to(device)
-        logits = self._judged(images, index, "clean")
+    def batch(self, index: int, values: Tensor, labels: Tensor, keep: int) -> _Batch:
+        """Search and see batch number `index`: values [B, ...], labels [B]."""
+        device = _device_of(self.model, values)
+        values, labels = values.to(device), labels.to(device)
+        with torch.no_grad():
+            logits = check_logits(self.reference(values), len(values))
         if int(labels.max()) >= logits.shape[1]:
             raise AttackError(f"label {int(labels.max())} for a model with {logits.shape[1]} classes", where="labels")
-        clean = _predictions(logits)
-        view = View(self.model, int((clean == labels).sum()), decides=self.judge is None)
-        found = self._search(view, index, images, labels, clean == labels)
-        results = [self._decided(e, f, index, images, labels, clean, keep) for e, f in zip(self.epsilons, found, strict=True)]
-        return Result(
-            clean_predictions=clean.cpu().numpy(),
-            clean_correct=(clean == labels).cpu().numpy(),
-            bad_gradient=np.any([r.bad_gradient for r in results], axis=0),
-            gradients=view.counts.gradients,
-            forwards=view.counts.forwards + len(images) * (1 + len(results)),
-            outputs_normalised=outputs_normalised(logits),
-            per_epsilon=results,
-        )
+        clean = predictions(logits)
+        attacked = torch.ones_like(labels, dtype=torch.bool) if self.audience == "others" else clean == labels
+        view = View(self.model, int(attacked.sum()), self.space, decides=self.audience == "itself")
+        candidates = self._search(view, index, values[attacked], labels[attacked])
+        seen = [[self._clean(judge, values, logits)] for judge in self.judges]
+        found = []
+        for epsilon, candidate in zip(self.epsilons, candidates, strict=True):
+            adversarial = values.clone()
+            adversarial[attacked] = candidate.values
+            for judge, kept in zip(self.judges, seen, strict=True):
+                kept.append(judge.see(adversarial))
+            found.append(_found(epsilon, candidate, values, adversarial, attacked, keep))
+        return _Batch(clean, attacked, view.counts, outputs_normalised(logits), found, seen)
 
-    def _search(self, view: View, index: int, images: Tensor, labels: Tensor, attacked: Tensor) -> list[_Found]:
-        """One candidate per epsilon for the attacked images; at epsilon 0 these are the images, and nothing is searched."""
-        images, labels = images[attacked], labels[attacked]
-        untouched = _Found(images, torch.zeros_like(labels, dtype=torch.bool), Counts())
+    def _clean(self, judge: Judge, values: Tensor, logits: Tensor) -> Tensor:
+        """What a judge sees of the clean values; nothing is evaluated twice where the attacked model judges itself."""
+        return logits if isinstance(judge, Exact) and judge.model is self.reference else judge.see(values)
+
+    def _search(self, view: View, index: int, values: Tensor, labels: Tensor) -> list[_Candidate]:
+        """One candidate per epsilon for the attacked images; at epsilon 0 these are the values, and nothing is searched."""
+        untouched = _Candidate(values, torch.zeros_like(labels, dtype=torch.bool), Counts())
         budgets = [e for e in self.epsilons if e > 0]
-        if not budgets or not len(images):
+        if not budgets or not len(values):
             return [untouched] * len(self.epsilons)
         generator = torch.Generator().manual_seed(stream(self.seed, "attack", type(self.attack).__name__.lower(), index))
-        candidates = iter(self.attack.search(view, images, labels, budgets, generator))
+        # copies: a search that works in place must not move what its candidates are projected onto
+        searching = iter(self.attack.search(view, values.clone(), labels.clone(), budgets, generator))
         found = []
         for epsilon in budgets:
             before = Counts() if self.attack.one_search else replace(view.counts)
             if not self.attack.one_search:
                 view.bad_gradient = None
-            candidate = _admitted(next(candidates, None), images, epsilon, self.attack)
+            candidate = _admitted(next(searching, None), values, epsilon, self.attack, self.space)
             bad = untouched.bad_gradient if view.bad_gradient is None else view.bad_gradient
-            found.append(_Found(candidate, bad, view.counts - before))
+            found.append(_Candidate(candidate, bad, view.counts - before))
         rest = iter(found)
         return [next(rest) if e > 0 else untouched for e in self.epsilons]
 
-    def _decided(
-        self, epsilon: float, found: _Found, index: int, images: Tensor, labels: Tensor, clean: Tensor, keep: int
-    ) -> EpsilonResult:
-        """Judge the whole batch again, in the same composition as the clean one."""
-        attacked = clean == labels
-        adversarial = images.clone()
-        adversarial[attacked] = found.candidate
-        after = torch.where(attacked, _predictions(self._judged(adversarial, index, epsilon)), clean)
-        bad = torch.zeros_like(attacked)
-        bad[attacked] = found.bad_gradient
-        deltas = (adversarial - images).double()
-        return EpsilonResult(
-            epsilon=epsilon,
-            predictions=after.cpu().numpy(),
-            correct=(after == labels).cpu().numpy(),
-            linf=lengths(deltas, "linf").cpu().numpy(),
-            l2=lengths(deltas, "l2").cpu().numpy(),
-            bad_gradient=bad.cpu().numpy(),
-            gradients=found.cost.gradients,
-            forwards=found.cost.forwards + 2 * len(images),
-            adversarial=adversarial[: max(keep, 0)].cpu(),
+    def joined(self, parts: list[_Batch]) -> Result:
+        """The batches as one result; only now do judges decide, each on all images at once."""
+        found = [_joined(list(same)) for same in zip(*(part.found for part in parts), strict=True)]
+        return Result(
+            clean_predictions=torch.cat([p.clean_predictions for p in parts]).cpu().numpy(),
+            attacked=torch.cat([p.attacked for p in parts]).cpu().numpy(),
+            gradients=sum(p.counts.gradients for p in parts),
+            forwards=sum(p.counts.forwards for p in parts),
+            outputs_normalised=all(p.outputs_normalised for p in parts),
+            per_epsilon=found,
+            verdicts=[_verdict(judge, [p.seen[j] for p in parts], found) for j, judge in enumerate(self.judges)],
         )
 
-    def _judged(self, images: Tensor, index: int, epsilon: float | str) -> Tensor:
-        if self.judge_generator is not None:
-            self.judge_generator.manual_seed(stream(self.seed, "judge", index, str(epsilon)))
-        with torch.no_grad():
-            return check_logits((self.judge or self.model)(images), len(images))
+
+def _verdict(judge: Judge, seen: list[list[Tensor]], found: list[Found]) -> Verdict:
+    """What a judge says, from what it has seen of each batch."""
+    clean, *attacked = (torch.cat(list(same)) for same in zip(*seen, strict=True))
+    before = judge.decide(clean, "clean")
+    after = [judge.decide(values, repr(one.epsilon)) for values, one in zip(attacked, found, strict=True)]
+    return Verdict(before, [_kept(before, a, one.linf == 0) for a, one in zip(after, found, strict=True)])
 
 
-def _predictions(logits: Tensor) -> Tensor:
-    """Predicted classes [B]; -1, which is no class, where a logit is not a number."""
-    return logits.argmax(1).masked_fill(logits.isnan().any(1), -1)
+def _kept(before: Predictions, after: Predictions, still: np.ndarray) -> Predictions:
+    """The predictions after the attack; of images that it left as they were [N], those before."""
+    return Predictions(np.where(still, before.own, after.own), np.where(still, before.replicates, after.replicates))
 
 
-def _admitted(candidate: Tensor | None, images: Tensor, epsilon: float, attack: Attack) -> Tensor:
-    """The candidate inside ball and box; values that are not finite are those of the image."""
-    if candidate is None or candidate.shape != images.shape:
+def _found(epsilon: float, candidate: _Candidate, values: Tensor, adversarial: Tensor, attacked: Tensor, keep: int) -> Found:
+    bad = torch.zeros_like(attacked)
+    bad[attacked] = candidate.bad_gradient
+    deltas = (adversarial - values).double()
+    return Found(
+        epsilon=epsilon,
+        linf=lengths(deltas, "linf").cpu().numpy(),
+        l2=lengths(deltas, "l2").cpu().numpy(),
+        bad_gradient=bad.cpu().numpy(),
+        gradients=candidate.cost.gradients,
+        forwards=candidate.cost.forwards,
+        adversarial=adversarial[: max(keep, 0)].cpu(),
+    )
+
+
+def _joined(parts: list[Found]) -> Found:
+    """What was found at one epsilon in consecutive batches, as one."""
+    return Found(
+        epsilon=parts[0].epsilon,
+        linf=np.concatenate([p.linf for p in parts]),
+        l2=np.concatenate([p.l2 for p in parts]),
+        bad_gradient=np.concatenate([p.bad_gradient for p in parts]),
+        gradients=sum(p.gradients for p in parts),
+        forwards=sum(p.forwards for p in parts),
+        adversarial=torch.cat([p.adversarial for p in parts]),
+    )
+
+
+def _admitted(candidate: Tensor | None, values: Tensor, epsilon: float, attack: Attack, space: Space) -> Tensor:
+    """The candidate inside ball and box; numbers that are not finite are those of the clean value."""
+    if candidate is None or candidate.shape != values.shape:
         got = "nothing" if candidate is None else f"shape {list(candidate.shape)}"
-        raise AttackError(f"the search yielded {got} at epsilon {epsilon}", where=repr(attack), valid=f"{list(images.shape)}")
-    candidate = candidate.detach().to(images)
-    candidate = torch.where(candidate.isfinite(), candidate, images)
-    return project(candidate, images, epsilon, attack.norm)
+        raise AttackError(f"the search yielded {got} at epsilon {epsilon}", where=repr(attack), valid=f"{list(values.shape)}")
+    candidate = candidate.detach().to(values)
+    candidate = torch.where(candidate.isfinite(), candidate, values)
+    return project(candidate, values, epsilon, attack.norm, space)
 
 
-def _device_of(model: Classify, images: Tensor) -> torch.device:
-    """Where the logits are: where the last weights lie, though a backbone in front of them may run elsewhere."""
+def _device_of(model: Classify, values: Tensor) -> torch.device:
+    """Where the model's last tensor lies; without any, where the values are."""
     tensors = [*model.buffers(), *model.parameters()] if isinstance(model, nn.Module) else []
-    return tensors[-1].device if tensors else images.device
+    return tensors[-1].device if tensors else values.device
 
 
-def _checked(images: Any, labels: Any, epsilons: Sequence[float]) -> tuple[Tensor, Tensor, list[float]]:
-    images, labels = torch.as_tensor(images).detach(), torch.as_tensor(labels)
-    if images.dim() < 2 or not len(images) or not images.is_floating_point():
-        raise AttackError(f"{list(images.shape)} {images.dtype}", where="images", valid="float [N, C, H, W], N >= 1")
-    low, high = float(images.min()), float(images.max())
-    if not (low >= 0 and high <= 1):
-        raise AttackError(f"values from {low:g} to {high:g}", where="images", valid="[0, 1]")
-    if labels.shape != images.shape[:1] or labels.is_floating_point() or int(labels.min()) < 0:
-        raise AttackError(f"{list(labels.shape)} {labels.dtype}", where="labels", valid=f"[{len(images)}] integers >= 0")
+def _checked(values: Any, labels: Any, epsilons: Sequence[float], space: Space) -> tuple[Tensor, Tensor, list[float]]:
+    values, labels = torch.as_tensor(values).detach(), torch.as_tensor(labels)
+    if values.dim() < 2 or not len(values) or not values.is_floating_point():
+        raise AttackError(f"{list(values.shape)} {values.dtype}", where=space.name, valid="float [N, ...], N >= 1")
+    low, high = float(values.min()), float(values.max())
+    if not (low >= space.low and high <= space.high):
+        raise AttackError(f"values from {low:g} to {high:g}", where=space.name, valid=f"[{space.low:g}, {space.high:g}]")
+    if labels.shape != values.shape[:1] or labels.is_floating_point() or int(labels.min()) < 0:
+        raise AttackError(f"{list(labels.shape)} {labels.dtype}", where="labels", valid=f"[{len(values)}] integers >= 0")
     budgets = [float(e) for e in epsilons]
     if not budgets or not all(math.isfinite(e) and e >= 0 for e in budgets):
         raise AttackError(f"{budgets}", where="epsilons", valid="one or more finite numbers >= 0")
-    return images.contiguous(), labels.long(), budgets
+    return values.contiguous(), labels.long(), budgets

@@ -1,34 +1,30 @@
-"""What a call of the contract returns: per image and per epsilon."""
+"""What a call of the contract returns: what was found per epsilon, and what each judge says of it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from torch import Tensor
 
 
 @dataclass(frozen=True)
-class EpsilonResult:
-    """What an attack achieved at one epsilon. It does not depend on the other epsilons of the call.
+class Found:
+    """What a search found at one epsilon. It does not depend on the other epsilons of the call.
 
     Attributes:
-        epsilon: radius of the ball in the attack's norm, pixel units of [0, 1].
-        predictions: [N] int64 after the attack; the clean ones for images that were wrong from the start, -1 for NaN.
-        correct: [N] bool, correct before and after: its mean is the robust accuracy.
-        linf: [N] float64, norm of the perturbation, pixel units; 0 for images that were not attacked.
+        epsilon: radius of the ball in the attack's norm, in the unit of the space.
+        linf: [N] float64, norm of the perturbation in that unit; 0 for images that were not attacked.
         l2: [N] float64, likewise.
-        bad_gradient: [N] bool, attacked images whose first gradient (at the clean image, PGD: at its start) was all zero
+        bad_gradient: [N] bool, attacked images whose first gradient (at the clean value, PGD: at its start) was all zero
             or not finite; all False for attacks without gradients, and at epsilon 0.
-        gradients: image-gradients that this epsilon costs on its own.
-        forwards: image-evaluations that this epsilon costs on its own, those of the gradients and the judge included.
-        adversarial: [k, C, H, W], the first k images of the call after the attack, on the CPU.
+        gradients: input gradients of single images that this epsilon costs on its own.
+        forwards: evaluations of single images that this epsilon costs on its own, those of the gradients included, those of
+            judges not.
+        adversarial: [k, ...], the first k values of the call after the attack, on the CPU.
     """
 
     epsilon: float
-    predictions: np.ndarray
-    correct: np.ndarray
     linf: np.ndarray
     l2: np.ndarray
     bad_gradient: np.ndarray
@@ -38,50 +34,55 @@ class EpsilonResult:
 
 
 @dataclass(frozen=True)
-class Result:
-    """What an attack achieved on N images.
+class Predictions:
+    """What a judge says of N images.
 
     Attributes:
-        clean_predictions: [N] int64, -1 where the logits are not a number.
-        clean_correct: [N] bool; the images that were attacked.
-        bad_gradient: [N] bool, see `EpsilonResult`; True where it is at any epsilon.
-        gradients: image-gradients computed for all epsilons together.
-        forwards: image-evaluations for all epsilons together, those of the gradients and the judge included.
-        outputs_normalised: the clean outputs of the judge look like probabilities, not logits.
-        per_epsilon: in the order asked for.
+        own: [R, N] int64, predicted classes in R evaluations, -1 where the logits are not a number; R = 1 if it is exact.
+        replicates: [M, N] int64, how as many other measurements of a measured surrogate would decide; `own` where it is exact.
+    """
+
+    own: np.ndarray
+    replicates: np.ndarray
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What one judge says of the clean images, and of those after the attack: an entry per epsilon, in the order asked for.
+
+    An image that the attack left as it was keeps the predictions that it had.
+    """
+
+    clean: Predictions
+    attacked: list[Predictions]
+
+    def clean_correct(self, labels: np.ndarray) -> np.ndarray:
+        """[N] bool: right before the attack, in the first evaluation."""
+        return self.clean.own[0] == labels
+
+    def correct(self, labels: np.ndarray) -> list[np.ndarray]:
+        """[N] bool per epsilon: right before and after, in the first evaluation; the mean is the robust accuracy."""
+        return [self.clean_correct(labels) & (after.own[0] == labels) for after in self.attacked]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one search found on N images, and what its judges say.
+
+    Attributes:
+        clean_predictions: [N] int64 of the attacked model, -1 where its logits are not a number.
+        attacked: [N] bool.
+        gradients: input gradients of single images, computed for all epsilons together.
+        forwards: evaluations of single images by the search, for all epsilons together, those of the gradients included.
+        outputs_normalised: the attacked model's outputs look like probabilities, not logits.
+        per_epsilon: what was found, in the order asked for.
+        verdicts: of the judges, in their order.
     """
 
     clean_predictions: np.ndarray
-    clean_correct: np.ndarray
-    bad_gradient: np.ndarray
+    attacked: np.ndarray
     gradients: int
     forwards: int
     outputs_normalised: bool
-    per_epsilon: list[EpsilonResult]
-
-
-def joined(parts: list[Result]) -> Result:
-    """The results of consecutive batches as one."""
-    return Result(
-        clean_predictions=np.concatenate([p.clean_predictions for p in parts]),
-        clean_correct=np.concatenate([p.clean_correct for p in parts]),
-        bad_gradient=np.concatenate([p.bad_gradient for p in parts]),
-        gradients=sum(p.gradients for p in parts),
-        forwards=sum(p.forwards for p in parts),
-        outputs_normalised=all(p.outputs_normalised for p in parts),
-        per_epsilon=[_joined_epsilon(list(same)) for same in zip(*(p.per_epsilon for p in parts), strict=True)],
-    )
-
-
-def _joined_epsilon(parts: list[EpsilonResult]) -> EpsilonResult:
-    return EpsilonResult(
-        epsilon=parts[0].epsilon,
-        predictions=np.concatenate([p.predictions for p in parts]),
-        correct=np.concatenate([p.correct for p in parts]),
-        linf=np.concatenate([p.linf for p in parts]),
-        l2=np.concatenate([p.l2 for p in parts]),
-        bad_gradient=np.concatenate([p.bad_gradient for p in parts]),
-        gradients=sum(p.gradients for p in parts),
-        forwards=sum(p.forwards for p in parts),
-        adversarial=torch.cat([p.adversarial for p in parts]),
-    )
+    per_epsilon: list[Found]
+    verdicts: list[Verdict]

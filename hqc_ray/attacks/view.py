@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from hqc_ray.attacks.spaces import PIXELS, Space
 from hqc_ray.errors import AttackError
 
 Classify = Callable[[Tensor], Tensor]  # images [B, C, H, W] -> logits [B, K]
@@ -42,7 +43,8 @@ class View:
         bad_gradient: [n_images] bool, gradient all zero or not finite at the first step; None before any.
     """
 
-    def __init__(self, model: Classify, n_images: int, decides: bool = True) -> None:
+    def __init__(self, model: Classify, n_images: int, space: Space = PIXELS, decides: bool = True) -> None:
+        self.space = space
         self._model = model
         self._n_images = n_images
         self.decides = decides

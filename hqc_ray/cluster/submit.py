@@ -88,7 +88,7 @@ def prepare(file: str | Path, results: str = "results", env: list[str] | None = 
         InputError: not a sweep file, an unknown key or a value out of range, code too large to ship, or a secret in `env`.
     """
     loaded = spec.load(file)
-    for _ in loaded.cells():  # says which block is wrong; names, data and weights are checked on the head
+    for _ in loaded.points():  # says which block is wrong; names, data and weights are checked on the head
         pass
     results = results.removeprefix("~/").rstrip("/") or "results"
     settings = dict(_setting(text) for text in env or [])

@@ -41,6 +41,7 @@ class Subset:
     validation: np.ndarray
     test: np.ndarray
     digest: str
+    classes: tuple[str, ...] = ("0", "1")
 
 
 def subset(

@@ -4,46 +4,50 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from hqc_ray.attacks.result import Predictions
 from hqc_ray.models.classifier import Classifier
 from hqc_ray.seeds import stream
+from hqc_ray.spec import Level
 
 SPREAD = 40  # evaluations from which the scatter of an accuracy is told, to 11 %
 
 
 @dataclass(frozen=True)
-class Judge:
-    """Samples a classifier's predictions.
+class Samples:
+    """A judge that samples a classifier's predictions; see `hqc_ray.attacks.judges.Judge`.
 
     Args:
         model: with its circuit on the device, as the exact surrogate.
         shots: of each circuit.
         repeats: fresh evaluations of each image that count.
         seed: of the samples; each name of an evaluation has a stream of its own.
-        batch_size: images per pass of the backbone.
+        level: of the values that it is given.
     """
 
     model: Classifier
     shots: int
     repeats: int
     seed: int
-    batch_size: int
+    level: Level = "pixels"
 
-    def predictions(self, images: Tensor, name: str) -> tuple[np.ndarray, np.ndarray]:
-        """Predicted classes [max(repeats, SPREAD), N] of images [N, 3, H, W] in [0, 1]; the backbone runs once an image.
+    def see(self, values: Tensor) -> Tensor:
+        """Features [B, F] of images; what lies behind the backbone is kept as it is. The backbone runs once per image."""
+        with torch.no_grad():
+            return self.model.features(values) if self.level == "pixels" else values
 
-        Returns:
-            Those that count, and those of replicates of a measured surrogate (the same, where it is exact): how other
-            measurements of the circuit would decide. Replicate k is one measurement, whatever the name.
+    def decide(self, seen: Tensor, name: str) -> Predictions:
+        """Predicted classes [max(repeats, SPREAD), N] of what was seen [N, ...].
+
+        Replicate k of a measured surrogate is one measurement, whatever the name: how other measurements of the circuit would
+        decide.
         """
         generator, n = torch.Generator().manual_seed(stream(self.seed, "shots", name)), max(self.repeats, SPREAD)
         with torch.no_grad():
-            features = torch.cat([self.model.features(batch) for batch in images.split(self.batch_size)])
-            own = self.model.sampled_from(features, self.shots, generator, n).argmax(-1).numpy()
+            own = self.model.sampled_from(seen, self.shots, generator, n).argmax(-1).numpy()
             if not self.model.measured:
-                return own, own
+                return Predictions(own, own)
             replicas = torch.Generator().manual_seed(stream(self.seed, "replicates"))
-            return own, self.model.sampled_from(features, self.shots, generator, n, replicas).argmax(-1).numpy()
+            return Predictions(own, self.model.sampled_from(seen, self.shots, generator, n, replicas).argmax(-1).numpy())

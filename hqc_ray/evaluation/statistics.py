@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
 Outcomes = NDArray[np.bool_]
+NORMAL = 1.959964  # half width of a 95 % interval, in standard errors
 
 
 class Interval(NamedTuple):

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from hqc_ray.results.row import Row
 from hqc_ray.results.store import Store
-from hqc_ray.sweep.graph.jobs import Graph, Outcome
+from hqc_ray.sweep.graph.jobs import Graph, Job, Outcome
 from hqc_ray.sweep.progress import Live
 
 
@@ -36,7 +36,7 @@ class Driver:
                 self.store.save(outcome.job, outcome.artifact)
             for name, arrays in outcome.examples.items():
                 self.store.save_example(name, arrays)
-        self.store.ledger.append(row for outcome in done for row in _stamped(outcome))
+        self.store.ledger.append(row for outcome in done for row in _rows(self.open[outcome.job], outcome))
         for outcome in done:
             self.live.finished(self.open.pop(outcome.job), outcome.seconds)
         return news
@@ -47,19 +47,15 @@ class Driver:
         for id in lost:
             job = self.open.pop(id)
             text = error if id == lost[0] else f"needs {first.id} ({first.kind}), which failed:\n{error}"
-            self.store.ledger.append(_failed(row, text) for row in job.rows)
+            self.store.ledger.append(Row.failed(planned, text, finished_at=_now()) for planned in job.rows)
             self.live.finished(job, job.cost, failed=True)
 
 
-def _stamped(outcome: Outcome) -> Iterator[Row]:
-    """The rows of an outcome, with what was measured."""
-    stamp = {"seconds": outcome.seconds / max(len(outcome.rows), 1), "host": outcome.host, "finished_at": _now()}
-    yield from (row.model_copy(update=stamp) for row in outcome.rows)
-
-
-def _failed(row: Row, error: str) -> Row:
-    """The row of a cell that failed."""
-    return row.model_copy(update={"status": "failed", "error": error, "example": "", "finished_at": _now()})
+def _rows(job: Job, outcome: Outcome) -> Iterator[Row]:
+    """The rows of a job: what was planned and what was measured, and when and where."""
+    seconds = outcome.seconds / max(len(job.rows), 1)
+    for planned, measured in zip(job.rows, outcome.measured, strict=True):
+        yield Row.ok(planned, measured, seconds=seconds, host=outcome.host, finished_at=_now())
 
 
 def _now() -> str:

@@ -70,7 +70,7 @@ class Live:
         self.expected[job.kind] += job.cost
         self.done += len(job.rows)
         self.failed += len(job.rows) if failed else 0
-        text = f"{_title(job)}  {f'{self.failed} failed  ' if self.failed else ''}about {duration(self.left())} left"
+        text = f"{job.task.title}  {f'{self.failed} failed  ' if self.failed else ''}about {duration(self.left())} left"
         self.bar.update(self.task, completed=self.done, description=text)
         if time.monotonic() - self.last_line > SECONDS_BETWEEN_LINES or not self.open:
             self._line(text)
@@ -105,15 +105,3 @@ class Live:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.bar.stop()
-
-
-def _title(job: Job) -> str:
-    """What a job is, in a few words."""
-    model = job.task.model.model
-    parts = {
-        "features": [model.backbone, "features"],
-        "train": ["train", model.backbone, model.head],
-        "fit": ["measure", model.head, "on", job.task.device.name if job.task.device else ""],
-        "attack": [job.task.attack, model.backbone, model.head],
-    }
-    return " ".join(parts[job.kind])

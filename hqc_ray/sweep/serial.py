@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from hqc_ray.sweep.driver import Driver
-from hqc_ray.sweep.graph.jobs import Schedule
+from hqc_ray.sweep.graph.schedule import Schedule
 from hqc_ray.sweep.work import Worker
 
 

@@ -1,34 +1,39 @@
-"""What a worker does with a job: features, training, the fit of a surrogate, an attack. Knows neither Ray nor files."""
+"""What a worker does with a job: features, training, the fit of a surrogate, a search. Knows neither Ray nor files."""
 
 from __future__ import annotations
 
-import io
-import json
 import time
 import traceback
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
 
 from hqc_ray import attacks
-from hqc_ray.evaluation.cell import evaluate
-from hqc_ray.evaluation.sampled import Judge
+from hqc_ray.attacks.spaces import SPACES
+from hqc_ray.evaluation.measure import Seen, example, measure
 from hqc_ray.evaluation.statistics import pack
 from hqc_ray.models import backbones, classifier, features, training
 from hqc_ray.models.classifier import Classifier
-from hqc_ray.plan import ModelJob
-from hqc_ray.quantum.circuits.ir import Circuit
-from hqc_ray.quantum.cores.native import Native, ShotEstimate
-from hqc_ray.quantum.cores.surrogate import Surrogate, check_angles
-from hqc_ray.quantum.devices.device import Device
-from hqc_ray.seeds import stream
-from hqc_ray.spec import DeviceSpec, EvaluateSpec
+from hqc_ray.results.row import Deployed
+from hqc_ray.spec import ModelSpec
+from hqc_ray.sweep import deployed
 from hqc_ray.sweep.graph import resolve
-from hqc_ray.sweep.graph.jobs import Job, Outcome, Task
+from hqc_ray.sweep.graph.jobs import (
+    Deployment,
+    FeaturesTask,
+    FitTask,
+    Inputs,
+    Job,
+    JudgeTask,
+    Outcome,
+    SearchTask,
+    TrainTask,
+    Weights,
+)
 
 RECENT = 8  # models that a worker keeps
 EXAMPLES = 4  # images that a pictured cell keeps
@@ -43,7 +48,7 @@ class Worker:
     Args:
         fetch: gives an input by its name.
         host: the machine that it is on, for the rows.
-        processor: where frozen backbones run, "cpu" or "cuda"; everything else runs on the CPU.
+        processor: "cpu" or "cuda": where backbones run, and whole models while they are attacked; heads are trained on the CPU.
     """
 
     def __init__(self, fetch: Callable[[str], Any], host: str = "", processor: str = "cpu") -> None:
@@ -76,64 +81,41 @@ class Worker:
             self._recent.popitem(last=False)
         return self._recent[key]
 
-    def backbone(self, task: Task) -> backbones.Backbone:
-        """The frozen backbone of a task's model."""
-        spec = task.model.model
+    def backbone(self, model: ModelSpec, weights: Weights) -> backbones.Backbone:
+        """The frozen backbone of a model."""
 
         def make() -> backbones.Backbone:
-            weights = self.fetch(task.weights).tobytes() if task.weights else "random"
-            return backbones.get(spec.backbone, weights, spec.image_size).to(self.processor)
+            content = self.fetch(weights.file).tobytes() if weights.file else "random"
+            return backbones.get(model.backbone, content, model.image_size).to(self.processor)
 
-        return self.keep(("backbone", spec.backbone, task.weights_digest, str(spec.image_size)), make)
+        return self.keep(("backbone", model.backbone, weights.digest, str(model.image_size)), make)
 
-    def inputs(self, task: Task) -> np.ndarray:
+    def inputs(self, inputs: Inputs) -> np.ndarray:
         """What a model's head reads, in the order of its subset: cached features [n, F], or (of a CNN) uint8 images."""
-        if task.images:
-            return self.fetch(task.images)
+        if inputs.images:
+            return self.fetch(inputs.images)
         place: dict[bytes, np.ndarray] = {}
-        for chunk in (self.fetch(name) for name in task.features):
+        for chunk in (self.fetch(name) for name in inputs.features):
             place.update((h, chunk["features"][i]) for i, h in enumerate(chunk["hashes"].tolist()))
-        return np.stack([place[h] for h in self.fetch(task.subset).hashes.tolist()])
+        return np.stack([place[h] for h in self.fetch(inputs.split).hashes.tolist()])
 
-    def trained(self, task: Task) -> Classifier:
-        """The trained model of a task, with its ideal circuit."""
-        frozen = task.model.model.backbone not in backbones.TRAINABLE
-        backbone = self.backbone(task) if frozen else None
-        return self.keep(("model", task.trained), lambda: classifier.loads(self.fetch(task.trained), backbone)[0])
+    def trained(self, made: Deployment) -> Classifier:
+        """A trained model, with its ideal circuit."""
+        model = made.training.model
+        backbone = None if model.backbone in backbones.TRAINABLE else self.backbone(model, made.weights)
+        make = lambda: classifier.loads(self.fetch(made.trained), backbone)[0].to(self.processor)  # noqa: E731
+        return self.keep(("model", made.trained), make)
 
-    def on_device(self, task: Task) -> tuple[Classifier, dict[str, Any]]:
-        """The model of a task with the surrogate of its device in place of the circuit, and what the fit found."""
-        model = self.trained(task)
-        if task.device and not task.surrogate:
-            return self.keep(("native", task.trained, repr(task.device)), lambda: _native(model, task.device))
-        if not task.surrogate:
-            return model, {"test_accuracy": classifier.loads_meta(self.fetch(task.trained))["test_accuracy"]}
-        return self.keep(("surrogate", task.surrogate), lambda: _with_surrogate(model, self.fetch(task.surrogate)))
-
-
-def _with_surrogate(model: Classifier, content: bytes) -> tuple[Classifier, dict[str, Any]]:
-    found = torch.load(io.BytesIO(content), weights_only=True)
-    fitted = Surrogate(found["n_qubits"], found["degree"])
-    fitted.load_state_dict(found["state"])
-    return model.with_core(fitted), found["facts"]
-
-
-def _native(model: Classifier, device: DeviceSpec | None) -> tuple[Classifier, dict[str, Any]]:
-    """The model with its circuit on the device itself; accuracy on all of the test part would take too long this way."""
-    ideal: Any = model.head.core  # a CircuitLayer
-    native = Native(ideal.circuit, ideal.weights, resolve.device(device or DeviceSpec()))
-    return model.with_core(native), _compiled(native.device, ideal.circuit, ideal.weights)
-
-
-def _compiled(device: Device, circuit: Circuit, weights: torch.Tensor) -> dict[str, Any]:
-    """The columns of the compiled circuit."""
-    facts = device.executed(circuit, weights)
-    layout = facts.get("layout")
-    return {
-        "depth": facts["depth"],
-        "two_qubit_gates": facts["two_qubit_gates"],
-        "layout": None if layout is None else json.dumps(layout),
-    }
+    def on_device(self, made: Deployment) -> tuple[Classifier, Deployed]:
+        """A trained model with its circuit where it runs, and what is known of it there."""
+        model = self.trained(made)
+        if made.native and made.device:
+            device = resolve.device_of(made.device)
+            return self.keep(("native", made.trained, repr(made.device)), lambda: deployed.native(model, device))
+        if made.surrogate:
+            return self.keep(("surrogate", made.surrogate), lambda: deployed.loads(model, self.fetch(made.surrogate)))
+        accuracy = classifier.loads_meta(self.fetch(made.trained))["test_accuracy"]
+        return model, Deployed(test_accuracy=accuracy)
 
 
 def _test_correct(model: Classifier, inputs: np.ndarray, labels: np.ndarray, batch_size: int = 500) -> np.ndarray:
@@ -148,21 +130,21 @@ def _test_correct(model: Classifier, inputs: np.ndarray, labels: np.ndarray, bat
 
 
 def _features(worker: Worker, job: Job) -> Outcome:
-    given = worker.fetch(job.task.images)
-    found = features.extract(worker.backbone(job.task), given["images"])
+    task = _told(job, FeaturesTask)
+    given = worker.fetch(task.images)
+    found = features.extract(worker.backbone(task.model, task.weights), given["images"])
     return Outcome(job.id, 0.0, {"hashes": given["hashes"], "features": found})
 
 
 def _train(worker: Worker, job: Job) -> Outcome:
-    task: Task = job.task
-    made: ModelJob = task.model
-    split, inputs = worker.fetch(task.subset), worker.inputs(task)
+    task = _told(job, TrainTask)
+    made, split, inputs = task.training, worker.fetch(task.inputs.split), worker.inputs(task.inputs)
     trained = training.train(made.model, made.train, inputs, split.labels, split.train, split.validation, made.seed)
-    backbone = None if inputs.dtype == np.uint8 else worker.backbone(task)
+    backbone = None if inputs.dtype == np.uint8 else worker.backbone(made.model, task.weights)
     model = classifier.assemble(made.model, trained.state, backbone)
     correct = _test_correct(model, inputs[split.test], split.labels[split.test])
     meta = {
-        **task.options,
+        **asdict(task.origin),
         "seed": made.seed,
         "data": made.data.model_dump(mode="json", exclude={"path"}),
         "train": made.train.model_dump(mode="json"),
@@ -175,64 +157,59 @@ def _train(worker: Worker, job: Job) -> Outcome:
 
 
 def _fit(worker: Worker, job: Job) -> Outcome:
-    task: Task = job.task
-    split, inputs = worker.fetch(task.subset), worker.inputs(task)
-    trained, device = worker.trained(task), resolve.device(task.device or DeviceSpec())
-    model = trained.on(device)
-    fitted: Any = model.head.core  # a Surrogate, which is what `on` puts there
-    ideal: Any = trained.head.core  # a CircuitLayer
+    task = _told(job, FitTask)
+    assert task.deployed.device is not None  # noqa: S101 - the graph fits on devices only
+    split, inputs = worker.fetch(task.inputs.split), worker.inputs(task.inputs)
+    model, known = deployed.fitted(worker.trained(task.deployed), resolve.device_of(task.deployed.device))
     correct = _test_correct(model, inputs[split.test], split.labels[split.test])
-    facts = {"test_accuracy": float(correct.mean()), "surrogate_error": fitted.max_error, "circuits": fitted.evaluations}
-    if fitted.measured:
-        facts["surrogate_standard_error"] = float(fitted.standard_error(check_angles(fitted.n_qubits, True)).max())
-    facts |= _compiled(device, ideal.circuit, ideal.weights)
-    content = io.BytesIO()
-    torch.save({"n_qubits": fitted.n_qubits, "degree": fitted.degree, "state": fitted.state_dict(), "facts": facts}, content)
-    return Outcome(job.id, 0.0, content.getvalue())
+    return Outcome(job.id, 0.0, deployed.dumps(model, known.model_copy(update={"test_accuracy": float(correct.mean())})))
 
 
-def _attack(worker: Worker, job: Job) -> Outcome:
-    task: Task = job.task
-    split, images = worker.fetch(task.subset), worker.fetch(task.images)
-    labels = split.labels[split.test[: len(images)]]
-    options, seed = task.evaluate or EvaluateSpec(), task.model.seed
-    model, facts = worker.on_device(task)
-    shots = task.device.options.get("shots") if task.device else None
-    attacked = _attacked(worker, task, model)
-    found = evaluate(
-        attacked,
-        attacks.get(task.attack, **task.options),
-        images,
+def _search(worker: Worker, job: Job) -> Outcome:
+    task = _told(job, SearchTask)
+    search, split, images = task.search, worker.fetch(task.inputs.split), worker.fetch(task.images)
+    chosen = split.test[: len(images)]
+    labels, hashes = split.labels[chosen], split.hashes[chosen]
+    reference, _ = worker.on_device(task.searched)
+    model = deployed.differentiated(reference, search)
+    crew = [worker.on_device(one.deployed) for one in task.judges]
+    values = features.pixels(images)
+    result = attacks.run(
+        attacks.get(search.attack.name, **search.attack.options),
+        model,
+        values,
         labels,
-        [row.epsilon for row in job.rows],
-        seed=seed,
-        batch_size=options.batch_size,
-        judge=None if attacked is model and not shots else model,
-        samples=Judge(model, shots, options.repeats, _judge_seed(task), options.batch_size) if shots else None,
+        list(dict.fromkeys(row.epsilon for row in job.rows)),
+        search.training.seed,
+        space=SPACES[search.attack.level],
+        audience=search.audience,
+        judges=[deployed.judge(who, one, search.attack.level) for (who, _), one in zip(crew, task.judges, strict=True)],
+        reference=reference,
+        batch_size=search.batch_size,
         keep=EXAMPLES if any(row.example for row in job.rows) else 0,
     )
-    rows = [
-        row.model_copy(update={**facts, **columns, "status": "ok"}) for row, columns in zip(job.rows, found.columns, strict=True)
-    ]
-    examples = {row.example: arrays for row, arrays in zip(job.rows, found.examples, strict=True) if row.example}
-    return Outcome(job.id, 0.0, rows=tuple(rows), examples=examples)
+    seen = [_seen(worker, known, one, hashes) for (_, known), one in zip(crew, task.judges, strict=True)]
+    cells = list(zip(job.rows, task.judged, strict=True))
+    measured = tuple(measure(result, labels, row.epsilon, j, seen[j]) for row, j in cells)
+    pictures = {r.example: example(result, values.numpy(), labels, r.epsilon, j, EXAMPLES) for r, j in cells if r.example}
+    return Outcome(job.id, 0.0, measured=measured, examples=pictures)
 
 
-def _judge_seed(task: Task) -> int:
-    """Of the shots that judge: a stream of the model's seed and the device's."""
-    return stream(task.model.seed, "device", int(task.device.options.get("seed") or 0) if task.device else 0)
+def _seen(worker: Worker, known: Deployed, judge: JudgeTask, hashes: np.ndarray) -> Seen:
+    """What is known of a judge; of one with another split, which of the images it was not trained on."""
+    device = judge.deployed.device
+    repeats = judge.repeats if device and device.options.get("shots") else None
+    if not judge.split:
+        return Seen(known, repeats)
+    own = worker.fetch(judge.split)
+    trained_on = own.hashes[np.concatenate([own.train, own.validation])]
+    return Seen(known, repeats, ~np.isin(hashes, trained_on))
 
 
-def _attacked(worker: Worker, task: Task, model: Classifier) -> Classifier:
-    """What the attacker differentiates: the model on its device, its ideal twin, or estimates from the device's shots."""
-    access = task.evaluate.access if task.evaluate else "exact"
-    if access == "ideal":
-        return worker.trained(task)
-    if access == "shots" and task.device:
-        fitted: Any = model.head.core  # a Surrogate: `Rooms.evaluate` refuses shots on any other
-        circuit = resolve.circuit(task.model.model)
-        return model.with_core(ShotEstimate(fitted, circuit, task.device.options["shots"], _judge_seed(task)))
-    return model
+def _told(job: Job, kind: type[T]) -> T:
+    """The task of a job, which is of the kind that its function does."""
+    assert isinstance(job.task, kind), job.id  # noqa: S101 - the graph made both
+    return job.task
 
 
-KINDS: dict[str, Callable[[Worker, Job], Outcome]] = {"features": _features, "train": _train, "fit": _fit, "attack": _attack}
+KINDS: dict[str, Callable[[Worker, Job], Outcome]] = {"features": _features, "train": _train, "fit": _fit, "search": _search}

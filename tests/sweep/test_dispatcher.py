@@ -3,7 +3,8 @@
 import asyncio
 import time
 
-from hqc_ray.sweep.graph.jobs import ALL_LOSSES, LOSSES, Job
+from hqc_ray.sweep.graph.jobs import Job
+from hqc_ray.sweep.graph.schedule import ALL_LOSSES, LOSSES
 from hqc_ray.sweep.tune import dispatcher
 from hqc_ray.sweep.tune.dispatcher import DRIVER_SECONDS, SLICE_SECONDS, Dispatcher
 

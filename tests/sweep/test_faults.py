@@ -14,7 +14,7 @@ from hqc_ray import cli
 from hqc_ray.attacks import FGSM
 from hqc_ray.results.ledger import Ledger
 from hqc_ray.sweep import run
-from hqc_ray.sweep.graph.jobs import LOSSES
+from hqc_ray.sweep.graph.schedule import LOSSES
 from hqc_ray.sweep.tune import runner
 from hqc_ray.sweep.tune.collector import Collector
 from tests.sweep.conftest import SMALL

@@ -1,6 +1,7 @@
 import pytest
 
-from hqc_ray.sweep.graph.jobs import Job, Schedule
+from hqc_ray.sweep.graph.jobs import Job
+from hqc_ray.sweep.graph.schedule import Schedule
 
 
 def job(id, *needs, cost=1.0, affinity=""):

@@ -79,6 +79,7 @@ class Circuit:
     n_weights: int
     gates: tuple[Gate, ...] = field(repr=False)
     reuploads: int = 1
+    readout: str = "z"
 
     def __post_init__(self) -> None:
         """Hold every gate, also a user's own, to the gate table."""

@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Callable
-from dataclasses import replace
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Sequence
 
-from hqc_ray import attacks
 from hqc_ray.data import Source
-from hqc_ray.data.splits import Subset, subset
-from hqc_ray.errors import DataError
-from hqc_ray.models import backbones, weights
-from hqc_ray.models.weights import WeightsId
-from hqc_ray.plan import Group, ModelJob, Plan, attack_label, content_key
-from hqc_ray.results.row import Row
+from hqc_ray.data.splits import Subset
+from hqc_ray.plan import Group, Judge, Plan, Search, Training, content_key
+from hqc_ray.results.row import Planned
 from hqc_ray.results.store import Store
-from hqc_ray.spec import AttackSpec, DataSpec, DeviceSpec, EvaluateSpec, ModelSpec, expand
-from hqc_ray.sweep.graph import costs, resolve
-from hqc_ray.sweep.graph.inputs import Content, Given, Images, Input, Pixels, Stored
-from hqc_ray.sweep.graph.jobs import Graph, Job, Task
+from hqc_ray.spec import DeviceSpec, ModelSpec
+from hqc_ray.sweep.graph import costs
+from hqc_ray.sweep.graph.cells import Cells
+from hqc_ray.sweep.graph.inputs import Given, Images, Input, Pixels, Stored
+from hqc_ray.sweep.graph.jobs import (
+    Deployment,
+    FeaturesTask,
+    FitTask,
+    Graph,
+    Inputs,
+    Job,
+    JudgeTask,
+    SearchTask,
+    TrainTask,
+    Weights,
+)
+from hqc_ray.sweep.graph.lookup import Lookup, trainable
 
 CHUNK = 250  # images whose features are one job: seconds of work, and a unit that is cached
-MAX_EXAMPLES = 240  # cells that keep images for the figure, half a megabyte each
+
+Rows = Sequence[tuple[Planned, Judge]]  # the open rows of a group
 
 
 class Builder:
@@ -35,76 +41,35 @@ class Builder:
     """
 
     def __init__(self, plan: Plan, store: Store, report: Callable[[str], None] = lambda _: None) -> None:
-        self.plan, self.store, self.graph, self.report = plan, store, Graph(), report
+        self.plan, self.store, self.graph, self.lookup = plan, store, Graph(), Lookup(report)
         self.known: set[str] = set()  # ids of jobs and inputs that are in the graph
-        self.sources: dict[str, Source] = {}
-        self.subsets: dict[str, Subset] = {}
-        self.weights: dict[tuple[str, str], WeightsId] = {}
         self.wanted: dict[str, dict[bytes, tuple[Source, int]]] = {}  # features key -> image hash -> where to read the image
-        self.users: dict[str, list[tuple[ModelSpec, Subset]]] = {}
+        self.users: dict[str, ModelSpec] = {}  # features key -> a model of that backbone
         self.chunks: dict[str, dict[bytes, str]] = {}  # features key -> image hash -> the chunk that holds its features
-        firsts = [group.cells[0].attack for group in plan.groups]
-        self.attacks = list({content_key(a.name, a.options): a for a in firsts}.values())
-        self.examples = 0
 
     def build(self) -> Graph:
         """All jobs that the ledger and the caches do not make superfluous."""
-        todo = []
+        todo: list[tuple[Group, Rows]] = []
         seen: set[str] = set()
-        done = self.store.ledger.done()
+        done, cells = self.store.ledger.done(), Cells(self.plan, self.lookup)
         for group in self.plan.groups:
-            rows = tuple(row for row in self._rows(group) if row.key not in seen)  # two places may hold the same images
-            seen.update(row.key for row in rows)
-            self.graph.order += [row.key for row in rows]
-            if open := tuple(row for row in rows if row.key not in done):
+            new = [row for row in cells.of(group) if row[0].key not in seen]  # two places may hold the same images
+            seen.update(row.key for row, _ in new)
+            self.graph.order += [row.key for row, _ in new]
+            if open := [row for row in new if row[0].key not in done]:
                 todo.append((group, open))
-        missing = [(g, rows) for g, rows in todo if not self._trained(g.model)]
-        self._features(
-            [(g.model, None) for g, _ in missing]
-            + [(g.model, g.device) for g, _ in todo if g.device and g.cells[0].evaluate.mode == "surrogate"]
-        )
+        self._features(todo)
         for group, rows in todo:
-            self._attack(group, rows)
+            self._search(group.search, rows)
         return self.graph
 
-    # what is where
+    def model_id(self, training: Training) -> str:
+        """The name of a trained model."""
+        return f"model/{self.lookup.model_key(training)}"
 
-    def _source(self, data: DataSpec) -> Source:
-        key = content_key(data.source, data.options, data.options.get("path"))
-        if key not in self.sources:
-            self.sources[key] = resolve.source(data)
-        return self.sources[key]
-
-    def _subset(self, model: ModelJob) -> Subset:
-        key = content_key(model.data, model.place, model.seed)
-        if key not in self.subsets:
-            data = model.data
-            self.report(f"reading {data.size} images of {data.source}, seed {model.seed}")
-            try:
-                found = subset(self._source(data), data.size, model.seed, data.test_fraction, data.validation_fraction)
-            except DataError as problem:
-                raise problem.at("data") from problem
-            self.subsets[key] = found
-        return self.subsets[key]
-
-    def _weights(self, model: ModelSpec) -> WeightsId:
-        name = (model.backbone, model.weights)
-        if name not in self.weights:
-            self.weights[name] = backbones.weights_id(model.backbone, str(expand(model.weights)))
-        return self.weights[name]
-
-    def model_key(self, model: ModelJob) -> str:
-        """A model is what made it: specification, seed, the data's digest, the weights' digest."""
-        return content_key(model.id, self._subset(model).digest, self._weights(model.model).digest)
-
-    def surrogate_id(self, model: ModelJob, device: DeviceSpec) -> str:
-        """The name of the surrogate of a model on a device: shots and their seed do not change it, unless it is measured."""
-        plain = ("shots", "seed") if resolve.device(device).exactness == "exact" else ()
-        kept = {k: v for k, v in device.options.items() if k not in plain}
-        return f"surrogate/{content_key(self.model_key(model), device.name, kept)}"
-
-    def _trained(self, model: ModelJob) -> bool:
-        return self._cached(f"model/{self.model_key(model)}")
+    def surrogate_id(self, training: Training, twin: DeviceSpec) -> str:
+        """The name of a model's surrogate on a device."""
+        return f"surrogate/{self.lookup.surrogate_key(training, twin)}"
 
     def _cached(self, id: str) -> bool:
         """Whether the store has an artifact; if so it becomes an input."""
@@ -119,29 +84,26 @@ class Builder:
     def _job(self, job: Job) -> str:
         if job.id not in self.known:
             self.known.add(job.id)
-            file = self._weights_file(job.task.model.model)
-            task = replace(job.task, weights=file, weights_digest=self._weights(job.task.model.model).digest)
-            self.graph.jobs.append(replace(job, task=task, needs=(*job.needs, file) if file else job.needs))
+            self.graph.jobs.append(job)
         return job.id
 
-    def _weights_file(self, model: ModelSpec) -> str:
-        """The name of the input that holds the file of a backbone's weights: no node but the driver's needs to have it."""
-        given = str(expand(model.weights))
-        if model.backbone in backbones.TRAINABLE or given == "random":
-            return ""
-        return self._input(f"weights/{self._weights(model).digest}", Content(weights.file(model.backbone, given)))
+    def _weights(self, model: ModelSpec) -> Weights:
+        """A backbone's weights as an input: no node but the driver's needs to have their file."""
+        digest, content = self.lookup.weights(model).digest, self.lookup.weights_file(model)
+        return Weights(self._input(f"weights/{digest}", content) if content else "", digest)
 
-    # stages
+    # features: every image once per backbone, size and weights, whatever the number of heads, seeds and attacks
 
-    def _features(self, wanted: list[tuple[ModelJob, DeviceSpec | None]]) -> None:
-        """Feature jobs: every image once per backbone, size and weights, whatever the number of heads, seeds and attacks."""
-        for model, device in wanted:
-            if model.model.backbone in backbones.TRAINABLE or (device and self._cached(self.surrogate_id(model, device))):
-                continue
-            found, source = self._subset(model), self._source(model.data)
-            images = self.wanted.setdefault(self._features_key(model.model), {})
-            images.update(zip(found.hashes.tolist(), ((source, int(i)) for i in found.indices), strict=True))
-            self.users.setdefault(self._features_key(model.model), []).append((model.model, found))
+    def _features(self, todo: Sequence[tuple[Group, Rows]]) -> None:
+        for group, rows in todo:
+            search = group.search
+            ones: list[tuple[Training, DeviceSpec | None]] = [(search.training, search.twin)]
+            ones += [(judge.training, judge.twin) for _, judge in rows]
+            for training, twin in ones:
+                trained = self._cached(self.model_id(training))
+                fitted = twin is None or search.mode == "native" or self._cached(self.surrogate_id(training, twin))
+                if not (trained and fitted) or (search.attack.level != "pixels" and training is search.training):
+                    self._want(training)
         for key, images in self.wanted.items():
             self.chunks[key] = {}
             for id, hashes in self.store.features(key):
@@ -150,107 +112,83 @@ class Builder:
                     self._input(id, Stored(id))
             missing = [h for h in images if h not in self.chunks[key]]
             for start in range(0, len(missing), CHUNK):
-                self._chunk(key, self.users[key][0][0], missing[start : start + CHUNK])
+                self._chunk(key, self.users[key], missing[start : start + CHUNK])
 
-    def _features_key(self, model: ModelSpec) -> str:
-        return content_key(model.backbone, model.image_size, self._weights(model).digest)
+    def _want(self, training: Training) -> None:
+        if trainable(training.model):
+            return
+        key, found = self.lookup.features_key(training.model), self.lookup.subset(training)
+        source = self.lookup.source(training.data)
+        images = self.wanted.setdefault(key, {})
+        images.update(zip(found.hashes.tolist(), ((source, int(i)) for i in found.indices), strict=True))
+        self.users.setdefault(key, training.model)
 
     def _chunk(self, key: str, model: ModelSpec, hashes: list[bytes]) -> None:
         name = hashlib.sha256(b"".join(hashes)).hexdigest()[:16]
         pixels = self._input(f"pixels/{name}", Pixels(tuple(hashes), tuple(self.wanted[key][h] for h in hashes)))
-        task = Task(ModelJob(self.plan.models[0].data, model, self.plan.models[0].train, 0, ""), images=pixels)
-        cost = len(hashes) * costs.forward(model)
-        id = self._job(Job(f"features/{key}/{name}", "features", (pixels,), task, cost))
+        weights = self._weights(model)
+        needs = (pixels, *([weights.file] if weights.file else []))
+        task = FeaturesTask(model, weights, pixels)
+        id = self._job(Job(f"features/{key}/{name}", "features", needs, task, len(hashes) * costs.forward(model)))
         self.chunks[key].update(dict.fromkeys(hashes, id))
 
-    def _inputs(self, model: ModelJob) -> tuple[str, tuple[str, ...], str]:
-        """The names of a model's split, and of its features or (trained end to end) its images."""
-        found = self._subset(model)
-        split = self._input(f"subset/{found.digest}", Given(found))
-        if model.model.backbone in backbones.TRAINABLE:
-            source = self._source(model.data)
-            return split, (), self._input(f"images/{found.digest}/all", Images(source, found.indices))
-        chunks = self.chunks[self._features_key(model.model)]
-        return split, tuple(sorted({chunks[h] for h in found.hashes.tolist()})), ""
+    def _inputs(self, training: Training) -> Inputs:
+        found = self.lookup.subset(training)
+        split = self._split(found)
+        if trainable(training.model):
+            images = Images(self.lookup.source(training.data), found.indices)
+            return Inputs(split, images=self._input(f"images/{found.digest}/all", images))
+        chunks = self.chunks[self.lookup.features_key(training.model)]
+        return Inputs(split, tuple(sorted({chunks[h] for h in found.hashes.tolist()})))
 
-    def _train(self, model: ModelJob) -> str:
-        id = f"model/{self.model_key(model)}"
+    def _split(self, found: Subset) -> str:
+        return self._input(f"subset/{found.digest}", Given(found))
+
+    # the other stages
+
+    def _train(self, training: Training) -> str:
+        id = self.model_id(training)
         if not self._cached(id) and id not in self.known:
-            split, features, images = self._inputs(model)
-            task = Task(model, split, features, images, options=self._meta(model))
-            self._job(Job(id, "train", (split, *features, *([images] if images else [])), task, costs.train(model)))
+            inputs, weights = self._inputs(training), self._weights(training.model)
+            task = TrainTask(training, weights, inputs, self.lookup.origin(training))
+            needs = (*inputs.names, *([weights.file] if weights.file else []))
+            self._job(Job(id, "train", needs, task, costs.train(training)))
         return id
 
-    def _meta(self, model: ModelJob) -> dict[str, Any]:
-        weights = self._weights(model.model)
-        return {"data_digest": self._subset(model).digest, "weights_digest": weights.digest, "weights_origin": weights.origin}
-
-    def _fit(self, model: ModelJob, device: DeviceSpec) -> str:
-        id = self.surrogate_id(model, device)
+    def _deployed(self, training: Training, device: DeviceSpec | None, twin: DeviceSpec | None, native: bool) -> Deployment:
+        """A model where it runs, as the names of its artifacts; jobs make those that are not there."""
+        trained, weights = self._train(training), self._weights(training.model)
+        if twin is None or native:
+            return Deployment(training, weights, trained, device=device, native=native)
+        id = self.surrogate_id(training, twin)
         if not self._cached(id) and id not in self.known:
-            trained = self._train(model)
-            split, features, images = self._inputs(model)
-            task = Task(model, split, features, images, trained, device=device)
-            needs = (trained, split, *features, *([images] if images else []))
-            self._job(Job(id, "fit", needs, task, costs.fit(model.model, device), affinity=trained))
-        return id
+            inputs, on_twin = self._inputs(training), Deployment(training, weights, trained, device=twin)
+            needs = (trained, *inputs.names, *([weights.file] if weights.file else []))
+            self._job(Job(id, "fit", needs, FitTask(on_twin, inputs), costs.fit(training.model, twin), affinity=trained))
+        return Deployment(training, weights, trained, id, device)
 
-    def _attack(self, group: Group, rows: tuple[Row, ...]) -> None:
-        model, evaluate, attack = group.model, group.cells[0].evaluate, group.cells[0].attack
-        found, source = self._subset(model), self._source(model.data)
-        n = len(found.test) if evaluate.images is None else min(evaluate.images, len(found.test))
-        split = self._input(f"subset/{found.digest}", Given(found))
-        images = self._input(f"images/{found.digest}/{n}", Images(source, found.indices[found.test[:n]]))
-        trained = self._train(model)
-        surrogate = self._fit(model, group.device) if group.device and evaluate.mode == "surrogate" else ""
-        needs = (split, images, trained, *([surrogate] if surrogate else []))
-        task = Task(model, split, (), images, trained, surrogate, group.device, evaluate, attack.name, attack.options)
-        cost = costs.attack(model.model, attack, len(rows), n)
-        key = content_key(group.id, [row.key for row in rows])
-        self._job(Job(f"attack/{key}", "attack", needs, task, cost, rows, affinity=trained))
+    def _search(self, search: Search, rows: Rows) -> None:
+        training, native = search.training, search.mode == "native"
+        found, n = self.lookup.subset(training), self.lookup.n_attacked(training, search.images)
+        searched = self._deployed(training, search.device, search.twin, native and search.device is not None)
+        judges = list({judge.id: judge for _, judge in rows}.values())
+        tasks = tuple(self._judge(judge, search) for judge in judges)
+        first = Images(self.lookup.source(training.data), found.indices[found.test[:n]])
+        images = self._input(f"images/{found.digest}/{n}", first)
+        inputs = Inputs(self._split(found)) if search.attack.level == "pixels" else self._inputs(training)
+        judged = tuple(next(i for i, one in enumerate(judges) if one.id == judge.id) for _, judge in rows)
+        task = SearchTask(search, searched, inputs, images, tasks, judged)
+        needs = dict.fromkeys([*inputs.names, images])
+        for one in (searched, *(t.deployed for t in tasks)):
+            needs |= dict.fromkeys(n for n in (one.trained, one.surrogate, one.weights.file) if n)
+        needs |= dict.fromkeys(t.split for t in tasks if t.split)
+        epsilons = len({row.epsilon for row, _ in rows})
+        cost = costs.search(search, epsilons, len(judges), n)
+        id = f"search/{content_key(search.id, [row.key for row, _ in rows])}"
+        self._job(Job(id, "search", tuple(needs), task, cost, tuple(row for row, _ in rows), affinity=searched.trained))
 
-    # rows
-
-    def _rows(self, group: Group) -> tuple[Row, ...]:
-        """The group's rows, with every column that is known before anything is computed."""
-        model, data, device = group.model.model, group.model.data, group.device
-        weights, found, attack = self._weights(model), self._subset(group.model), group.cells[0].attack
-        evaluate, trained_on = group.cells[0].evaluate, group.model.train.device
-        entry = attacks.get(attack.name, **attack.options)
-        common: dict[str, Any] = {
-            "status": "failed", "sweep": self.plan.name, "data_source": data.source, "data_size": data.size,
-            "data_digest": found.digest, "n_train": len(found.train), "n_test": len(found.test), "seed": group.model.seed,
-            "backbone": model.backbone, "weights": _weights_label(model), "weights_origin": weights.origin,
-            "image_size": model.image_size, "head": model.head, "n_qubits": model.n_qubits,
-            "embedding": model.embedding if device else None, "layers": model.layers if device else None,
-            "reuploads": model.reuploads if device else None,
-            "train_device": resolve.device(trained_on).label if trained_on else "",
-            "model_key": self.model_key(group.model), "device": _device_label(device, evaluate),
-            "shots": device.options.get("shots") if device else None, "attack": attack.name, "norm": entry.norm,
-            "attack_options": json.dumps(attack.options, sort_keys=True), "attack_label": self._attack_label(attack, evaluate),
-            "mode": evaluate.mode, "access": evaluate.access,
-        }  # fmt: skip
-        pictured = group.model.seed == self.plan.groups[0].model.seed and not isinstance(entry, attacks.Clean)
-        strengths = [cell.attack.epsilon for cell in group.cells]
-        rows = []
-        for cell in group.cells:
-            key = content_key(group.id, cell.attack.epsilon, found.digest, weights.digest)
-            extreme = cell.attack.epsilon in (min(strengths), max(strengths))
-            keep = pictured and extreme and self.examples < MAX_EXAMPLES
-            self.examples += keep
-            rows.append(Row(**common, key=key, epsilon=cell.attack.epsilon, example=f"examples/{key}.npz" if keep else ""))
-        return tuple(rows)
-
-    def _attack_label(self, attack: AttackSpec, evaluate: EvaluateSpec) -> str:
-        access = f"[{evaluate.access}]" if evaluate.access != "exact" else ""
-        return attack_label(attack, self.attacks) + access
-
-
-def _weights_label(model: ModelSpec) -> str:
-    """What the sweep file says of the weights; of a path the name alone."""
-    return "trained" if model.backbone in backbones.TRAINABLE else Path(model.weights).name
-
-
-def _device_label(device: DeviceSpec | None, evaluate: EvaluateSpec) -> str:
-    label = resolve.device(device).label if device else "classical"
-    return label if evaluate.mode == "surrogate" else f"{label} ({evaluate.mode})"
+    def _judge(self, judge: Judge, search: Search) -> JudgeTask:
+        deployed = self._deployed(judge.training, judge.device, judge.twin, judge.mode == "native" and judge.device is not None)
+        known = self.lookup.subset(judge.training)
+        stranger = known.digest != self.lookup.subset(search.training).digest
+        return JudgeTask(deployed, judge.repeats, self._split(known) if stranger else "")

@@ -7,18 +7,19 @@ from functools import cache
 
 from torchvision.models import get_model_weights, list_models
 
+from hqc_ray import attacks
 from hqc_ray.evaluation.sampled import SPREAD
 from hqc_ray.models import backbones
-from hqc_ray.plan import Group, ModelJob, Plan
+from hqc_ray.plan import Group, Plan, Search, Training
 from hqc_ray.quantum.cores import surrogate
-from hqc_ray.spec import AttackSpec, DeviceSpec, ModelSpec
+from hqc_ray.spec import DeviceSpec, ModelSpec
 from hqc_ray.sweep.graph import resolve
 
 GMACS_PER_SECOND = 50.0  # of float32 convolutions on one core of a current server
 BACKWARD = 1.4  # an input gradient on top of its forward pass
+BEHIND = 2e-5  # seconds of a head, per image
 CNN_GMACS = 0.15
 UNKNOWN_GMACS = 4.0
-MINIMAL_STEPS = 8  # DeepFool's usual number
 START_SECONDS = 12.0  # starting Ray and importing the libraries
 
 
@@ -39,7 +40,7 @@ def forward(model: ModelSpec) -> float:
     return gmacs * (model.image_size / side) ** 2 / GMACS_PER_SECOND
 
 
-def train(job: ModelJob) -> float:
+def train(job: Training) -> float:
     """Seconds to train a head on cached features, or a CNN on images."""
     size, epochs = 0.7 * job.data.size, job.train.epochs
     if job.model.backbone in backbones.TRAINABLE:
@@ -51,7 +52,7 @@ def train(job: ModelJob) -> float:
 
 def circuits(model: ModelSpec, device: DeviceSpec) -> int:
     """Circuit executions that measure the surrogate of a model on a device, its check included."""
-    return surrogate.n_circuits(resolve.circuit(model), resolve.device(device).exactness == "measured")
+    return surrogate.n_circuits(resolve.circuit(model), resolve.device_of(device).kind == "measured")
 
 
 @dataclass(frozen=True)
@@ -67,9 +68,9 @@ class Measured:
 def measured(plan: Plan) -> dict[str, Measured]:
     """By its label, what each measured device of a plan is asked for in all, nothing of it done yet; connects to nothing."""
     found: dict[str, Measured] = {}
-    for job, spec in plan.fits:
-        device = resolve.device(spec)
-        if device.exactness == "measured":
+    for job, spec in plan.deployments:
+        device = resolve.device_of(spec)
+        if device.kind == "measured":
             n, so_far = circuits(job.model, spec), found.get(device.label, Measured())
             found[device.label] = Measured(
                 so_far.circuits + n, so_far.shots + n * (device.shots or 0), so_far.jobs + device.n_jobs(n), so_far.surrogates + 1
@@ -85,31 +86,35 @@ def fit(model: ModelSpec, device: DeviceSpec) -> float:
     return checks + circuits(model, device) * (1e-3 if device.options.get("noise") else 5e-4)
 
 
-def attack(model: ModelSpec, attack: AttackSpec, epsilons: int, images: int) -> float:
-    """Seconds of one attack on one model at all its epsilons."""
-    gradients = {"clean": 0, "noise": 0, "deepfool": MINIMAL_STEPS}.get(attack.name)
-    if gradients is None:
-        gradients = int(attack.options.get("steps", 1)) * (epsilons if "steps" in attack.options else 1)
-    return images * forward(model) * (gradients * (1 + BACKWARD) + 1 + epsilons)
+def search(search: Search, epsilons: int, judges: int, images: int) -> float:
+    """Seconds of one search at all its epsilons, and of its judges; behind the backbone next to nothing is computed."""
+    attack = search.attack
+    gradients = attacks.get(attack.name, **attack.options).cost(epsilons)
+    passes = gradients * (1 + BACKWARD) + (1 + epsilons) * judges
+    return images * passes * (forward(search.training.model) if attack.level == "pixels" else BEHIND)
 
 
 def total(plan: Plan) -> float:
     """Seconds of all work of a plan on one core, nothing of it done yet."""
-    seconds = sum(train(m) for m in plan.models) + sum(fit(m.model, d) for m, d in plan.fits)
+    seconds = sum(train(m) for m in plan.trainings) + sum(fit(m.model, d) for m, d in plan.deployments)
     distinct = {(m.model.backbone, m.model.image_size, m.model.weights, m.data.source, m.seed): m for m in
-                sorted(plan.models, key=lambda m: m.data.size) if m.model.backbone not in backbones.TRAINABLE}  # fmt: skip
+                sorted(plan.trainings, key=lambda m: m.data.size) if m.model.backbone not in backbones.TRAINABLE}  # fmt: skip
     seconds += sum(m.data.size * forward(m.model) for m in distinct.values())
-    for group in plan.groups:
-        first = group.cells[0]
-        n = min(first.evaluate.images or first.data.size, first.data.size // 5)
-        seconds += attack(first.model, first.attack, len(group.cells), n)
-    return seconds
+    return seconds + sum(search(g.search, len(g.epsilons), len(g.judges), _images(g.search)) for g in plan.groups)
+
+
+def _images(search: Search) -> int:
+    """About how many images are attacked."""
+    size = search.training.data.size
+    return min(search.images or size, size // 5)
 
 
 def sampled_shots(group: Group) -> int:
-    """Shots that judge a group's cells on a sampled device: clean and attacked, each image at each epsilon, again and again."""
-    shots = group.device.options.get("shots") if group.device else None
-    first = group.cells[0]
-    measured = group.device is not None and resolve.device(group.device).exactness == "measured"
-    evaluations = max(first.evaluate.repeats, SPREAD) * (1 + len(group.cells)) * (2 if measured else 1)  # and its replicates
-    return int(shots or 0) * evaluations * min(first.evaluate.images or first.data.size, first.data.size // 5)
+    """Shots that judge a group's cells on sampled devices: clean and attacked, each image at each epsilon, again and again."""
+    total = 0
+    for judge in group.judges:
+        if judge.device and (shots := judge.device.options.get("shots")):
+            measured = resolve.device_of(judge.device).kind == "measured"
+            evaluations = max(judge.repeats, SPREAD) * (1 + len(group.epsilons)) * (2 if measured else 1)  # and its replicates
+            total += int(shots) * evaluations * _images(group.search)
+    return total

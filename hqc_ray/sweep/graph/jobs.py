@@ -1,44 +1,157 @@
-"""The jobs of a sweep and their order: who needs whose output, what is ready, what comes first. Knows neither Ray nor torch."""
+"""The jobs of a sweep, what each is told and what it gives. Knows neither Ray nor torch."""
 
 from __future__ import annotations
 
-import heapq
-from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from hqc_ray.plan import ModelJob
-from hqc_ray.results.row import Row
-from hqc_ray.spec import DeviceSpec, EvaluateSpec
+import numpy as np
+
+from hqc_ray.plan import Search, Training
+from hqc_ray.results.row import Measured, Planned
+from hqc_ray.spec import DeviceSpec, ModelSpec
 from hqc_ray.sweep.graph.inputs import Input
 
-Kind = Literal["features", "train", "fit", "attack"]
-LOSSES = 3  # times that a job's process may die, on nodes that live on, before the job counts as failed
-ALL_LOSSES = 20  # and with those whose node has vanished, which is hardly ever the job's fault: spot nodes do
+Kind = Literal["features", "train", "fit", "search"]
 
 
 @dataclass(frozen=True)
-class Task:
-    """What a job is told: the model, and names of inputs."""
+class Weights:
+    """Of a frozen backbone: the input that holds their file ("" for those that are drawn), and their digest."""
 
-    model: ModelJob
-    subset: str = ""
+    file: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Names of what a model reads: its split, and the features of its images or (trained end to end) the images."""
+
+    split: str
     features: tuple[str, ...] = ()
     images: str = ""
-    trained: str = ""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All of them."""
+        return (self.split, *self.features, *([self.images] if self.images else []))
+
+
+@dataclass(frozen=True)
+class FeaturesTask:
+    """Put images through a frozen backbone."""
+
+    model: ModelSpec
+    weights: Weights
+    images: str
+
+    @property
+    def title(self) -> str:
+        """In a few words."""
+        return f"features of {self.model.backbone}"
+
+
+@dataclass(frozen=True)
+class TrainTask:
+    """Train a model."""
+
+    training: Training
+    weights: Weights
+    inputs: Inputs
+    origin: Origin
+
+    @property
+    def title(self) -> str:
+        """In a few words."""
+        return f"train {self.training.model.backbone} {self.training.model.head}"
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """A trained model where it runs: the names of its artifacts, and its device.
+
+    Args:
+        training: what made it.
+        weights: of its backbone.
+        trained: the name of the trained model.
+        surrogate: the name of its surrogate on the device; "" without one.
+        device: None: without a circuit, or the ideal circuit.
+        native: the circuit runs on the device itself.
+    """
+
+    training: Training
+    weights: Weights
+    trained: str
     surrogate: str = ""
     device: DeviceSpec | None = None
-    evaluate: EvaluateSpec | None = None
-    attack: str = ""
-    options: Mapping[str, Any] = field(default_factory=dict)
-    weights: str = ""  # of the backbone: the input that holds their file, or "" for those that are drawn
-    weights_digest: str = ""
+    native: bool = False
+
+
+@dataclass(frozen=True)
+class FitTask:
+    """Measure the surrogate of a trained circuit on a device."""
+
+    deployed: Deployment
+    inputs: Inputs
+
+    @property
+    def title(self) -> str:
+        """In a few words."""
+        device = self.deployed.device
+        return f"measure {self.deployed.training.model.head} on {device.name if device else ''}"
+
+
+@dataclass(frozen=True)
+class JudgeTask:
+    """Who judges: a model on its device, `repeats` times if that samples; and its split, where it knows other images."""
+
+    deployed: Deployment
+    repeats: int
+    split: str = ""
+
+
+@dataclass(frozen=True)
+class SearchTask:
+    """Search once, and let every judge decide.
+
+    Args:
+        search: what is searched.
+        searched: the model that the attacker differentiates.
+        inputs: of the searched model; its features, where they are attacked.
+        images: the name of the first images of its test part.
+        judges: who decides.
+        judged: for each row of the job, the position of its judge.
+    """
+
+    search: Search
+    searched: Deployment
+    inputs: Inputs
+    images: str
+    judges: tuple[JudgeTask, ...]
+    judged: tuple[int, ...]
+
+    @property
+    def title(self) -> str:
+        """In a few words."""
+        model = self.search.training.model
+        return f"{self.search.attack.name} {model.backbone} {model.head}"
+
+
+Task = FeaturesTask | TrainTask | FitTask | SearchTask
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a model file says of where the model comes from: digests of data and weights."""
+
+    data_digest: str
+    weights_digest: str
+    weights_origin: str
 
 
 @dataclass(frozen=True)
 class Job:
-    """One piece of work: it needs inputs by name, and gives one artifact (or rows).
+    """One piece of work: it needs inputs by name, and gives one artifact (or results).
 
     Args:
         id: unique in the sweep; the name of the artifact, where it gives one.
@@ -46,7 +159,7 @@ class Job:
         needs: names of inputs; each was published at the start, or is the id of another job.
         task: what that function is told.
         cost: expected seconds on one core; the longest ready job goes first.
-        rows: of an attack, its rows without results, as the ledger will have them.
+        rows: of a search, its cells, each of which becomes a row.
         affinity: jobs of the same affinity share a model, and are best done by the same worker.
     """
 
@@ -55,19 +168,19 @@ class Job:
     needs: tuple[str, ...]
     task: Task
     cost: float
-    rows: tuple[Row, ...] = ()
+    rows: tuple[Planned, ...] = ()
     affinity: str = ""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a job gave: an artifact, rows, or the traceback of its failure."""
+    """What a job gave: an artifact, results of its rows in their order, or the traceback of its failure."""
 
     job: str
     seconds: float
     artifact: Any = None
-    rows: tuple[Row, ...] = ()
-    examples: dict[str, dict[str, Any]] = field(default_factory=dict)
+    measured: tuple[Measured, ...] = ()
+    examples: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
     error: str = ""
     host: str = ""
 
@@ -79,114 +192,3 @@ class Graph:
     jobs: list[Job] = field(default_factory=list)
     inputs: dict[str, Input] = field(default_factory=dict)
     order: list[str] = field(default_factory=list)
-
-
-class Schedule:
-    """Hands out jobs whose inputs are there: those that a worker is warm for first, then the longest.
-
-    Args:
-        jobs: all jobs, each id once.
-        published: names of inputs that are there from the start.
-    """
-
-    def __init__(self, jobs: Iterable[Job], published: Collection[str]) -> None:
-        self.jobs = {job.id: job for job in jobs}
-        self.missing = {id: {n for n in job.needs if n not in published} for id, job in self.jobs.items()}
-        self.waiting: dict[str, list[str]] = {}
-        for id, needs in self.missing.items():
-            for need in needs:
-                if need not in self.jobs:
-                    raise KeyError(f"job {id} needs {need}, which nothing gives")
-                self.waiting.setdefault(need, []).append(id)
-        self.ready: set[str] = set()
-        self.queues: dict[str, list[tuple[float, str]]] = defaultdict(list)  # by affinity, and "" for all; taken ones are skipped
-        for id, needs in self.missing.items():
-            if not needs:
-                self._ready(id)
-        self.users = Counter(need for job in self.jobs.values() for need in job.needs)
-        self.held: dict[str, list[str]] = {}  # by worker, the jobs that it was given and whose outcome has not been heard of
-        self.losses: dict[str, list[str]] = defaultdict(list)  # by job, the nodes on which its process died
-
-    @property
-    def open(self) -> int:
-        """Jobs that are neither done nor failed."""
-        return len(self.missing)
-
-    def next(self, worker: str, warm: Collection[str] = ()) -> Job | None:
-        """The job that `worker` shall do now, or None while there is none ready."""
-        best = next((id for name in (*warm, "") if (id := self._longest(name))), None)
-        if best is None:
-            return None
-        self.ready.discard(best)
-        self.held.setdefault(worker, []).append(best)
-        return self.jobs[best]
-
-    def lose(self, worker: str, node: str = "", alive: Collection[str] = ("",)) -> list[str]:
-        """`worker` is no more: what it held is ready again; the jobs whose worker has now died more often than is allowed.
-
-        It died of the job that it was given last: those before were done, although nobody had heard of them.
-
-        Args:
-            worker: whose process is gone.
-            node: on which it was.
-            alive: the nodes that are there now.
-        """
-        lost = [id for id in self.held.pop(worker, []) if id in self.missing]
-        for id in lost:
-            self._ready(id)
-        for id in lost[-1:]:
-            self.losses[id].append(node)
-        return [id for id in lost[-1:] if self._lost_too_often(self.losses[id], alive)]
-
-    @staticmethod
-    def _lost_too_often(nodes: list[str], alive: Collection[str]) -> bool:
-        """Asked at every loss anew: that a node has gone is known only some seconds after its processes have."""
-        return sum(node in alive for node in nodes) > LOSSES or len(nodes) > ALL_LOSSES
-
-    def hear(self, worker: str) -> None:
-        """The outcomes of all jobs that `worker` holds have arrived."""
-        self.held.pop(worker, None)
-
-    def finish(self, id: str) -> list[str]:
-        """Job `id` is done; the names of inputs that no open job needs any more."""
-        self._close(id)
-        for user in self.waiting.pop(id, []):
-            if user in self.missing:
-                self.missing[user].discard(id)
-                if not self.missing[user]:
-                    self._ready(user)
-        return self._unused(self.jobs[id])
-
-    def fail(self, id: str) -> list[str]:
-        """Job `id` has failed for good; the ids of all jobs that cannot be done without it, itself first."""
-        lost, seen = [id], {id}
-        for name in lost:
-            users = [u for u in self.waiting.pop(name, []) if u in self.missing and u not in seen]
-            lost += users
-            seen.update(users)
-        for name in lost:
-            self._close(name)
-            self._unused(self.jobs[name])
-        return lost
-
-    def _ready(self, id: str) -> None:
-        job = self.jobs[id]
-        self.ready.add(id)
-        for queue in {job.affinity, ""}:
-            heapq.heappush(self.queues[queue], (-job.cost, id))
-
-    def _longest(self, affinity: str) -> str | None:
-        queue = self.queues.get(affinity, [])
-        while queue:
-            id = heapq.heappop(queue)[1]
-            if id in self.ready:
-                return id
-        return None
-
-    def _close(self, id: str) -> None:
-        self.missing.pop(id, None)
-        self.ready.discard(id)
-
-    def _unused(self, job: Job) -> list[str]:
-        self.users.subtract(job.needs)
-        return [need for need in job.needs if self.users[need] <= 0]

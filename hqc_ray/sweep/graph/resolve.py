@@ -9,11 +9,11 @@ import numpy as np
 
 from hqc_ray import attacks, data
 from hqc_ray.data.splits import parts
-from hqc_ray.errors import DataError, InputError, ModelError, SpecError, unknown
+from hqc_ray.errors import AttackError, DataError, InputError, ModelError, SpecError, unknown
 from hqc_ray.models import backbones, heads
 from hqc_ray.quantum import circuits, devices
 from hqc_ray.quantum.cores import noisy_layer
-from hqc_ray.spec import AttackSpec, DataSpec, DeviceSpec, EvaluateSpec, ModelSpec, TrainSpec, expand
+from hqc_ray.spec import AttackSpec, DataSpec, DeviceSpec, EvaluateSpec, Level, ModelSpec, TrainSpec, expand
 
 
 def source(spec: DataSpec) -> data.Source:
@@ -23,7 +23,7 @@ def source(spec: DataSpec) -> data.Source:
         InputError: an unknown source or option, or an unset variable.
     """
     options = {k: expand(v, f"data.{k}") for k, v in spec.options.items()}
-    return data.get(spec.source, **options)
+    return data.get(spec.source, **options) if spec.classes is None else data.get(spec.source, classes=spec.classes, **options)
 
 
 @cache
@@ -34,7 +34,12 @@ def circuit(model: ModelSpec) -> circuits.Circuit:
     return heads.circuit(model)
 
 
-def device(spec: DeviceSpec) -> devices.Device:
+def has_circuit(model: ModelSpec) -> bool:
+    """Whether a model's head is a circuit: of the table, or a user's own."""
+    return model.head not in heads.CONTROLS
+
+
+def device_of(spec: DeviceSpec) -> devices.Device:
     """The device of a section."""
     return devices.get(spec.name, **spec.options)
 
@@ -56,16 +61,18 @@ class Rooms:
         opened = _at("data", source, data)
         _at("data", opened.check)
         _at("data", parts, data.size, data.test_fraction, data.validation_fraction)
-        counts = np.bincount(opened.labels(), minlength=2)
-        if counts.min() < data.size // 2:
+        names = getattr(opened, "classes", ("0", "1"))
+        counts = np.bincount(opened.labels(), minlength=len(names))
+        if counts.min() < data.size // len(names):
+            few = int(counts.argmin())
             raise DataError(
-                f"{data.size} images asked for, {data.size // 2} of each class, but the source has {counts[0]} of class 0 and "
-                f"{counts[1]} of class 1", where="data.size", valid=f"10 to {2 * counts.min()}",
+                f"{data.size} images asked for, {data.size // len(names)} of each class, but the source has {counts[few]} of "
+                f"class {names[few]!r}", where="data.size", valid=f"10 to {len(names) * counts.min()}",
             )  # fmt: skip
         filled = {k: v for k, v in opened.model_dump(mode="json").items() if k not in data.options}
         return DataSpec(**{**data.model_dump(), **filled})
 
-    def model(self, model: ModelSpec) -> ModelSpec:
+    def model(self, model: ModelSpec, data: DataSpec) -> ModelSpec:
         """Checks backbone, weights and head; options that mean nothing for the head are set to their defaults."""
         weights = "random" if model.backbone in backbones.TRAINABLE else model.weights
         self._check_weights(model.backbone, str(expand(weights, "model.weights")), model.image_size)
@@ -89,24 +96,38 @@ class Rooms:
             self._loaded.add((backbone, weights, image_size))
 
     def has_circuit(self, model: ModelSpec) -> bool:
-        """Whether the head is a circuit: of the table, or a user's own."""
-        return model.head not in heads.CONTROLS
+        """See the function of that name."""
+        return has_circuit(model)
 
     def train(self, train: TrainSpec, model: ModelSpec) -> TrainSpec:
         """The options of its device, checked against the circuit; no device where it changes nothing: no circuit, no noise."""
         if train.device is None or not self.has_circuit(model):
             return train.model_copy(update={"device": None})
-        entry = _at("train.device", device, train.device)
+        entry = _at("train.device", device_of, train.device)
         if not _at("train.device", noisy_layer.is_noisy, circuit(model), entry):
             return train.model_copy(update={"device": None})
         telling = {k: v for k, v in entry.model_dump(mode="json").items() if k not in ("shots", "seed")}  # nothing is sampled
         return train.model_copy(update={"device": DeviceSpec(**{"name": train.device.name, **telling})})
 
-    def attack(self, attack: AttackSpec) -> AttackSpec:
-        """The attack's options, defaults included; an attack that changes nothing has epsilon 0."""
+    def attack(self, attack: AttackSpec, model: ModelSpec) -> AttackSpec:
+        """The attack's options, defaults included; an attack that changes nothing has epsilon 0.
+
+        Raises:
+            AttackError: the attack cannot search, or the model does not have, the level that is asked for.
+        """
         entry = _at("attack", attacks.get, attack.name, **attack.options)
+        if attack.level not in entry.levels:
+            what = f"{attack.name!r} does not search at the level {attack.level!r}"
+            raise AttackError(what, where="attack.level", valid=", ".join(entry.levels))
+        if attack.level not in (levels := self.levels(model)):
+            what = f"{model.backbone} + {model.head} has no level {attack.level!r}"
+            raise AttackError(what, where="attack.level", valid=", ".join(levels))
         epsilon = 0.0 if isinstance(entry, attacks.Clean) else attack.epsilon
-        return AttackSpec(name=attack.name, epsilon=epsilon, **entry.model_dump(mode="json"))
+        return AttackSpec(name=attack.name, level=attack.level, epsilon=epsilon, **entry.model_dump(mode="json"))
+
+    def levels(self, model: ModelSpec) -> tuple[Level, ...]:
+        """Where the model can be attacked."""
+        return ("pixels",)
 
     def device(self, device: DeviceSpec, model: ModelSpec) -> DeviceSpec:
         """The device's options, defaults included, checked against the model's circuit."""
@@ -114,7 +135,17 @@ class Rooms:
         _at("device", entry.prepare if self.download else entry.check, circuit(model))
         return DeviceSpec(**{"name": device.name, **entry.model_dump(mode="json")})
 
-    def evaluate(self, evaluate: EvaluateSpec, device: DeviceSpec | None = None) -> EvaluateSpec:
+    def exact(self, device: DeviceSpec) -> DeviceSpec:
+        """The device without shots and their seed; one that is measured has no such twin and is its own."""
+        if device_of(device).kind == "measured":
+            return device
+        return DeviceSpec(**{"name": device.name, **device.options, "shots": None, "seed": 0})
+
+    def label(self, device: DeviceSpec) -> str:
+        """As tables name it."""
+        return device_of(device).label
+
+    def evaluate(self, evaluate: EvaluateSpec, device: DeviceSpec | None, attack: AttackSpec) -> EvaluateSpec:
         """Native runs, and what an attacker may see, are of circuits; shots and repeats are of sampled devices."""
         shots = device.options.get("shots") if device else None
         if device and evaluate.access == "shots" and not shots:

@@ -13,7 +13,8 @@ from ray.tune.experiment import Trial
 
 from hqc_ray.errors import HqcError
 from hqc_ray.sweep.driver import Driver
-from hqc_ray.sweep.graph.jobs import LOSSES, Outcome
+from hqc_ray.sweep.graph.jobs import Outcome
+from hqc_ray.sweep.graph.schedule import LOSSES
 
 STARTS_BETWEEN_LINES = 20
 

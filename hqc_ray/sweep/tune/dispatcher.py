@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hqc_ray.sweep.graph.jobs import Job, Schedule
+from hqc_ray.sweep.graph.jobs import Job
+from hqc_ray.sweep.graph.schedule import Schedule
 
 PATIENCE_SECONDS = 5.0  # a worker without a job is answered after this long at the latest, and asks again
 SLICE_SECONDS = 0.5  # a worker reports after this much work: what is lost with its process, at most, beside the job in hand

@@ -1,0 +1,110 @@
+"""What an evaluation is worth: the measured columns of each cell of a search, from what its judges say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hqc_ray.attacks.result import Found, Predictions, Result, Verdict
+from hqc_ray.evaluation.statistics import NORMAL, pack, wilson
+from hqc_ray.results.row import Decided, Deployed, Measured, Searched
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A judge of a search, beside what it said.
+
+    Args:
+        deployed: what is known of the model on its device.
+        repeats: evaluations that count, of a judge that samples; None: it is exact.
+        fresh: [N] bool, the images that this judge's model was not trained on; None: all of them.
+    """
+
+    deployed: Deployed
+    repeats: int | None = None
+    fresh: np.ndarray | None = None
+
+
+def measure(result: Result, labels: np.ndarray, epsilon: float, judge: int, seen: Seen) -> Measured:
+    """The columns of the cell at one epsilon of one judge.
+
+    Args:
+        result: of the search.
+        labels: [N], the true classes.
+        epsilon: one of those that were searched.
+        judge: its position among the judges.
+        seen: what else is known of it.
+    """
+    at = next(i for i, found in enumerate(result.per_epsilon) if found.epsilon == epsilon)
+    found, verdict = result.per_epsilon[at], result.verdicts[judge]
+    kept = np.ones(len(labels), dtype=bool) if seen.fresh is None else seen.fresh
+    decided = _decided(result, verdict, at, labels, kept, seen.repeats)
+    return Measured.of(seen.deployed, _searched(result, found, verdict.clean_correct(labels) & kept), decided)
+
+
+def _searched(result: Result, found: Found, right: np.ndarray) -> Searched:
+    """What the search did; means and shares are over the images [N] that this judge got right before."""
+    some = bool(right.any())
+    return Searched(
+        mean_linf=float(found.linf[right].mean()) if some else None,
+        mean_l2=float(found.l2[right].mean()) if some else None,
+        bad_gradient_share=float(found.bad_gradient[right].mean()) if some else None,
+        gradients=int(found.gradients),
+        forwards=int(found.forwards) + 2 * len(right),
+        outputs_normalised=bool(result.outputs_normalised),
+    )
+
+
+def _decided(result: Result, verdict: Verdict, at: int, labels: np.ndarray, kept: np.ndarray, repeats: int | None) -> Decided:
+    """Accuracies over the images `kept` [N]: exact, or means over repeats with the scatter of shots."""
+    before, after, labels = _of(verdict.clean, kept), _of(verdict.attacked[at], kept), labels[kept]
+    clean, robust = before.own == labels, (before.own == labels) & (after.own == labels)
+    if repeats is None:
+        return Decided(**_accuracies(clean, robust))
+    again = (before.replicates == labels, (before.replicates == labels) & (after.replicates == labels))
+    scatter = {**_scatter("clean", clean, again[0]), **_scatter("robust", robust, again[1])}
+    flips = float((before.own[:repeats] != result.clean_predictions[kept]).mean())
+    return Decided(**_accuracies(clean[:repeats], robust[:repeats]), **scatter, repeats=repeats, shot_flip_share=flips)
+
+
+def _of(predictions: Predictions, kept: np.ndarray) -> Predictions:
+    return Predictions(predictions.own[:, kept], predictions.replicates[:, kept])
+
+
+def _scatter(name: str, correct: np.ndarray, replicates: np.ndarray) -> dict[str, Any]:
+    """Columns of outcomes [evaluations, N]: where 95 % of evaluations of the same images fall, by other shots.
+
+    Shots flip more of the correct images than of the wrong ones, so that the accuracy of a measured surrogate is biased; by how
+    much, the replicates tell, which are biased once more. The interval is wider by that (a parametric bootstrap: Efron and
+    Tibshirani, An Introduction to the Bootstrap, chapters 6 and 10).
+    """
+    middle, again = float(correct.mean()), replicates.mean(1)
+    half = NORMAL * float(again.std(ddof=1)) + abs(float(again.mean()) - middle)
+    return {f"{name}_shot_low": max(middle - half, 0.0), f"{name}_shot_high": min(middle + half, 1.0)}
+
+
+def _accuracies(clean: np.ndarray, robust: np.ndarray) -> dict[str, Any]:
+    """Columns of outcomes [repeats, N]: means over all, intervals over images, and the first repeat's bits."""
+    n = clean.shape[1]
+    columns: dict[str, Any] = {"n_evaluated": n}
+    for name, correct in (("clean", clean), ("robust", robust)):
+        mean = float(correct.mean()) if n else 0.0
+        low, high = wilson(round(mean * n), n)
+        columns |= {f"{name}_accuracy": mean, f"{name}_low": low, f"{name}_high": high, f"{name}_correct": pack(correct[0])}
+    return columns
+
+
+def example(result: Result, values: np.ndarray, labels: np.ndarray, epsilon: float, judge: int, n: int) -> dict[str, np.ndarray]:
+    """The first `n` images at one epsilon: `clean` and `adversarial` [n, 3, H, W] float16, `labels`, both predictions [n]."""
+    at = next(i for i, found in enumerate(result.per_epsilon) if found.epsilon == epsilon)
+    verdict = result.verdicts[judge]
+    return {
+        "clean": values[:n].astype(np.float16),
+        "adversarial": result.per_epsilon[at].adversarial[:n].numpy().astype(np.float16),
+        "labels": labels[:n],
+        "clean_prediction": verdict.clean.own[0, :n],
+        "prediction": verdict.attacked[at].own[0, :n],
+    }
+

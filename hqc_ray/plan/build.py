@@ -1,0 +1,122 @@
+"""From the points of a sweep file to its plan. Computes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from hqc_ray.errors import SpecError
+from hqc_ray.plan.judges import Crew, Resolved, Seat
+from hqc_ray.plan.keys import content_key
+from hqc_ray.plan.parts import Cell, Group, Judge, Plan, Search, Training
+from hqc_ray.plan.resolver import Resolver
+from hqc_ray.results.row import Audience
+from hqc_ray.spec import AttackSpec, DeviceSpec, Point, SweepSpec
+
+
+class _Memo:
+    """Each distinct section is resolved and keyed once, not once per cell."""
+
+    def __init__(self, resolver: Resolver) -> None:
+        self.resolver = resolver
+        self.seen: dict[Any, Any] = {}
+
+    def __call__(self, method: str, *sections: Any) -> tuple[Any, str]:
+        name = (method, *(id(s) for s in sections))
+        if name not in self.seen:
+            resolved = getattr(self.resolver, method)(*sections)
+            self.seen[name] = (resolved, content_key(resolved), sections)  # sections: keeps their ids from being reused
+        return self.seen[name][:2]
+
+
+def build(spec: SweepSpec, resolver: Resolver) -> Plan:
+    """The plan of a sweep.
+
+    Raises:
+        InputError: a name, option or combination that no room knows; it says in which part of the file.
+    """
+    builder = _Builder(resolver)
+    points = [builder.point(point) for point in spec.points()]
+    for point in points:
+        builder.add(point, point.seat)
+    builder.transfers(points)
+    if not builder.members:
+        raise SpecError("the grid has no cell", where=spec.name)
+    groups = tuple(Group(builder.searches[key], tuple(cells.values())) for key, cells in builder.members.items())
+    return Plan(spec.name, groups)
+
+
+class _Builder:
+    """Finds what points have in common; each thing is made and keyed once."""
+
+    def __init__(self, resolver: Resolver) -> None:
+        self.memo, self.resolver = _Memo(resolver), resolver
+        self.ids: dict[tuple[Any, ...], str] = {}
+        self.trainings: dict[tuple[str, str], Training] = {}
+        self.seats: dict[tuple[str, str, str], Seat] = {}
+        self.searches: dict[tuple[str, str], Search] = {}  # by place and key
+        self.judges: dict[tuple[str, str], Judge] = {}
+        self.members: dict[tuple[str, str], dict[tuple[str, float], Cell]] = {}  # by search; by judge and epsilon
+
+    def point(self, given: Point) -> Resolved:
+        """A point with every section resolved."""
+        data, data_key = self.memo("data", given.data)
+        model, model_key = self.memo("model", given.model, data)
+        attack, _ = self.memo("attack", given.attack, model)
+        device, device_key = None, ""
+        if self.memo("has_circuit", model)[0]:
+            device, device_key = self.memo("device", given.device, model)
+        train, train_key = self.memo("train", given.train, model)
+        evaluate, _ = self.memo("evaluate", given.evaluate, device, attack)
+        training_id = self._key(data_key, model_key, train_key, given.seed)
+        place = str(data.options.get("path", ""))
+        training = self.trainings.setdefault((place, training_id), Training(data, model, train, given.seed, training_id))
+        label = self.memo("label", device)[0] if device else ""
+        seat = self.seats.setdefault((place, training_id, device_key), Seat(training, device, device_key, label))
+        return Resolved(seat, attack, evaluate)
+
+    def add(self, point: Resolved, judging: Seat) -> None:
+        """The cells in which what the point searches is judged by another seat or its own; once, however often asked for."""
+        search, epsilon = self._search(point), point.attack.epsilon
+        mode, repeats = point.evaluate.mode, point.evaluate.repeats if judging.shots else 1
+        id = self._key("judge", judging.training.id, judging.key, mode, repeats)
+        made = Judge(judging.training, judging.device, self._twin(judging)[0], repeats, mode, id)
+        judge = self.judges.setdefault((judging.place, id), made)
+        self.members.setdefault((search.training.place, search.id), {}).setdefault((id, epsilon), Cell(search, epsilon, judge))
+
+    def _twin(self, seat: Seat) -> tuple[DeviceSpec | None, str]:
+        return self.memo("exact", seat.device) if seat.device else (None, "")
+
+    def _search(self, point: Resolved) -> Search:
+        seat, evaluate = point.seat, point.evaluate
+        twin, twin_key = (None, "") if evaluate.access == "ideal" else self._twin(seat)
+        device, device_key = (seat.device, seat.key) if evaluate.access == "shots" else (twin, twin_key)
+        audience: Audience = "itself"
+        if (seat.device and evaluate.access == "ideal") or evaluate.judges.any:
+            audience = "others"
+        elif seat.shots:
+            audience = "samples"
+        shared = (evaluate.images, evaluate.batch_size, evaluate.mode)
+        attack_key = self._of_attack(point.attack)
+        id = self._key("search", seat.training.id, device_key, evaluate.access, attack_key, *shared, audience)
+        made = Search(seat.training, device, twin, evaluate.access, point.attack, *shared, audience, id)
+        return self.searches.setdefault((seat.place, id), made)
+
+    def _of_attack(self, attack: AttackSpec) -> str:
+        """A key of all of it but the epsilon, made once per section."""
+        return self.ids.get(("attack", id(attack))) or self.ids.setdefault(
+            ("attack", id(attack)), content_key(attack.model_copy(update={"epsilon": 0.0}))
+        )
+
+    def _key(self, *parts: Any) -> str:
+        return self.ids.get(parts) or self.ids.setdefault(parts, content_key(*parts))
+
+    def transfers(self, points: Sequence[Resolved]) -> None:
+        """The cells in which others of the sweep judge, where `evaluate.judges` asks for it."""
+        asking = [point for point in points if point.evaluate.judges.any]
+        if not asking:
+            return
+        crew = Crew(self.seats.values())
+        for point in asking:
+            for seat in crew.judges(point):
+                self.add(point, seat)

@@ -1,0 +1,44 @@
+"""Content keys: what two runs have in common they find again by these. Labels of attacks."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import PurePath
+from typing import Any
+
+from pydantic import BaseModel
+
+from hqc_ray.entries import with_code
+from hqc_ray.spec import AttackSpec, DataSpec, ModelSpec
+
+KEY_VERSION = 2  # raise it when the same cell would give another row
+
+_NAMES = ("name", "source", "head", "backbone")  # fields that may name a user's own code
+
+
+def content_key(*parts: Any) -> str:
+    """16 hexadecimal digits that stand for `parts`: equal parts, equal key, on every machine."""
+    text = json.dumps([KEY_VERSION, *(_plain(p) for p in parts)], sort_keys=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _plain(part: Any) -> Any:
+    """A section as JSON, without the places where things lie: what they hold is the business of digests."""
+    if not isinstance(part, BaseModel):
+        return part
+    plain = part.model_dump(mode="json")
+    if isinstance(part, DataSpec):
+        plain.pop("path", None)
+    if isinstance(part, ModelSpec):
+        plain["weights"] = PurePath(part.weights).name
+    return {k: with_code(v) if k in _NAMES else v for k, v in plain.items()}
+
+
+def attack_label(attack: AttackSpec, others: Iterable[AttackSpec] = ()) -> str:
+    """The attack's name, with the options in which it differs from another attack of the sweep of the same name."""
+    rivals: Sequence[AttackSpec] = [o for o in others if o.name == attack.name]
+    telling = sorted(k for k, v in attack.options.items() if any(o.options.get(k) != v for o in rivals))
+    inner = ",".join(f"{k}={attack.options[k]}" for k in telling)
+    return f"{attack.name}({inner})" if inner else attack.name

@@ -1,0 +1,127 @@
+"""What a plan consists of: trainings, searches, judges, cells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from hqc_ray.plan.keys import content_key
+from hqc_ray.results.row import Audience
+from hqc_ray.spec import Access, AttackSpec, DataSpec, DeviceSpec, Mode, ModelSpec, TrainSpec
+
+
+@dataclass(frozen=True)
+class Training:
+    """Everything that decides a model's weights, but for the digests of data and weights."""
+
+    data: DataSpec
+    model: ModelSpec
+    train: TrainSpec
+    seed: int
+    id: str
+
+    @property
+    def place(self) -> str:
+        """Where the data lies: no part of a key, but two places of one sweep are two subsets."""
+        return str(self.data.options.get("path", ""))
+
+
+@dataclass(frozen=True)
+class Search:
+    """What is attacked, seen how, by what, and for whom: run once, for all its epsilons and judges.
+
+    Attributes:
+        training: gives the model that is attacked.
+        device: that the attacker differentiates, as `access` says; None: the ideal circuit, or a model without one.
+        twin: the exact twin of `device`, whose surrogate is fitted.
+        access: the device exactly, estimates from its shots, or the ideal twin.
+        attack: name, options and level; its epsilon means nothing here.
+        evaluate: which images, in which batches, and how the circuit runs.
+        audience: "itself" (the attacked model judges, exactly), "samples" (it judges by its shots), "others".
+        id: the content key of all this.
+    """
+
+    training: Training
+    device: DeviceSpec | None
+    twin: DeviceSpec | None
+    access: Access
+    attack: AttackSpec
+    images: int | None
+    batch_size: int
+    mode: Mode
+    audience: Audience
+    id: str
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Who decides: a model on a device (with its exact `twin`), `repeats` times where that samples."""
+
+    training: Training
+    device: DeviceSpec | None
+    twin: DeviceSpec | None
+    repeats: int
+    mode: Mode
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One point of the grid: search x epsilon x judge; one row of the result."""
+
+    search: Search
+    epsilon: float
+    judge: Judge
+
+
+@dataclass(frozen=True)
+class Group:
+    """A search and its cells, which differ in epsilon and judge."""
+
+    search: Search
+    cells: tuple[Cell, ...]
+
+    @property
+    def epsilons(self) -> list[float]:
+        """The distinct ones, in the order of the file."""
+        return list(dict.fromkeys(cell.epsilon for cell in self.cells))
+
+    @property
+    def judges(self) -> list[Judge]:
+        """The distinct ones, in the order of the file."""
+        return list({cell.judge.id: cell.judge for cell in self.cells}.values())
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The distinct cells of a sweep in the order of its file, by the search that serves them."""
+
+    name: str
+    groups: tuple[Group, ...]
+
+    @property
+    def n_cells(self) -> int:
+        """How many rows the sweep has."""
+        return sum(len(group.cells) for group in self.groups)
+
+    @cached_property
+    def trainings(self) -> tuple[Training, ...]:
+        """The distinct trainings, of models that are attacked or judge."""
+        found = (t for g in self.groups for t in (g.search.training, *(j.training for j in g.judges)))
+        return tuple({(t.place, t.id): t for t in found}.values())
+
+    @cached_property
+    def deployments(self) -> tuple[tuple[Training, DeviceSpec], ...]:
+        """The distinct pairs of a model with a circuit and a device that evaluates or judges it as a surrogate."""
+        found: dict[tuple[str, str, int], tuple[Training, DeviceSpec]] = {}
+        for group in self.groups:
+            ones: list[Search | Judge] = [group.search, *group.judges]
+            for one in ones:
+                if one.twin and one.mode == "surrogate":
+                    found.setdefault((one.training.place, one.training.id, id(one.twin)), (one.training, one.twin))
+        return tuple(found.values())
+
+    @cached_property
+    def data(self) -> tuple[tuple[DataSpec, int], ...]:
+        """The distinct subsets: data and seed."""
+        return tuple({(t.place, content_key(t.data, t.seed)): (t.data, t.seed) for t in self.trainings}.values())

@@ -1,0 +1,38 @@
+"""What a plan asks the rooms: is a section valid, and what are the options that were left out."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from hqc_ray.spec import AttackSpec, DataSpec, DeviceSpec, EvaluateSpec, ModelSpec, TrainSpec
+
+
+class Resolver(Protocol):
+    """What the rooms say of a section: is it valid, and what are the options that were left out."""
+
+    def data(self, data: DataSpec) -> DataSpec:
+        """The same, with every option filled in."""
+
+    def model(self, model: ModelSpec, data: DataSpec) -> ModelSpec:
+        """The same, with every option of its head and backbone filled in, and no others."""
+
+    def has_circuit(self, model: ModelSpec) -> bool:
+        """Whether its head is a circuit, so that it runs on devices."""
+
+    def train(self, train: TrainSpec, model: ModelSpec) -> TrainSpec:
+        """The same, with every option of its device filled in; without one, where that trains the same model."""
+
+    def attack(self, attack: AttackSpec, model: ModelSpec) -> AttackSpec:
+        """The same, with every option filled in; refused where the model does not have its level."""
+
+    def device(self, device: DeviceSpec, model: ModelSpec) -> DeviceSpec:
+        """The same, with every option filled in; refused where it cannot run the model's circuit."""
+
+    def exact(self, device: DeviceSpec) -> DeviceSpec:
+        """What an attacker differentiates who sees the device exactly: the same without its shots, where it has such a twin."""
+
+    def label(self, device: DeviceSpec) -> str:
+        """The device as tables name it, such as qiskit.aer[fake_manila]."""
+
+    def evaluate(self, evaluate: EvaluateSpec, device: DeviceSpec | None, attack: AttackSpec) -> EvaluateSpec:
+        """The same, with what means nothing on the device (None: a model without a circuit) at its default."""

@@ -1,0 +1,114 @@
+"""The planned part of each row: every column that is known before anything is computed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from hqc_ray import attacks
+from hqc_ray.attacks.spaces import SPACES
+from hqc_ray.plan import Group, Judge, Plan, Search, Training, attack_label, content_key
+from hqc_ray.results.row import Planned
+from hqc_ray.spec import ModelSpec
+from hqc_ray.sweep.graph import resolve
+from hqc_ray.sweep.graph.lookup import Lookup, trainable
+
+MAX_EXAMPLES = 240  # cells that keep images for the figure, half a megabyte each
+
+
+class Cells:
+    """Plans rows, and remembers how many of them keep images.
+
+    Args:
+        plan: of the sweep.
+        lookup: subsets, weights and keys.
+    """
+
+    def __init__(self, plan: Plan, lookup: Lookup) -> None:
+        self.plan, self.lookup = plan, lookup
+        attacked = (group.search.attack for group in plan.groups)
+        self.kinds = list({content_key(attack.name, attack.options): attack for attack in attacked}.values())
+        self.first_seed = plan.groups[0].search.training.seed
+        self.examples = 0
+
+    def of(self, group: Group) -> list[tuple[Planned, Judge]]:
+        """The rows of a search's cells, each with its judge, in the order of the file."""
+        searched = self._search(group.search)
+        judged = {judge.id: self._judge(judge) for judge in group.judges}
+        strengths, pictured = group.epsilons, self._pictured(group.search)
+        rows = []
+        for cell in group.cells:
+            training, judge = cell.search.training, cell.judge
+            key = content_key(searched["search_key"], judge.id, self.lookup.model_key(judge.training), cell.epsilon)
+            extreme = cell.epsilon in (min(strengths), max(strengths)) and training is judge.training
+            keep = pictured and extreme and self.examples < MAX_EXAMPLES
+            self.examples += keep
+            example = f"examples/{key}.npz" if keep else ""
+            columns = {**searched, **judged[judge.id], "mode": group.search.mode}
+            rows.append((Planned(**columns, key=key, sweep=self.plan.name, epsilon=cell.epsilon, example=example), judge))
+        return rows
+
+    def _pictured(self, search: Search) -> bool:
+        entry = attacks.get(search.attack.name, **search.attack.options)
+        images = search.attack.level == "pixels" and not isinstance(entry, attacks.Clean)
+        return images and search.training.seed == self.first_seed
+
+    def _search(self, search: Search) -> dict[str, Any]:
+        """The columns of what is searched."""
+        attack, model_key = search.attack, self.lookup.model_key(search.training)
+        entry = attacks.get(attack.name, **attack.options)
+        return {
+            "search_key": content_key(search.id, model_key), "search_model_key": model_key,
+            "search_head": search.training.model.head, "search_seed": search.training.seed,
+            "search_device": _through(search), "access": search.access, "audience": search.audience, "level": attack.level,
+            "attack": attack.name, "attack_title": entry.title, "attack_kind": entry.kind, "norm": entry.norm,
+            "attack_options": json.dumps(attack.options, sort_keys=True), "attack_label": attack_label(attack, self.kinds),
+            "one_search": entry.one_search, "epsilon_unit": SPACES[attack.level].unit,
+        }  # fmt: skip
+
+    def _judge(self, judge: Judge) -> dict[str, Any]:
+        """The columns of who decides."""
+        training, device = judge.training, judge.device
+        data, found, weights = training.data, self.lookup.subset(training), self.lookup.weights(training.model)
+        trained_on = training.train.device
+        return {
+            "data_source": data.source, "data_size": data.size, "data_digest": found.digest,
+            "n_classes": len(found.classes), "class_names": json.dumps(found.classes),
+            "n_train": len(found.train), "n_test": len(found.test), "seed": training.seed,
+            "weights": _weights_label(training.model), "weights_origin": weights.origin, **_of_model(training),
+            "train_device": resolve.device_of(trained_on).label if trained_on else "",
+            "model_key": self.lookup.model_key(training),
+            "device": _device_label(judge), "device_kind": resolve.device_of(device).kind if device else "classical",
+            "shots": device.options.get("shots") if device else None,
+        }  # fmt: skip
+
+
+def _of_model(training: Training) -> dict[str, Any]:
+    """The columns of backbone and head; what means nothing for the head is None."""
+    model = training.model
+    circuit = resolve.circuit(model) if resolve.has_circuit(model) else None
+    return {
+        "backbone": model.backbone, "image_size": model.image_size, "head": model.head,
+        "head_kind": "circuit" if circuit else "classical", "n_qubits": model.n_qubits,
+        "embedding": circuit.embedding if circuit else None, "layers": circuit.layers if circuit else None,
+        "reuploads": circuit.reuploads if circuit else None, "readout": circuit.readout if circuit else None,
+        "model_options": json.dumps(model.options, sort_keys=True),
+    }  # fmt: skip
+
+
+def _through(search: Search) -> str:
+    """What the attacker looks through."""
+    if search.device is None:
+        return "ideal" if search.access == "ideal" else "classical"
+    return resolve.device_of(search.device).label
+
+
+def _weights_label(model: ModelSpec) -> str:
+    """What the sweep file says of the weights; of a path the name alone."""
+    return "trained" if trainable(model) else Path(model.weights).name
+
+
+def _device_label(judge: Judge) -> str:
+    label = resolve.device_of(judge.device).label if judge.device else "classical"
+    return label if judge.mode == "surrogate" else f"{label} ({judge.mode})"

@@ -1,0 +1,99 @@
+"""What a plan's trainings are made of on this machine: sources, subsets, weights, and the keys that follow from them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from hqc_ray.data import Source
+from hqc_ray.data.splits import Subset, subset
+from hqc_ray.errors import DataError
+from hqc_ray.models import backbones, weights
+from hqc_ray.models.weights import WeightsId
+from hqc_ray.plan import Training, content_key
+from hqc_ray.spec import DataSpec, DeviceSpec, ModelSpec, expand
+from hqc_ray.sweep.graph import resolve
+from hqc_ray.sweep.graph.inputs import Content
+from hqc_ray.sweep.graph.jobs import Origin
+
+
+class Lookup:
+    """Finds each thing once.
+
+    Args:
+        report: told in a line what takes time.
+    """
+
+    def __init__(self, report: Callable[[str], None] = lambda _: None) -> None:
+        self.report = report
+        self._sources: dict[str, Source] = {}
+        self._subsets: dict[str, Subset] = {}
+        self._weights: dict[tuple[str, str], WeightsId] = {}
+        self._keys: dict[tuple[str, str], str] = {}
+
+    def source(self, data: DataSpec) -> Source:
+        """The data source of a section."""
+        key = content_key(data.source, data.options, data.options.get("path"), data.classes)
+        if key not in self._sources:
+            self._sources[key] = resolve.source(data)
+        return self._sources[key]
+
+    def subset(self, training: Training) -> Subset:
+        """The images of a training and their split.
+
+        Raises:
+            DataError: it cannot be had (too few distinct images of a class, ...).
+        """
+        key = content_key(training.data, training.place, training.seed)
+        if key not in self._subsets:
+            data = training.data
+            self.report(f"reading {data.size} images of {data.source}, seed {training.seed}")
+            try:
+                found = subset(self.source(data), data.size, training.seed, data.test_fraction, data.validation_fraction)
+            except DataError as problem:
+                raise problem.at("data") from problem
+            self._subsets[key] = found
+        return self._subsets[key]
+
+    def weights(self, model: ModelSpec) -> WeightsId:
+        """Which weights the backbone of a model has."""
+        name = (model.backbone, model.weights)
+        if name not in self._weights:
+            self._weights[name] = backbones.weights_id(model.backbone, str(expand(model.weights)))
+        return self._weights[name]
+
+    def weights_file(self, model: ModelSpec) -> Content | None:
+        """The file of a backbone's weights; None for those that are drawn or trained."""
+        given = str(expand(model.weights))
+        if trainable(model) or given == "random":
+            return None
+        return Content(weights.file(model.backbone, given))
+
+    def origin(self, training: Training) -> Origin:
+        """What a model file says of where the model comes from."""
+        found = self.weights(training.model)
+        return Origin(self.subset(training).digest, found.digest, found.origin)
+
+    def model_key(self, training: Training) -> str:
+        """A model is what made it: specification, seed, the data's digest, the weights' digest."""
+        name = (training.place, training.id)
+        if name not in self._keys:
+            self._keys[name] = content_key(training.id, self.subset(training).digest, self.weights(training.model).digest)
+        return self._keys[name]
+
+    def surrogate_key(self, training: Training, twin: DeviceSpec) -> str:
+        """Of the surrogate of a model on an exact device (or on one that is measured, with its shots)."""
+        return content_key(self.model_key(training), twin)
+
+    def features_key(self, model: ModelSpec) -> str:
+        """Of the features of a frozen backbone, whatever the head."""
+        return content_key(model.backbone, model.image_size, self.weights(model).digest)
+
+    def n_attacked(self, training: Training, images: int | None) -> int:
+        """How many images of the test part are evaluated."""
+        test = len(self.subset(training).test)
+        return test if images is None else min(images, test)
+
+
+def trainable(model: ModelSpec) -> bool:
+    """Whether the backbone is trained with its head, on images."""
+    return model.backbone in backbones.TRAINABLE
