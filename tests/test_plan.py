@@ -1,7 +1,9 @@
+import pytest
 import yaml
 
 from hqc_ray import plan, spec
-from hqc_ray.spec import AttackSpec, EvaluateSpec, ModelSpec
+from hqc_ray.errors import SpecError
+from hqc_ray.spec import AttackSpec, DeviceSpec, ModelSpec
 
 
 class Echo:
@@ -10,21 +12,38 @@ class Echo:
     def data(self, data):
         return data
 
-    def model(self, model):
-        return model.model_copy(update={"n_qubits": 4 if model.head.startswith("vqc") else None})
+    def model(self, model, data):
+        return model
 
     def has_circuit(self, model):
         return model.head.startswith("vqc")
 
-    def attack(self, attack):
+    def train(self, train, model):
+        return train
+
+    def attack(self, attack, model):
         return attack
 
     def device(self, device, model):
         return device
 
+    def exact(self, device):
+        return DeviceSpec(name=device.name, **{k: v for k, v in device.options.items() if k != "shots"})
+
+    def label(self, device):
+        return f"{device.name}{sorted(device.options.items())}"
+
+    def evaluate(self, evaluate, device, attack):
+        return evaluate if device else evaluate.model_copy(update={"access": "exact"})
+
 
 def build(text):
     return plan.build(spec.parse(yaml.safe_load(text), "x"), Echo())
+
+
+def searches(found):
+    """Head, attack, access and audience of each search, and how many judges it has."""
+    return [(g.search.training.model.head, g.search.access, g.search.audience, len(g.judges)) for g in found.groups]
 
 
 BASE = """
@@ -39,43 +58,147 @@ blocks:
 
 def test_models_are_trained_once_and_classical_ones_have_no_device():
     found = build(BASE.replace("HEADS", "[vqc1, tanh]"))
-    assert len(found.models) == 2
-    assert len(found.cells) == 2 * 3 + 3
-    assert len(found.fits) == 2
-    assert {len(g.cells) for g in found.groups if g.cells[0].attack.name == "fgsm"} == {2}
-    assert [g.device for g in found.groups if g.model.model.head == "tanh"] == [None, None]
+    assert len(found.trainings) == 2
+    assert found.n_cells == 2 * 3 + 3
+    assert len(found.deployments) == 2
+    assert {len(g.cells) for g in found.groups if g.search.attack.name == "fgsm"} == {2}
+    assert [g.search.device for g in found.groups if g.search.training.model.head == "tanh"] == [None, None]
+    assert all(cell.judge.training is group.search.training for group in found.groups for cell in group.cells)
 
 
 def test_cells_that_two_blocks_share_are_one():
     once = BASE.replace("HEADS", "[vqc1, tanh]")
-    assert len(build(once + "  - model: {backbone: resnet18, head: tanh}\n").cells) == len(build(once).cells)
+    assert build(once + "  - model: {backbone: resnet18, head: tanh}\n").n_cells == build(once).n_cells
+
+
+def keys(found):
+    return [(group.search.id, [cell.judge.id for cell in group.cells]) for group in found.groups]
 
 
 def test_the_path_of_the_data_is_no_part_of_a_key_and_everything_else_is():
     here, there = build(BASE.replace("HEADS", "vqc1")), build(BASE.replace("HEADS", "vqc1").replace("PATH", "elsewhere"))
-    assert [g.id for g in here.groups] == [g.id for g in there.groups]
-    for old, new in [("size: 40", "size: 42"), ("pcam", "folder"), ("vqc1", "vqc2"), ("fake_manila", "fake_lima")]:
-        other = build(BASE.replace("HEADS", "vqc1").replace(old, new))
-        assert [g.id for g in here.groups] != [g.id for g in other.groups], new
+    assert keys(here) == keys(there)
+    others = [("size: 40", "size: 42"), ("pcam", "folder"), ("vqc1", "vqc2"), ("fake_manila", "fake_lima")]
+    others.append(("size: 40", "size: 40, classes: [3, 8]"))
+    for old, new in others:
+        assert keys(here) != keys(build(BASE.replace("HEADS", "vqc1").replace(old, new))), new
 
 
-def test_the_place_of_a_weights_file_is_no_part_of_a_key():
+def test_the_place_of_a_weights_file_is_no_part_of_a_key_and_an_attacks_own_option_of_that_name_is():
     here, there = (ModelSpec(backbone="resnet18", weights=f"{place}/mine.pth") for place in ("/a", "/b/c"))
-    assert (
-        plan.content_key(here)
-        == plan.content_key(there)
-        != plan.content_key(ModelSpec(backbone="resnet18", weights="/a/other.pth"))
-    )
+    other = ModelSpec(backbone="resnet18", weights="/a/other.pth")
+    assert plan.content_key(here) == plan.content_key(there) != plan.content_key(other)
+    options = [{"weights": [1, 2]}, {"weights": "a/x"}, {"weights": "b/x"}, {"weights": None}]
+    assert len({plan.content_key(AttackSpec(name="mine:Attack", **given)) for given in options}) == 4
 
 
 def test_keys_are_the_same_in_every_process():
-    assert plan.content_key("a", 1, AttackSpec(name="pgd", epsilon=0.05, steps=10)) == "9735b865ef74775d"
+    assert plan.content_key("a", 1, AttackSpec(name="pgd", epsilon=0.05, steps=10)) == "aac4d31d68df7d77"
 
 
-def test_a_field_that_came_later_leaves_old_keys_alone_while_it_is_at_its_default():
-    keys = [plan.content_key(EvaluateSpec(images=40)), plan.content_key(ModelSpec(backbone="resnet18", head="vqc1", n_qubits=4))]
-    assert keys == ["3c0ba350d228bcdd", "a6202aa0096704d2"]
-    assert plan.content_key(EvaluateSpec(images=40, access="ideal")) != keys[0]
+SHOTS = """
+defaults:
+  data: {source: pcam, size: 40}
+  device:
+    - {name: default.qubit}
+    - {name: lightning.qubit}
+    - {name: qiskit.aer, noise: fake_manila}
+    - {name: qiskit.aer, noise: fake_manila, shots: 100}
+    - {name: qiskit.aer, noise: fake_lima}
+  attack: {name: pgd, epsilon: [0.05, 0.1]}
+  evaluate: EVALUATE
+blocks:
+  - model: {backbone: resnet18, head: HEADS}
+"""
+
+
+def shots(evaluate, heads="vqc1"):
+    return build(SHOTS.replace("EVALUATE", evaluate).replace("HEADS", heads))
+
+
+def test_one_search_of_the_ideal_twin_serves_five_devices():
+    found = shots("{access: ideal}")
+    assert searches(found) == [("vqc1", "ideal", "others", 5)]
+    assert found.n_cells == 10
+    assert found.groups[0].search.device is None
+    assert len(found.deployments) == 4  # shots change no surrogate
+
+
+def test_each_device_that_is_differentiated_is_a_search_and_one_with_shots_has_another_audience():
+    found = shots("{access: exact}")
+    assert searches(found) == [("vqc1", "exact", audience, 1) for audience in ("itself",) * 3 + ("samples", "itself")]
+    manila = [g.search for g in found.groups if g.search.device.options.get("noise") == "fake_manila"]
+    assert manila[0].device == manila[1].device == manila[0].twin  # the exact twin is what both attackers see
+    assert manila[0].id != manila[1].id
+    through = [g.search for g in shots("{access: shots}").groups if g.search.device.options.get("shots")]
+    assert [s.access for s in through] == ["shots"]
+    assert through[0].twin == manila[0].twin
+
+
+TRANSFER = "{judges: {heads: all}}"
+
+
+def test_a_transfer_matrix_over_heads_costs_as_many_searches_as_heads():
+    found = build(BASE.replace("HEADS", "[linear, tanh, mlp]") + f"    evaluate: {TRANSFER}\n")
+    fgsm = [g for g in found.groups if g.search.attack.name == "fgsm"]
+    assert [(g.search.training.model.head, len(g.judges), len(g.cells)) for g in fgsm] == [
+        (head, 3, 6) for head in ("linear", "tanh", "mlp")
+    ]
+    assert {g.search.audience for g in found.groups} == {"others"}
+    assert {cell.judge.training.model.head for cell in fgsm[0].cells} == {"linear", "tanh", "mlp"}
+    assert len({(g.search.id, c.epsilon, c.judge.id) for g in fgsm for c in g.cells}) == 18
+
+
+def test_judges_share_the_device_and_a_classical_head_is_judged_by_circuits_everywhere():
+    found = build(BASE.replace("HEADS", "[vqc1, vqc2, tanh]") + f"    evaluate: {TRANSFER}\n")
+    for group in (g for g in found.groups if g.search.attack.name == "fgsm"):
+        head = group.search.training.model.head
+        judges = [(j.training.model.head, j.device and j.device.name) for j in group.judges]
+        if head == "tanh":
+            assert sorted(judges[1:]) == [(v, d) for v in ("vqc1", "vqc2") for d in ("default.qubit", "qiskit.aer")]
+        else:
+            device = group.search.device.name
+            assert judges == [(head, device), ("vqc2" if head == "vqc1" else "vqc1", device), ("tanh", None)]
+
+
+def test_judges_may_be_devices_and_seeds_and_are_named():
+    text = BASE.replace("HEADS", "vqc1") + "    seed: [0, 1, 2]\n    evaluate: {judges: JUDGES}\n"
+    by_device = build(text.replace("JUDGES", "{devices: [default.qubit]}"))
+    assert {len(g.judges) for g in by_device.groups} == {1, 2}
+    by_seed = build(text.replace("JUDGES", "{seeds: [2]}"))
+    for group in by_seed.groups:
+        seeds = [judge.training.seed for judge in group.judges]
+        assert seeds == ([2] if group.search.training.seed == 2 else [group.search.training.seed, 2])
+    everybody = build(text.replace("JUDGES", "{devices: all, seeds: all}"))
+    assert {len(g.judges) for g in everybody.groups} == {4}  # itself, the other device, two other seeds
+
+
+BAD = {
+    "{heads: [vqc7]}": "evaluate.judges.heads: 'vqc7' is not in this sweep .valid: tanh, vqc1",
+    "{devices: [qiskit]}": "evaluate.judges.devices: 'qiskit' is not in this sweep .valid: default.qubit",
+    "{seeds: [5]}": "evaluate.judges.seeds: 5 is not in this sweep .valid: 0",
+    "{head: all}": "unknown option",
+    "{heads: some}": "evaluate.judges.heads",
+}
+
+
+@pytest.mark.parametrize("judges", BAD)
+def test_judges_that_are_not_there_are_refused(judges):
+    with pytest.raises(SpecError, match=BAD[judges]) as caught:
+        build(BASE.replace("HEADS", "[vqc1, tanh]") + f"    evaluate: {{judges: {judges}}}\n")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("level", "judges"), [("angles", "heads"), ("angles", "seeds"), ("features", "seeds")])
+def test_a_judge_that_reads_other_numbers_is_refused(level, judges):
+    text = BASE.replace("HEADS", "[vqc1, vqc2]").replace("{name: fgsm, ", f"{{name: fgsm, level: {level}, ")
+    with pytest.raises(SpecError, match=f"another model's {level} are other numbers"):
+        build(text + f"    seed: [0, 1]\n    evaluate: {{judges: {{{judges}: all}}}}\n")
+
+
+def test_levels_are_other_searches():
+    text = BASE.replace("HEADS", "vqc1").replace("{name: fgsm, ", "{name: fgsm, level: [pixels, features, angles], ")
+    assert len({g.search.id for g in build(text).groups if g.search.attack.name == "fgsm"}) == 2 * 3
 
 
 def test_a_label_shows_the_options_that_tell_attacks_apart():

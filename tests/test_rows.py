@@ -6,34 +6,7 @@ from hqc_ray.errors import ResultsError, WriteError
 from hqc_ray.results import ledger as room
 from hqc_ray.results.ledger import Ledger, frame
 from hqc_ray.results.row import VOLATILE, Row
-
-BASE = {
-    "status": "ok",
-    "sweep": "s",
-    "data_source": "synthetic",
-    "data_size": 40,
-    "data_digest": "d",
-    "seed": 0,
-    "backbone": "resnet18",
-    "weights": "random",
-    "weights_origin": "random",
-    "image_size": 96,
-    "head": "tanh",
-    "n_qubits": 4,
-    "embedding": None,
-    "layers": None,
-    "model_key": "m",
-    "device": "classical",
-    "attack": "fgsm",
-    "attack_options": "{}",
-    "attack_label": "fgsm",
-    "norm": "linf",
-    "epsilon": 0.05,
-}
-
-
-def row(key, **changes):
-    return Row(key=key, **{**BASE, **changes})
+from tests.example_rows import row
 
 
 def test_rows_come_back_equal(tmp_path):

@@ -22,7 +22,7 @@ def parse(text):
 
 
 def cells(text=MINIMAL):
-    return list(parse(text).cells())
+    return list(parse(text).points())
 
 
 def test_the_grid_is_the_product_of_the_axes_of_a_block():
@@ -43,7 +43,7 @@ def test_a_block_overrides_keys_of_a_section_and_replaces_lists():
 
 def test_every_section_survives_a_dump_and_a_load():
     for cell in cells():
-        assert spec.Cell(**cell.model_dump()) == cell
+        assert spec.Point(**cell.model_dump()) == cell
 
 
 BAD = {
@@ -101,3 +101,18 @@ def test_environment_variables_are_expanded_late_and_refused_when_unset(monkeypa
     monkeypatch.delenv("HQC_PLACE")
     with pytest.raises(SpecError, match=r"data\.path: the environment variable HQC_PLACE is not set"):
         spec.expand("${HQC_PLACE}/x", "data.path")
+
+
+def test_a_list_of_classes_is_one_task_and_a_list_of_lists_an_axis():
+    for given, expected in (("[3, 8]", [(3, 8)]), ("[[3, 8], [cat, dog, 5]]", [(3, 8), ("cat", "dog", 5)])):
+        found = cells(MINIMAL.replace("size: [40, 80]", f"size: 40, classes: {given}"))
+        assert list(dict.fromkeys(c.data.classes for c in found)) == expected
+    assert {c.data.classes for c in cells()} == {None}
+
+
+def test_an_attack_has_a_level():
+    assert {c.attack.level for c in cells()} == {"pixels"}
+    found = cells(MINIMAL.replace("{name: fgsm, ", "{name: fgsm, level: [features, angles], "))
+    assert {c.attack.level for c in found if c.attack.name == "fgsm"} == {"features", "angles"}
+    with pytest.raises(SpecError, match=r"blocks\[0\].attack\[0\].level: Input should be 'pixels', 'features' or 'angles'"):
+        cells(MINIMAL.replace("{name: fgsm, ", "{name: fgsm, level: weights, "))

@@ -12,6 +12,7 @@ from hqc_ray.attacks.gradient import FGSM, PGD
 from hqc_ray.attacks.judges import Exact, Judge
 from hqc_ray.attacks.result import Found, Predictions, Result, Verdict
 from hqc_ray.attacks.simple import Clean, Noise
+from hqc_ray.attacks.spaces import SPACES, Space
 from hqc_ray.attacks.view import View, outputs_normalised
 from hqc_ray.entries import make
 from hqc_ray.errors import AttackError
@@ -20,6 +21,7 @@ __all__ = [
     "ATTACKS",
     "FGSM",
     "PGD",
+    "SPACES",
     "Attack",
     "Clean",
     "DeepFool",
@@ -29,6 +31,7 @@ __all__ = [
     "Noise",
     "Predictions",
     "Result",
+    "Space",
     "Verdict",
     "View",
     "contract",

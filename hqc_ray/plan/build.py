@@ -54,6 +54,7 @@ class _Builder:
         self.ids: dict[tuple[Any, ...], str] = {}
         self.trainings: dict[tuple[str, str], Training] = {}
         self.seats: dict[tuple[str, str, str], Seat] = {}
+        self.twins: dict[str, DeviceSpec] = {}
         self.searches: dict[tuple[str, str], Search] = {}  # by place and key
         self.judges: dict[tuple[str, str], Judge] = {}
         self.members: dict[tuple[str, str], dict[tuple[str, float], Cell]] = {}  # by search; by judge and epsilon
@@ -85,7 +86,11 @@ class _Builder:
         self.members.setdefault((search.training.place, search.id), {}).setdefault((id, epsilon), Cell(search, epsilon, judge))
 
     def _twin(self, seat: Seat) -> tuple[DeviceSpec | None, str]:
-        return self.memo("exact", seat.device) if seat.device else (None, "")
+        """The exact twin of a seat's device and its key; equal twins are one object."""
+        if seat.device is None:
+            return None, ""
+        twin, key = self.memo("exact", seat.device)
+        return self.twins.setdefault(key, twin), key
 
     def _search(self, point: Resolved) -> Search:
         seat, evaluate = point.seat, point.evaluate

@@ -7,10 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
 from hqc_ray.errors import ResultsError, WriteError
-from hqc_ray.results.row import Row
+from hqc_ray.results.row import Row, parse
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,7 +23,7 @@ class Ledger:
     append what its own rows cost.
 
     Args:
-        path: the file; it needs not be there yet.
+        path: the file; it need not exist yet.
         mirror: given the text of each append once the disk has it; an append counts when this has returned, too.
     """
 
@@ -129,18 +127,6 @@ def _lines(path: Path) -> Iterator[tuple[int, Row]]:
                 return  # half a line: of a driver that died while it wrote, or is writing now
             yield start, parse(line, f"{path.name}, line {number}")
             start += len(line)
-
-
-def parse(line: bytes, where: str) -> Row:
-    """The row of one line.
-
-    Raises:
-        ResultsError: it is none.
-    """
-    try:
-        return Row.model_validate_json(line)
-    except ValidationError as problem:
-        raise ResultsError("not a row of this version", where=where) from problem
 
 
 def _append(path: Path, content: bytes) -> int:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from hqc_ray.results.ledger import Ledger, parse
-from hqc_ray.results.row import Row
+from hqc_ray.results.ledger import Ledger
+from hqc_ray.results.row import Row, parse
 from hqc_ray.results.storage import Storage
 
 BATCH = 1000  # rows that are written at a time

@@ -80,7 +80,7 @@ class Deployed(Part):
     """What is known of a judge, a model on its device, whatever it judges."""
 
     test_accuracy: float | None = Field(description="on the whole test part, on this device (of sampled ones: its exact twin)")
-    surrogate_error: float | None = Field(default=None, description="largest error of its surrogate at new angles, in probability")
+    surrogate_error: float | None = Field(default=None, description="of its surrogate: largest error of a probability")
     surrogate_standard_error: float | None = Field(
         default=None, description="of <Z>, the largest at the same angles, by the shots of a measured surrogate; None is exact"
     )
@@ -113,7 +113,7 @@ class Decided(Part):
     robust_high: float
     clean_correct: str = Field(description="one bit per evaluated image, packed, hexadecimal")
     robust_correct: str
-    repeats: int | None = Field(default=None, description="evaluations of each image on a sampled device; accuracies are their means")
+    repeats: int | None = Field(default=None, description="evaluations of each image by shots; accuracies are their means")
     clean_shot_low: float | None = Field(
         default=None,
         description="95 % interval of one evaluation of the same images by other shots; of a measured surrogate also by another "

@@ -31,10 +31,15 @@ def five(toy):
     return toy.images[chosen], toy.labels[chosen]
 
 
+def accuracies(result, labels):
+    """Robust accuracy by the first judge, per epsilon."""
+    return [correct.mean() for correct in result.verdicts[0].correct(labels.numpy())]
+
+
 def same(one, other):
     assert one.epsilon == other.epsilon
     assert (one.gradients, one.forwards) == (other.gradients, other.forwards)
-    for name in ("predictions", "correct", "linf", "l2", "bad_gradient"):
+    for name in ("linf", "l2", "bad_gradient"):
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
     assert torch.equal(one.adversarial, other.adversarial)
 
@@ -58,7 +63,7 @@ def test_epsilon_zero_is_the_clean_image_bit_for_bit(attack, toy, five):
     images, labels = five
     result = attacks.run(attack, toy.model, images, labels, [0.0], seed=0, keep=5)
     assert torch.equal(result.per_epsilon[0].adversarial, images)
-    np.testing.assert_array_equal(result.per_epsilon[0].predictions, result.clean_predictions)
+    np.testing.assert_array_equal(result.verdicts[0].attacked[0].own[0], result.clean_predictions)
     assert result.gradients == 0
 
 
@@ -72,19 +77,21 @@ def test_the_projection_alone_gives_the_image_at_epsilon_zero(attack, five):
 def test_initially_wrong_images_are_left_alone(attack, toy, five):
     images, labels = five
     result = attacks.run(attack, toy.model, images, labels, EPSILONS[attack.norm], seed=0, keep=5)
-    assert result.clean_correct.tolist() == [True] * 4 + [False]
-    for part in result.per_epsilon:
+    assert result.attacked.tolist() == [True] * 4 + [False]
+    verdict = result.verdicts[0]
+    assert verdict.clean_correct(labels.numpy()).tolist() == [True] * 4 + [False]
+    for part, after, correct in zip(result.per_epsilon, verdict.attacked, verdict.correct(labels.numpy()), strict=True):
         assert torch.equal(part.adversarial[4], images[4])
-        assert part.predictions[4] == result.clean_predictions[4]
-        assert not part.correct[4]
+        assert after.own[0, 4] == result.clean_predictions[4]
+        assert not correct[4]
 
 
 @searching
 def test_accuracy_falls_to_zero(attack, toy):
     epsilons = [0.0, 0.02, 0.05, 0.3] if attack.norm == "linf" else [0.0, 0.2, 0.5, 4.0]
     result = attacks.run(attack, toy.model, toy.images, toy.labels, epsilons, seed=0)
-    accuracy = [p.correct.mean() for p in result.per_epsilon]
-    assert accuracy[0] == result.clean_correct.mean() > 0.85
+    accuracy = accuracies(result, toy.labels)
+    assert accuracy[0] == result.attacked.mean() > 0.85
     assert accuracy[0] > accuracy[1] > accuracy[2] > accuracy[3] == 0
 
 
@@ -94,7 +101,7 @@ def test_attacks_are_stronger_than_noise_and_pgd_is_the_strongest(norm, toy):
     accuracy = {}
     for name in attacks.ATTACKS:
         result = attacks.run(attacks.get(name, norm=norm), toy.model, toy.images, toy.labels, [epsilon], 0)
-        accuracy[name] = result.per_epsilon[0].correct.mean()
+        accuracy[name] = accuracies(result, toy.labels)[0]
     assert accuracy["clean"] >= accuracy["noise"] - 0.02
     assert accuracy["noise"] > accuracy["fgsm"] + 0.2
     assert accuracy["pgd"] <= min(accuracy["fgsm"], accuracy["deepfool"]) + 0.005
@@ -127,12 +134,11 @@ def test_another_seed_gives_other_noise(name, toy, five):
 
 @every
 def test_batches_are_joined_in_order(attack, toy):
-    seen = []
     images, labels = toy.images[:23], toy.labels[:23]
-    result = attacks.run(attack, toy.model, images, labels, [0.1], seed=0, batch_size=9, progress=seen.append, keep=11)
+    result = attacks.run(attack, toy.model, images, labels, [0.1], seed=0, batch_size=9, keep=11)
     part = result.per_epsilon[0]
-    assert seen == [9, 18, 23]
-    assert part.predictions.shape == part.linf.shape == part.bad_gradient.shape == (23,)
+    assert part.linf.shape == part.bad_gradient.shape == result.attacked.shape == (23,)
+    assert result.verdicts[0].clean.own.shape == result.verdicts[0].attacked[0].own.shape == (1, 23)
     assert part.adversarial.shape == (11, 3, 12, 10)
     np.testing.assert_allclose(lengths((part.adversarial - images[:11]).double(), "l2"), part.l2[:11])
 
@@ -210,7 +216,7 @@ def test_memory_format_does_not_matter(attack, toy, five):
 def test_a_batch_without_a_correct_image(attack, toy, five):
     images, labels = five
     result = attacks.run(attack, toy.model, images[4:], labels[4:], [0.0, 0.1], seed=0)
-    assert not result.clean_correct.any()
+    assert not result.attacked.any()
     assert (result.gradients, result.per_epsilon[1].linf.max()) == (0, 0)
 
 
@@ -219,10 +225,10 @@ BAD = [
     ({"epsilons": [-0.1]}, "epsilons: .*-0.1"),
     ({"epsilons": [float("nan")]}, "epsilons: .*nan"),
     ({"epsilons": [float("inf")]}, "epsilons: .*inf"),
-    ({"images": torch.full((5, 3, 12, 10), 1.5)}, r"images: values from 1.5 to 1.5 \(valid: \[0, 1\]\)"),
-    ({"images": torch.full((5, 3, 12, 10), torch.nan)}, "images: values from nan"),
-    ({"images": torch.zeros((5, 3, 12, 10), dtype=torch.uint8)}, "images: .*uint8"),
-    ({"images": torch.zeros(0, 3, 12, 10)}, "images: .*0, 3"),
+    ({"values": torch.full((5, 3, 12, 10), 1.5)}, r"pixels: values from 1.5 to 1.5 \(valid: \[0, 1\]\)"),
+    ({"values": torch.full((5, 3, 12, 10), torch.nan)}, "pixels: values from nan"),
+    ({"values": torch.zeros((5, 3, 12, 10), dtype=torch.uint8)}, "pixels: .*uint8"),
+    ({"values": torch.zeros(0, 3, 12, 10)}, "pixels: .*0, 3"),
     ({"labels": torch.zeros(4, dtype=torch.long)}, r"labels: \[4\].*\[5\] integers"),
     ({"labels": torch.zeros(5)}, "labels: .*float32"),
     ({"labels": torch.full((5,), -1)}, "labels"),
@@ -237,7 +243,7 @@ BAD = [
 @pytest.mark.parametrize(("changes", "message"), BAD, ids=[m for _, m in BAD])
 def test_bad_input_says_what_is_wrong(changes, message, toy, five):
     images, labels = five
-    arguments = {"model": toy.model, "images": images, "labels": labels, "epsilons": [0.1], "seed": 0} | changes
+    arguments = {"model": toy.model, "values": images, "labels": labels, "epsilons": [0.1], "seed": 0} | changes
     with pytest.raises(AttackError, match=message) as caught:
         attacks.run(attacks.get("fgsm"), **arguments)
     assert "\n" not in str(caught.value)
@@ -286,3 +292,91 @@ def test_images_go_where_the_logits_are_though_a_backbone_runs_elsewhere():
     assert contract._device_of(model, torch.zeros(1)) == torch.device("cpu")
     assert contract._device_of(model[:1], torch.zeros(1)) == torch.device("meta")
     assert contract._device_of(lambda x: x, torch.zeros(1)) == torch.device("cpu")
+
+
+class Counting(nn.Module):
+    """A model that says how many values it has evaluated."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner, self.seen = inner, 0
+
+    def forward(self, values):
+        self.seen += len(values)
+        return self.inner(values)
+
+
+def test_one_search_serves_many_judges(toy, five):
+    images, labels = five
+    others = [copy.deepcopy(toy.model), Counting(toy.model)]
+    with torch.no_grad():
+        others[0].layers[-1].bias.add_(torch.tensor([0.3, -0.3]))  # leans towards one class
+    judges = [attacks.Exact(toy.model), *(attacks.Exact(other) for other in others)]
+    attack = attacks.get("pgd", steps=3)
+    alone = attacks.run(attack, toy.model, images, labels, [0.0, 0.05], 0, audience="others")
+    together = attacks.run(attack, toy.model, images, labels, [0.0, 0.05], 0, audience="others", judges=judges)
+    assert together.gradients == alone.gradients == 5 * 3  # no judge costs a gradient
+    assert others[1].seen == 5 * 3  # and one evaluation each: clean, and at both epsilons
+    first, second, third = (verdict.attacked[1].own for verdict in together.verdicts)
+    np.testing.assert_array_equal(first, alone.verdicts[0].attacked[1].own)
+    np.testing.assert_array_equal(first, third)
+    moved = attacks.run(attacks.get("clean"), others[0], images, labels, [0.0], 0).verdicts[0].clean.own
+    np.testing.assert_array_equal(together.verdicts[1].clean.own, moved)
+    assert second.shape == first.shape
+
+
+def test_an_audience_of_others_has_every_image_attacked_with_the_whole_budget(toy, five):
+    images, labels = five
+    attack = attacks.get("pgd", steps=5)
+    own = attacks.run(attack, toy.model, images, labels, [0.1], 0, keep=5)
+    samples = attacks.run(attack, toy.model, images, labels, [0.1], 0, audience="samples", keep=5)
+    others = attacks.run(attack, toy.model, images, labels, [0.1], 0, audience="others", keep=5)
+    assert (samples.gradients, others.gradients) == (4 * 5, 5 * 5)
+    assert own.gradients < samples.gradients  # it stops where it has succeeded
+    assert [r.attacked.sum() for r in (own, samples, others)] == [4, 4, 5]
+    assert not torch.equal(others.per_epsilon[0].adversarial[4], images[4])
+
+
+def test_a_reference_decides_which_images_are_attacked(toy, five):
+    images, labels = five
+
+    def contrary(values):
+        return -toy.model(values)
+
+    result = attacks.run(attacks.get("fgsm"), toy.model, images, labels, [0.1], 0, reference=contrary, audience="samples")
+    assert result.attacked.tolist() == [False] * 4 + [True]
+
+
+@pytest.mark.parametrize("level", ["features", "angles"])
+@every
+def test_the_same_contract_holds_at_every_level(attack, level):
+    space = attacks.SPACES[level]
+    generator = torch.Generator().manual_seed(3)
+    values = 3 * torch.rand(6, 4, generator=generator) - 1.5
+    head = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 3))
+    labels = head(values).argmax(1)
+    result = attacks.run(attack, head, values, labels, [0.0, 0.2, 5.0], 0, space=space, keep=6)
+    assert torch.equal(result.per_epsilon[0].adversarial, values)
+    for part in result.per_epsilon:
+        assert lengths((part.adversarial - values).double(), attack.norm).max() <= part.epsilon + 1e-6
+        assert part.adversarial.min() >= space.low
+        assert part.adversarial.max() <= space.high
+    if attack.kind != "none" and level == "features":  # at a level without a box the perturbation may be as long as epsilon
+        assert result.verdicts[0].correct(labels.numpy())[2].mean() <= result.verdicts[0].correct(labels.numpy())[1].mean()
+    outside = torch.full((1, 4), 2.0)
+    if level == "angles":
+        with pytest.raises(AttackError, match=r"angles: values from 2 to 2 \(valid: \[-1.5708, 1.5708\]\)"):
+            attacks.run(attack, head, outside, [0], [0.1], 0, space=space)
+
+
+def test_a_search_that_works_in_place_moves_nothing_but_its_candidate(toy, five):
+    class InPlace(attacks.Attack):
+        def search(self, view, images, labels, epsilons, generator):
+            for _ in epsilons:
+                yield images.add_(1.0)
+
+    images, labels = five
+    before = images.clone()
+    part = attacks.run(InPlace(), toy.model, images, labels, [0.01, 0.02], seed=0, keep=5).per_epsilon
+    assert torch.equal(images, before)
+    assert [p.linf.max() <= p.epsilon + 1e-6 for p in part] == [True, True]

@@ -9,10 +9,11 @@ from torch import nn
 
 from hqc_ray import attacks, circuits, devices, surrogate
 from hqc_ray.attacks import contract
-from hqc_ray.evaluation.cell import evaluate
-from hqc_ray.evaluation.sampled import SPREAD, Judge
+from hqc_ray.evaluation.measure import Seen, measure
+from hqc_ray.evaluation.sampled import SPREAD, Samples
 from hqc_ray.models import heads
 from hqc_ray.models.classifier import Classifier
+from hqc_ray.results.row import Deployed, Measured
 from hqc_ray.spec import ModelSpec
 
 CIRCUIT, SHOTS, N = circuits.get("vqc1", 3), 30, 200
@@ -46,20 +47,26 @@ def patches(model: Classifier) -> tuple[np.ndarray, np.ndarray]:
     return images, model.on(EXACT)(pixels).argmax(1).numpy()
 
 
-def columns(model: Classifier, core: surrogate.Surrogate, patches: tuple[np.ndarray, np.ndarray], seed: int) -> dict[str, float]:
+def judged(judge: Samples, attack: attacks.Attack, patches: tuple[np.ndarray, np.ndarray], epsilon: float) -> Measured:
+    """What a judge that samples says of an attack on its exact twin."""
+    pixels = torch.from_numpy(patches[0]).permute(0, 3, 1, 2) / 255
+    result = contract.run(attack, judge.model, pixels, patches[1], [epsilon], 0, audience="samples", judges=[judge])
+    return measure(result, patches[1], epsilon, 0, Seen(Deployed(test_accuracy=None), judge.repeats))
+
+
+def columns(model: Classifier, core: surrogate.Surrogate, patches: tuple[np.ndarray, np.ndarray], seed: int) -> Measured:
     """The columns of a clean evaluation, on a device whose surrogate is `core`."""
-    judge = Judge(model.with_core(core), SHOTS, 1, seed, 50)
-    return evaluate(judge.model, attacks.get("clean"), *patches, [0.0], seed=0, judge=judge.model, samples=judge).columns[0]
+    return judged(Samples(model.with_core(core), SHOTS, 1, seed), attacks.get("clean"), patches, 0.0)
 
 
 def test_shots_fall_into_their_interval(model: Classifier, patches: tuple[np.ndarray, np.ndarray]) -> None:
     fitted = surrogate.fit(CIRCUIT, model.head.core.weights, EXACT)  # type: ignore[union-attr]
     found = [columns(model, fitted, patches, seed) for seed in range(60)]
-    values = np.array([row["clean_accuracy"] for row in found])
+    values = np.array([row.clean_accuracy for row in found])
     assert values.max() < 1
-    inside = [row["clean_shot_low"] <= other <= row["clean_shot_high"] for row in found for other in values]
+    inside = [row.clean_shot_low <= other <= row.clean_shot_high for row in found for other in values]
     assert 0.9 < np.mean(inside) < 0.99
-    assert all(row["robust_shot_low"] == row["clean_shot_low"] for row in found)
+    assert all(row.robust_shot_low == row.clean_shot_low for row in found)
 
 
 def test_the_interval_of_a_measured_surrogate_holds_the_exact_devices_accuracy(
@@ -75,41 +82,42 @@ def test_the_interval_of_a_measured_surrogate_holds_the_exact_devices_accuracy(
         measured[-1].shots.fill_(shots)
     found = [columns(model, core, patches, seed) for seed, core in enumerate(measured)]
     alone = columns(model, exact, patches, 0)
-    truth = (alone["clean_shot_low"] + alone["clean_shot_high"]) / 2
-    accuracies = np.array([row["clean_accuracy"] for row in found])
+    truth = (alone.clean_shot_low + alone.clean_shot_high) / 2
+    accuracies = np.array([row.clean_accuracy for row in found])
     assert accuracies.mean() < truth - accuracies.std(ddof=1) / 2  # noise costs accuracy: the interval has to know
-    held = [row["clean_shot_low"] <= truth <= row["clean_shot_high"] for row in found]
+    held = [row.clean_shot_low <= truth <= row.clean_shot_high for row in found]
     assert sum(held) >= 14
-    halves = np.array([row["clean_shot_high"] - row["clean_shot_low"] for row in found]) / 2
-    shots_alone = (alone["clean_shot_high"] - alone["clean_shot_low"]) / 2
+    halves = np.array([row.clean_shot_high - row.clean_shot_low for row in found]) / 2
+    shots_alone = (alone.clean_shot_high - alone.clean_shot_low) / 2
     assert halves.mean() > shots_alone + truth - accuracies.mean()  # they scatter by the measurement as well
     assert halves.mean() < 5 * accuracies.std(ddof=1)  # and are not merely wide
-    assert all(row["clean_shot_low"] <= row["clean_accuracy"] <= row["clean_shot_high"] for row in found)
+    assert all(row.clean_shot_low <= row.clean_accuracy <= row.clean_shot_high for row in found)
 
 
 def test_each_replicate_judges_before_and_after_the_attack(model: Classifier, patches: tuple[np.ndarray, np.ndarray]) -> None:
     core = surrogate.fit(CIRCUIT, model.head.core.weights, EXACT)  # type: ignore[union-attr,arg-type]
     core.shots.fill_(SHOTS)
-    judge = Judge(model.with_core(core), 10**8, 1, 0, 50)  # judged without noise, by measurements of 30 shots
+    judge = Samples(model.with_core(core), 10**8, 1, 0)  # judged without noise, by measurements of 30 shots
     images, labels = patches
     pixels = torch.from_numpy(images).permute(0, 3, 1, 2) / 255
-    _, first = judge.predictions(pixels, "clean")
-    _, second = judge.predictions(pixels, "again")
+    first, second = (judge.decide(judge.see(pixels), name).replicates for name in ("clean", "again"))
     assert (first == second).mean() > 0.99 > 0.97 > (first == first[::-1]).mean()
     attack = attacks.get("fgsm")
-    found = contract.run(attack, judge.model, pixels, labels, [0.02], 0, batch_size=50, judge=judge.model, keep=N).per_epsilon[0]
-    row = evaluate(judge.model, attack, images, labels, [0.02], seed=0, judge=judge.model, samples=judge).columns[0]
-    before, after = judge.predictions(pixels, "clean"), judge.predictions(found.adversarial, repr(0.02))
-    own, others = ((b == labels) & (np.where(found.linf == 0, b, a) == labels) for b, a in zip(before, after, strict=True))
+    found = contract.run(attack, judge.model, pixels, labels, [0.02], 0, audience="samples", keep=N).per_epsilon[0]
+    row = judged(judge, attack, (images, labels), 0.02)
+    before, after = judge.decide(judge.see(pixels), "clean"), judge.decide(judge.see(found.adversarial), repr(0.02))
+    pairs = ((before.own, after.own), (before.replicates, after.replicates))
+    own, others = ((b == labels) & (np.where(found.linf == 0, b, a) == labels) for b, a in pairs)
     half = 1.959964 * others.mean(1).std(ddof=1) + abs(others.mean() - own.mean())
-    assert row["robust_accuracy"] == own[0].mean() < row["clean_accuracy"]
-    assert row["robust_shot_low"] == pytest.approx(max(own.mean() - half, 0))
-    assert row["robust_shot_high"] == pytest.approx(min(own.mean() + half, 1))
+    assert row.robust_accuracy == own[0].mean() < row.clean_accuracy
+    assert row.robust_shot_low == pytest.approx(max(own.mean() - half, 0))
+    assert row.robust_shot_high == pytest.approx(min(own.mean() + half, 1))
 
 
 def test_more_repeats_than_the_spread_needs_are_all_made(model: Classifier) -> None:
     fitted = surrogate.fit(CIRCUIT, model.head.core.weights, EXACT)  # type: ignore[union-attr]
     images = torch.rand(4, 3, 4, 4, generator=torch.Generator().manual_seed(0))
-    few, many = (Judge(model.with_core(fitted), SHOTS, n, 0, 50).predictions(images, "x")[0] for n in (1, SPREAD + 5))
+    judges = (Samples(model.with_core(fitted), SHOTS, n, 0) for n in (1, SPREAD + 5))
+    few, many = (judge.decide(judge.see(images), "x").own for judge in judges)
     assert (len(few), len(many)) == (SPREAD, SPREAD + 5)
     assert np.array_equal(few, many[:SPREAD])

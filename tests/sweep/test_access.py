@@ -63,7 +63,10 @@ def test_a_row_says_what_became_of_the_circuit_on_the_machine(sweep):
 
 def test_what_the_attacker_may_see_changes_the_attack_and_not_the_judge(sweep):
     rows = {access: sweep(f"{{images: 20, batch_size: 10, access: {access}}}") for access in ("exact", "ideal")}
-    assert rows["ideal"]["attack_label"].tolist() == ["fgsm[ideal]", "pgd[ideal]"]
+    assert rows["ideal"]["attack_label"].tolist() == rows["exact"]["attack_label"].tolist() == ["fgsm", "pgd"]
+    assert set(rows["ideal"]["search_device"]) == {"ideal"}
+    assert set(rows["exact"]["search_device"]) == {"qiskit.aer[fake_manila]"}
+    assert (set(rows["exact"]["audience"]), set(rows["ideal"]["audience"])) == ({"itself"}, {"others"})
     assert rows["ideal"]["clean_correct"].tolist() == rows["exact"]["clean_correct"].tolist()
     assert rows["ideal"]["mean_l2"].tolist() != rows["exact"]["mean_l2"].tolist()
 

@@ -20,7 +20,6 @@ from hqc_ray.models import backbones, classifier, features, training
 from hqc_ray.models.classifier import Classifier
 from hqc_ray.results.row import Deployed
 from hqc_ray.spec import ModelSpec
-from hqc_ray.sweep import deployed
 from hqc_ray.sweep.graph import resolve
 from hqc_ray.sweep.graph.jobs import (
     Deployment,
@@ -34,6 +33,7 @@ from hqc_ray.sweep.graph.jobs import (
     TrainTask,
     Weights,
 )
+from hqc_ray.sweep.work import deployed
 
 RECENT = 8  # models that a worker keeps
 EXAMPLES = 4  # images that a pictured cell keeps
