@@ -74,6 +74,10 @@ class Source(Entry, ABC):
         """
         raise NotImplementedError(f"{cls.__name__}.example")
 
+    def __eq__(self, other: object) -> bool:
+        """Of the same class with the same options, whatever either has cached."""
+        return type(self) is type(other) and all(getattr(self, name) == getattr(other, name) for name in type(self).model_fields)
+
     def __getstate__(self) -> dict[Any, Any]:
         """The options alone: what was cached is read again by the process that unpickles the source."""
         state = super().__getstate__()
