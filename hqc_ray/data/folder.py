@@ -99,7 +99,8 @@ def _looks_like_classes(folder: Path) -> bool:
 
 def _meant(root: Path, wrong: list[str]) -> str:
     """Which layout is meant, where folders have names of parts or of a segmentation's images and masks."""
-    part = next((root / name for name in wrong if name.lower() in _PARTS), None)
+    parts = sorted((name for name in wrong if name.lower() in _PARTS), key=lambda name: _PARTS.index(name.lower()))
+    part = root / parts[0] if parts else None
     if part and any(p.is_dir() for p in part.iterdir()):
         return f"{_LAYOUT}; here path={part}"
     if part:

@@ -78,7 +78,7 @@ def pcam_folder(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def image_folder(tmp_path: Path) -> Callable[..., Path]:
-    """Writes class folders of noise images, 40 wide and 24 high, alternately .png, .JPG and .tif."""
+    """Writes class folders of noise images, 24 high and 40 wide, alternately .png, .JPG and .tif."""
 
     def make(names: tuple[str, ...] = ("0", "1"), count: int = 5) -> Path:
         rng = np.random.default_rng(3)
