@@ -42,7 +42,7 @@ class Summary:
         counted = zip(self.classes, self.per_class, strict=True)
         return [
             f"images: {sum(self.per_class):,} of {self.image_size[0]} x {self.image_size[1]} pixels (height x width)",
-            f"classes: {len(self.classes)}, images of each: {', '.join(f'{name} {count:,}' for name, count in counted)}",
+            f"classes: {len(self.classes)}, images of each: {', '.join(f'{name}: {count}' for name, count in counted)}",
             f"read: {self.sampled:,}, of which {self.duplicates:,} repeat another",
             f"mean of red, green, blue: {', '.join(f'{mean:.3f}' for mean in self.pixel_mean)}",
         ]

@@ -132,7 +132,7 @@ def test_images_of_other_sizes_need_the_option(image_folder):
 
 @pytest.mark.parametrize("size_pixels", [7, 5000, 0, -1, 32.5])
 def test_sizes_out_of_range(size_pixels):
-    with pytest.raises(DataError, match="^size_pixels: .*Input should be"):
+    with pytest.raises(DataError, match=r"^size_pixels: .*Input should be"):
         folder("x", size_pixels=size_pixels)
 
 

@@ -121,7 +121,7 @@ def test_a_missing_file_names_the_prefixes_that_are_there(idx, tmp_path):
     failure(data.get("idx", path=str(tmp_path), prefix="t10k"), r"no t10k-images-idx3-ubyte in .*\(valid: prefix=train\)")
     (tmp_path / "empty").mkdir()
     failure(data.get("idx", path=str(tmp_path / "empty")), r"\(valid: train-images-idx3-ubyte or train-images-idx3-ubyte\.gz\)")
-    with pytest.raises(DataError, match="^prefix: .*String should match"):
+    with pytest.raises(DataError, match=r"^prefix: .*String should match"):
         data.get("idx", path=str(tmp_path), prefix="../train")
 
 

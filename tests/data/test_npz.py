@@ -56,7 +56,7 @@ def test_labels_of_each_usual_form(npz, labels):
 def test_each_split_is_another_source(npz):
     arrays = {"val_images": IMAGES[:6], "val_labels": LABELS[:6], "test_images": COLOUR, "test_labels": LABELS}
     assert [len(npz(split, **arrays).labels()) for split in ("train", "val", "test")] == [12, 6, 12]
-    with pytest.raises(DataError, match="^split: .*Input should be 'train', 'val' or 'test'"):
+    with pytest.raises(DataError, match=r"^split: .*Input should be 'train', 'val' or 'test'"):
         npz("valid")
 
 

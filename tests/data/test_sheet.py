@@ -110,7 +110,7 @@ def test_summary_says_it_in_lines(in_memory):
     means = ", ".join(f"{mean:.3f}" for mean in source.images.mean((0, 1, 2)) / 255)
     assert sheet.summary(source).lines() == [
         "images: 60 of 5 x 7 pixels (height x width)",
-        "classes: 3, images of each: 0 20, 1 20, 2 20",
+        "classes: 3, images of each: 0: 20, 1: 20, 2: 20",
         "read: 60, of which 1 repeat another",
         f"mean of red, green, blue: {means}",
     ]
