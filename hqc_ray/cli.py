@@ -66,8 +66,8 @@ def _parser() -> argparse.ArgumentParser:
     report.set_defaults(command=_report)
 
     data = known.add_parser("data", help="check a data source, and draw a sheet of samples")
-    data.add_argument("source", help="pcam, folder, synthetic, or package.module:name")
-    data.add_argument("options", nargs="*", help="options of the source, such as path=DIR split=train")
+    data.add_argument("source", help="such as pcam, folder, csv or idx, or package.module:name")
+    data.add_argument("options", nargs="*", help="options of the source, such as path=DIR split=train classes=3,8")
     data.add_argument("--sheet", default="", help="where to write the sample sheet (default: SOURCE.png)")
     data.add_argument("--download", metavar="DIR", help="fetch PatchCamelyon into DIR first (8 GB; pcam only)")
     data.set_defaults(command=_data)
@@ -195,10 +195,11 @@ def _data(arguments: argparse.Namespace) -> int:
         with commands.Downloads() as shown:
             download.fetch_pcam(arguments.download, progress=shown)
         options.setdefault("path", arguments.download)
-    source = data.get(arguments.source, **options)
+    classes = options.pop("classes", None)
+    source = data.get(arguments.source, classes=None if classes is None else classes.split(","), **options)
     source.check()
-    for name, value in sheet.summary(source).items():
-        print(f"{name}: {value}")
+    for line in sheet.summary(source).lines():
+        print(line)
     path = Path(arguments.sheet or f"{arguments.source.replace(':', '_')}.png")
     sheet.sample_sheet(source, path)
     print(f"sample sheet: {path}")

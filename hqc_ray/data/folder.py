@@ -2,95 +2,107 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from PIL import Image
-from pydantic import Field
 
-from hqc_ray.data.source import Source, as_indices, existing_folder
+from hqc_ray.data.imagefiles import SUFFIXES, ImageFiles, Listing, files_below
+from hqc_ray.data.source import MAX_CLASSES, distinct_images, existing_folder, natural
 from hqc_ray.errors import DataError
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
-_DEEP_MODES = ("I", "F")  # Pillow's 16 and 32 bit modes, which it would clip at 255 without a word
+_PARTS = ("train", "training", "test", "testing", "val", "valid", "validation")
+_NO_CLASSES = (*_PARTS, "images", "masks", "labels", "annotations")
+_LAYOUT = "PATH/CLASS/... with a folder per class, such as PATH/0 and PATH/1"
 
 
-class Folder(Source):
-    """Images in two class folders, in the order of their class and name, stretched to squares.
+class Folder(ImageFiles):
+    """Images in 2 to 100 class folders and their sub-folders, in the order of their class and name.
 
-    The listing is taken once per object. Hidden files and folders are passed over.
+    The label is the position of the class folder in natural order ('normal' < 'tumor', '9' < '10'). Hidden files and
+    folders are passed over.
 
     Args:
-        path: folder with exactly two class folders.
-        size_pixels: side of the images that `read` returns.
-        positive: the class folder whose label is 1; by default the second one in sorted order ('0' < '1', 'normal' < 'tumor').
+        path: folder with the class folders.
+        size_pixels: side of the squares that images are stretched to; None keeps their own size, which must then be the
+            same for all.
+        positive: of two class folders, the one whose label is 1; by default the second one.
     """
 
-    path: str
-    size_pixels: int = Field(default=96, ge=8)
     positive: str | None = None
 
     @cached_property
-    def classes(self) -> tuple[Path, Path]:
-        """The folders of label 0 and of label 1.
+    def listing(self) -> Listing:
+        """The images of label 0, then those of label 1, ..., each sorted by path.
 
         Raises:
-            DataError: not exactly two class folders, or none called `positive`.
+            DataError: no 2 to 100 class folders, folders that are no classes, none called `positive`, or one without an image.
         """
         root = existing_folder(self.path)
-        folders = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
+        folders = self._class_folders(root)
+        per_class = [_images(folder) for folder in folders]
+        counts = [len(images) for images, _ in per_class]
+        others = [*(p for p in root.iterdir() if p.is_file() and not p.name.startswith(".")), *chain(*(o for _, o in per_class))]
+        return Listing(
+            files=tuple(chain(*(images for images, _ in per_class))),
+            labels=np.repeat(np.arange(len(folders), dtype=np.uint8), counts),
+            classes=tuple(folder.name for folder in folders),
+            ignored=f"{len(others)} files in {root} are no images of a class, such as {others[0].name}" if others else "",
+        )
+
+    def _class_folders(self, root: Path) -> list[Path]:
+        """The K class folders in the order of their labels."""
+        folders = sorted((p for p in root.iterdir() if p.is_dir() and not p.name.startswith(".")), key=lambda p: natural(p.name))
         names = [p.name for p in folders]
-        if len(folders) != 2:
+        if wrong := [name for name in names if name.lower() in _NO_CLASSES]:
+            raise DataError(f"{', '.join(wrong)}: no names of classes", where=str(root), valid=_meant(root, wrong))
+        if not 2 <= len(folders) <= MAX_CLASSES:
             found = ", ".join(names[:5]) or "none"
-            raise DataError(f"{len(folders)} class folders ({found})", where=str(root), valid="exactly two, such as 0 and 1")
-        if self.positive not in (None, *names):
+            raise DataError(f"{len(folders)} class folders ({found})", where=str(root), valid=f"2 to {MAX_CLASSES}: {_LAYOUT}")
+        if all(_looks_like_classes(folder) for folder in folders):
+            found = f"{names[0]}/0, {names[0]}/1, ..., {names[-1]}/1"
+            raise DataError(f"the classes are one folder too deep ({found})", where=str(root), valid=_LAYOUT)
+        if self.positive is None:
+            return folders
+        if len(names) != 2:
+            raise DataError(f"positive={self.positive!r} with {len(names)} classes", where="positive", valid="two class folders")
+        if self.positive not in names:
             raise DataError(f"no class folder {self.positive!r}", where="positive", valid=", ".join(names))
-        first, second = folders if self.positive != names[0] else reversed(folders)
-        return first, second
+        return folders if self.positive == names[1] else folders[::-1]
 
-    @cached_property
-    def files(self) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
-        """The image files of label 0 and of label 1, each sorted by name.
-
-        Raises:
-            DataError: a class folder without an image.
-        """
-        negative, positive = (_images(folder) for folder in self.classes)
-        return negative, positive
-
-    def labels(self) -> np.ndarray:
-        """The labels, all of 0 before all of 1: [N] uint8."""
-        return np.repeat(np.array([0, 1], np.uint8), [len(files) for files in self.files])
-
-    def read(self, indices: Iterable[int]) -> np.ndarray:
-        """The images at `indices`: [n, size_pixels, size_pixels, 3] uint8."""
-        files = self.files[0] + self.files[1]
-        out = [_load(files[i], self.size_pixels) for i in as_indices(indices, len(files))]
-        return np.stack(out) if out else np.zeros((0, self.size_pixels, self.size_pixels, 3), np.uint8)
-
-    def check(self) -> None:
-        """Lists both classes and reads the first image of each."""
-        self.read([0, len(self.files[0])])
+    @classmethod
+    def example(cls, folder: Path) -> Self:
+        """Three classes of images of 5 x 7 pixels, some in sub-folders."""
+        suffixes = (".png", ".BMP", ".tif", ".ppm", ".webp")
+        for i, image in enumerate(distinct_images(18, 5, 7, 3)):
+            place = folder / ("class 2", "class 9", "class 10")[i % 3] / ("" if i % 2 else "more")
+            place.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image).save(place / f"{i}{suffixes[i % 5]}", lossless=True)
+        return cls(path=str(folder))
 
 
-def _images(folder: Path) -> tuple[Path, ...]:
-    files = tuple(sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")))
-    if not files:
+def _images(folder: Path) -> tuple[list[Path], list[Path]]:
+    """The images and the other files of a class."""
+    images, others = files_below(folder)
+    if not images:
         raise DataError("holds no images", where=str(folder), valid=", ".join(SUFFIXES))
-    return files
+    return images, others
 
 
-def _load(file: Path, size_pixels: int) -> np.ndarray:
-    """One image as [size_pixels, size_pixels, 3] uint8."""
-    try:
-        with Image.open(file) as image:
-            if image.mode.startswith(_DEEP_MODES):
-                raise DataError(f"pixels of mode {image.mode}", where=str(file), valid="8 bits per channel")
-            rgb = image.convert("RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as problem:  # what Pillow's decoders raise
-        raise DataError(f"not a readable image ({problem})", where=str(file), valid=", ".join(SUFFIXES)) from problem
-    if rgb.size != (size_pixels, size_pixels):
-        rgb = rgb.resize((size_pixels, size_pixels), Image.Resampling.BILINEAR)
-    return np.asarray(rgb)
+def _looks_like_classes(folder: Path) -> bool:
+    """Whether the folder holds nothing but folders 0 and 1: those of a patient, say, not of a class."""
+    return sorted(p.name for p in folder.iterdir() if not p.name.startswith(".")) == ["0", "1"]
+
+
+def _meant(root: Path, wrong: list[str]) -> str:
+    """Which layout is meant, where folders have names of parts or of a segmentation's images and masks."""
+    parts = sorted((name for name in wrong if name.lower() in _PARTS), key=lambda name: _PARTS.index(name.lower()))
+    part = root / parts[0] if parts else None
+    if part and any(p.is_dir() for p in part.iterdir()):
+        return f"{_LAYOUT}; here path={part}"
+    if part:
+        return f"{_LAYOUT}; for images with a table of labels, the source csv"
+    return f"{_LAYOUT}; masks are not classes"

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, get_args
+from typing import ClassVar, Literal, Self, get_args
 
 import h5py
 import numpy as np
 
-from hqc_ray.data.source import Source, as_indices, existing_folder
+from hqc_ray.data.source import Source, as_indices, distinct_images, existing_folder
 from hqc_ray.errors import DataError
 
 Split = Literal["train", "valid", "test"]
@@ -32,8 +32,19 @@ class PCam(Source):
         split: which of them to read.
     """
 
+    about_centre: ClassVar[bool] = True
     path: str
     split: Split = "train"
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """What the labels mean."""
+        return "normal", "tumour"
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """96 x 96."""
+        return 96, 96
 
     def labels(self) -> np.ndarray:
         """The labels of the split: [N] uint8 in {0, 1}."""
@@ -64,6 +75,15 @@ class PCam(Source):
         if not count:
             raise DataError("holds no images", where=str(self._file("x")))
         self.read([count - 1])
+
+    @classmethod
+    def example(cls, folder: Path) -> Self:
+        """Both classes, in the official layout."""
+        arrays = {"x": distinct_images(14, 96, 96, 3), "y": (np.arange(14, dtype=np.uint8) % 2).reshape(-1, 1, 1, 1)}
+        for part, array in arrays.items():
+            with h5py.File(folder / file_name("train", part), "w") as file:
+                file.create_dataset(part, data=array)
+        return cls(path=str(folder))
 
     def _file(self, part: Part) -> Path:
         return existing_folder(self.path) / file_name(self.split, part)

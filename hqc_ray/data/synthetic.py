@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
+from typing import ClassVar, Self
 
 import numpy as np
 from PIL import Image
@@ -25,9 +27,20 @@ class Synthetic(Source):
         seed: another seed draws other images.
     """
 
+    about_centre: ClassVar[bool] = True
     images: int = Field(default=20000, ge=2)
     size_pixels: int = Field(default=96, ge=8)
     seed: int = 0
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """What the labels mean."""
+        return "normal", "tumour"
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """(size_pixels, size_pixels)."""
+        return self.size_pixels, self.size_pixels
 
     def labels(self) -> np.ndarray:
         """The labels 0, 1, 0, 1, ...: [N] uint8."""
@@ -43,6 +56,11 @@ class Synthetic(Source):
 
     def check(self) -> None:
         """Nothing can be missing."""
+
+    @classmethod
+    def example(cls, folder: Path) -> Self:
+        """A few small patches."""
+        return cls(images=10, size_pixels=24, seed=5)
 
     def _image(self, index: int) -> np.ndarray:
         patch = tissue.render(seeds.rng(self.seed, "synthetic", index), tumour=bool(index % 2))

@@ -19,11 +19,11 @@ class InMemory(data.Source):
     """A source whose images [N, H, W, 3] are given; `log` collects the indices that were read."""
 
     images: np.ndarray
-    classes: np.ndarray
+    labelled: np.ndarray
     log: list[int]
 
     def labels(self) -> np.ndarray:
-        return self.classes
+        return self.labelled
 
     def read(self, indices: Iterable[int]) -> np.ndarray:
         indices = np.asarray(indices)
@@ -36,14 +36,16 @@ class InMemory(data.Source):
 
 @pytest.fixture
 def in_memory() -> Callable[..., InMemory]:
-    """Makes a source of `count` distinct 5 x 7 images of alternating class; `copies` {i: j} makes image i a copy of image j."""
+    """Makes a source of `count` distinct 5 x 7 images of classes in turn; `copies` {i: j} makes image i a copy of image j."""
 
-    def make(count: int = 60, copies: dict[int, int] | None = None, labels: np.ndarray | None = None) -> InMemory:
+    def make(
+        count: int = 60, copies: dict[int, int] | None = None, labels: np.ndarray | None = None, n_classes: int = 2
+    ) -> InMemory:
         images = np.random.default_rng(1).integers(0, 256, (count, 5, 7, 3), dtype=np.uint8)
         for copy, original in (copies or {}).items():
             images[copy] = images[original]
-        classes = np.arange(count, dtype=np.uint8) % 2 if labels is None else labels
-        return InMemory(images=images, classes=classes, log=[])
+        labels = (np.arange(count) % n_classes).astype(np.uint8) if labels is None else labels
+        return InMemory(images=images, labelled=labels, log=[])
 
     return make
 
@@ -76,7 +78,7 @@ def pcam_folder(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def image_folder(tmp_path: Path) -> Callable[..., Path]:
-    """Writes class folders of noise images, 40 wide and 24 high, alternately .png, .JPG and .tif."""
+    """Writes class folders of noise images, 24 high and 40 wide, alternately .png, .JPG and .tif."""
 
     def make(names: tuple[str, ...] = ("0", "1"), count: int = 5) -> Path:
         rng = np.random.default_rng(3)

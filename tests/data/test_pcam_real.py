@@ -34,7 +34,7 @@ def test_duplicates_are_found_and_left_out(source):
     assert set(found.hashes[found.train]).isdisjoint(found.hashes[found.test])
     if len(labels) == 10_000:  # the re-encoded excerpt: 243 patches repeat another, all of them positive
         assert distinct == 4757
-        with pytest.raises(DataError, match=f"only {distinct} distinct ones of class 1"):
+        with pytest.raises(DataError, match=f"only {distinct} distinct ones of class tumour"):
             data.subset(source, 10_000, seed=0)
 
 
@@ -46,6 +46,6 @@ def test_a_subset_of_thousands_takes_seconds(source):
 
 
 def test_summary_looks_like_stained_tissue(source):
-    red, green, blue = sheet.summary(source, sample=300)["pixel_mean"]
+    red, green, blue = sheet.summary(source, sample=300).pixel_mean
     assert green < min(red, blue)
     assert 0.4 < green < 0.7

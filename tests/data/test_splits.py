@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 import pytest
 
@@ -13,7 +15,7 @@ COPIES = {2: 0, 4: 0, 7: 3, 9: 10, 21: 20, 50: 51}  # within and across classes
 
 
 def fields(subset):
-    return [subset.indices, subset.labels, subset.hashes, subset.train, subset.validation, subset.test, subset.digest]
+    return [getattr(subset, name) for name in ("indices", "labels", "hashes", "train", "validation", "test", "digest", "classes")]
 
 
 @pytest.mark.parametrize(("size", "fractions"), [(4, {}), (22, {}), (40, {"test_fraction": 0.3, "validation_fraction": 0.25})])
@@ -83,14 +85,14 @@ def test_digest_follows_pixels_labels_and_split(in_memory):
     first = data.subset(source, 30, seed=0)
     pixels = source.images.copy()
     pixels[first.indices[17], 4, 6, 2] ^= 1
-    swapped = source.classes.copy()
+    swapped = source.labelled.copy()
     swapped[:] = 1 - swapped
     unused = source.images.copy()
     unused[next(i for i in range(60) if i not in first.indices)] ^= 1
     assert data.subset(source.model_copy(update={"images": unused}), 30, seed=0).digest == first.digest
     others = [
         data.subset(source.model_copy(update={"images": pixels}), 30, seed=0),
-        data.subset(source.model_copy(update={"classes": swapped}), 30, seed=0),
+        data.subset(source.model_copy(update={"labelled": swapped}), 30, seed=0),
         data.subset(source, 30, seed=0, test_fraction=0.4),
         data.subset(source, 30, seed=0, validation_fraction=0.2),
     ]
@@ -104,10 +106,11 @@ def test_reads_no_more_than_needed(in_memory, monkeypatch):
     assert len(source.log) <= 100 + 2 * 20
 
 
-@pytest.mark.parametrize("size", [-2, 0, 2, 7])
-def test_odd_or_too_small_sizes(in_memory, size):
-    with pytest.raises(DataError, match=f"^size: {size} images .*even number, 4 or more"):
-        data.subset(in_memory(60), size, seed=0)
+@pytest.mark.parametrize(("size", "n_classes"), [(-2, 2), (0, 2), (2, 2), (7, 2), (10, 10), (25, 10), (0, 3)])
+def test_sizes_that_are_no_multiple_or_too_small(in_memory, size, n_classes):
+    expected = f"^size: {size} images .*a multiple of {n_classes}, {2 * n_classes} or more"
+    with pytest.raises(DataError, match=expected):
+        data.subset(in_memory(60, n_classes=n_classes), size, seed=0)
 
 
 @pytest.mark.parametrize("fractions", [(0, 0), (1, 0), (0.5, 0.5), (0.2, -0.1), (float("nan"), 0)])
@@ -117,9 +120,21 @@ def test_fractions_out_of_range(in_memory, fractions):
 
 
 def test_size_that_leaves_nothing_to_train_on(in_memory):
-    with pytest.raises(DataError, match=r"4 images leave none to train on .*valid: 6 or more"):
+    with pytest.raises(DataError, match=r"4 images leave none to train on .*valid: 6, or smaller fractions"):
         data.subset(in_memory(60), 4, seed=0, validation_fraction=0.2)
     assert len(data.subset(in_memory(60), 6, seed=0, validation_fraction=0.2).train) == 2
+
+
+@pytest.mark.parametrize(("test", "enough"), [(0.9, 20), (0.95, 44), (0.99, 204)])
+def test_the_size_that_it_names_is_enough(test, enough):
+    with pytest.raises(DataError, match=rf"8 images leave none to train on .*valid: {enough}, or smaller fractions\)"):
+        splits.parts(8, test, 0, 4)
+    assert len(splits.parts(enough, test, 0, 4)[0]) == 4
+
+
+def test_no_size_is_named_where_none_would_do():
+    with pytest.raises(DataError, match=r"40 images leave none to train on .*\(valid: smaller fractions\)"):
+        splits.parts(40, 0.99999, 0)
 
 
 def test_fewer_images_than_asked_for(in_memory):
@@ -135,6 +150,50 @@ def test_fewer_distinct_images_than_asked_for(in_memory):
     assert len(data.subset(source, 14, seed=0).indices) == 14
 
 
-def test_a_users_source_with_other_labels(in_memory):
-    with pytest.raises(DataError, match=r"labels \[0, 1, 7\]"):
-        data.subset(in_memory(6, labels=np.array([0, 1, 0, 1, 7, 1], np.uint8)), 4, seed=0)
+def test_no_number_is_promised_where_a_class_has_one_image(in_memory):
+    labels = np.array([0] * 11 + [1], np.uint8)
+    with pytest.raises(DataError, match=r"only 1 of class 1 \(valid: a source with at least 2 distinct images of each class"):
+        data.subset(in_memory(12, labels=labels), 12, seed=0)
+
+
+GOLDEN = [  # as they were when there were two classes only
+    (40, 3, (0.3, 0.25), "1c165849c39edfb5de2d66bf26dc456a", "6eabd6741367"),
+    (22, 0, (None, None), "4f1311839e80fcf49f10e632e78f521a", "f0766c9e97ff"),
+    (4, 7, (None, None), "c1d6110ac1b039b5e01b884aa110d7ae", "f074611bbdb2"),
+    (48, 1, (0.5, 0.1), "160d7922e57dda2359ec895df503c88c", "a7aeb85cb063"),
+]
+
+
+@pytest.mark.parametrize(("size", "seed", "fractions", "digest", "order"), GOLDEN)
+def test_subsets_of_two_classes_are_what_they_were(in_memory, size, seed, fractions, digest, order):
+    found = data.subset(in_memory(60, COPIES), size, seed, *fractions)
+    assert found.digest == digest
+    assert hashlib.sha256(found.indices.tobytes()).hexdigest()[:12] == order
+
+
+@pytest.mark.parametrize(("n_classes", "rounds"), [(3, 5), (10, 6), (100, 2)])
+def test_each_round_holds_one_image_of_each_class(in_memory, n_classes, rounds):
+    source = in_memory(8 * n_classes, {n_classes: 0, 1: 0, 3 * n_classes + 2: 2}, n_classes=n_classes)
+    found = data.subset(source, rounds * n_classes, seed=2, test_fraction=0.4)
+    np.testing.assert_array_equal(found.labels, np.tile(np.arange(n_classes), rounds))
+    np.testing.assert_array_equal(found.labels, source.labels()[found.indices])
+    assert found.classes == tuple(map(str, range(n_classes)))
+    assert len(found.test) == n_classes * max(1, round(0.4 * rounds))
+    assert len(set(found.hashes)) == rounds * n_classes
+    smaller = data.subset(source, 2 * n_classes, seed=2, test_fraction=0.4)
+    np.testing.assert_array_equal(smaller.hashes, found.hashes[: 2 * n_classes])
+
+
+def test_a_duplicate_in_another_class_is_left_out_of_many_classes(in_memory):
+    source = in_memory(30, {1: 0, 4: 3, 5: 3}, n_classes=3)  # images 0 and 1 are of classes 0 and 1, and so on
+    with pytest.raises(DataError, match=r"30 images asked for, but only [78] distinct ones of class [12].*valid: 2[14] or fewer"):
+        data.subset(source, 30, seed=0)
+    found = data.subset(source, 21, seed=0)
+    assert len({image.tobytes() for image in source.images[found.indices]}) == 21
+
+
+@pytest.mark.parametrize("count", [11, 3])
+def test_the_rarest_class_is_named(in_memory, count):
+    labels = np.array([0] * 20 + [1] * 20 + [2] * count, np.uint8)
+    with pytest.raises(DataError, match=rf"there are only {count} of class 2 \(valid: {3 * count} or fewer"):
+        data.subset(in_memory(40 + count, labels=labels), 60, seed=0)

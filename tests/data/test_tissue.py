@@ -9,6 +9,7 @@ import pytest
 
 from hqc_ray import data
 from hqc_ray.data import tissue
+from hqc_ray.errors import DataError
 
 COUNT, TRAINED = 900, 600
 
@@ -100,3 +101,9 @@ def test_drawing_is_fast():
     start = time.process_time()
     source.read(range(40))
     assert (time.process_time() - start) / 40 < 0.025  # 0.004 s on an idle core
+
+
+@pytest.mark.parametrize("options", [{"images": 1}, {"size_pixels": 4}, {"images": "many"}])
+def test_synthetic_options_out_of_range(options):
+    with pytest.raises(DataError, match=f"{next(iter(options))}: .*Input should be"):
+        data.get("synthetic", **options)

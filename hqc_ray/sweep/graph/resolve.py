@@ -61,7 +61,7 @@ class Rooms:
         opened = _at("data", source, data)
         _at("data", opened.check)
         _at("data", parts, data.size, data.test_fraction, data.validation_fraction)
-        names = getattr(opened, "classes", ("0", "1"))
+        names = opened.classes
         counts = np.bincount(opened.labels(), minlength=len(names))
         if counts.min() < data.size // len(names):
             few = int(counts.argmin())
