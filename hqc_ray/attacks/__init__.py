@@ -8,9 +8,11 @@ from hqc_ray.attacks import contract
 from hqc_ray.attacks.base import Attack
 from hqc_ray.attacks.contract import run
 from hqc_ray.attacks.deepfool import DeepFool
+from hqc_ray.attacks.ensemble import Ensemble
 from hqc_ray.attacks.gradient import FGSM, PGD
 from hqc_ray.attacks.result import EpsilonResult, Result
 from hqc_ray.attacks.simple import Clean, Noise
+from hqc_ray.attacks.spaces import SPACES, Level, Space
 from hqc_ray.attacks.view import View, outputs_normalised
 from hqc_ray.entries import make
 from hqc_ray.errors import AttackError
@@ -19,12 +21,16 @@ __all__ = [
     "ATTACKS",
     "FGSM",
     "PGD",
+    "SPACES",
     "Attack",
     "Clean",
     "DeepFool",
+    "Ensemble",
     "EpsilonResult",
+    "Level",
     "Noise",
     "Result",
+    "Space",
     "View",
     "contract",
     "get",
@@ -32,7 +38,14 @@ __all__ = [
     "run",
 ]
 
-ATTACKS: dict[str, type[Attack]] = {"clean": Clean, "noise": Noise, "fgsm": FGSM, "pgd": PGD, "deepfool": DeepFool}
+ATTACKS: dict[str, type[Attack]] = {
+    "clean": Clean,
+    "noise": Noise,
+    "fgsm": FGSM,
+    "pgd": PGD,
+    "deepfool": DeepFool,
+    "ensemble": Ensemble,
+}
 
 
 def get(name: str, **options: Any) -> Attack:

@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hqc_ray.attacks.balls import lengths, project
+from hqc_ray.attacks.balls import admitted, lengths
 from hqc_ray.attacks.base import Attack
+from hqc_ray.attacks.losses import predicted
 from hqc_ray.attacks.result import EpsilonResult, Result, joined
 from hqc_ray.attacks.view import Classify, Counts, View, check_logits, frozen, outputs_normalised
 from hqc_ray.errors import AttackError
@@ -96,7 +97,7 @@ class _Job:
         logits = self._judged(images, index, "clean")
         if int(labels.max()) >= logits.shape[1]:
             raise AttackError(f"label {int(labels.max())} for a model with {logits.shape[1]} classes", where="labels")
-        clean = _predictions(logits)
+        clean = predicted(logits)
         view = View(self.model, int((clean == labels).sum()), decides=self.judge is None)
         found = self._search(view, index, images, labels, clean == labels)
         results = [self._decided(e, f, index, images, labels, clean, keep) for e, f in zip(self.epsilons, found, strict=True)]
@@ -118,13 +119,11 @@ class _Job:
         if not budgets or not len(images):
             return [untouched] * len(self.epsilons)
         generator = torch.Generator().manual_seed(stream(self.seed, "attack", type(self.attack).__name__.lower(), index))
-        candidates = iter(self.attack.search(view, images, labels, budgets, generator))
+        candidates = self.attack.find(view, images, labels, budgets, generator)
         found = []
         for epsilon in budgets:
-            before = Counts() if self.attack.one_search else replace(view.counts)
-            if not self.attack.one_search:
-                view.bad_gradient = None
-            candidate = _admitted(next(candidates, None), images, epsilon, self.attack)
+            before = Counts() if self.attack.shared else replace(view.counts)
+            candidate = admitted(next(candidates, None), images, epsilon, self.attack.norm, view.space, repr(self.attack))
             bad = untouched.bad_gradient if view.bad_gradient is None else view.bad_gradient
             found.append(_Found(candidate, bad, view.counts - before))
         rest = iter(found)
@@ -137,7 +136,7 @@ class _Job:
         attacked = clean == labels
         adversarial = images.clone()
         adversarial[attacked] = found.candidate
-        after = torch.where(attacked, _predictions(self._judged(adversarial, index, epsilon)), clean)
+        after = torch.where(attacked, predicted(self._judged(adversarial, index, epsilon)), clean)
         bad = torch.zeros_like(attacked)
         bad[attacked] = found.bad_gradient
         deltas = (adversarial - images).double()
@@ -158,21 +157,6 @@ class _Job:
             self.judge_generator.manual_seed(stream(self.seed, "judge", index, str(epsilon)))
         with torch.no_grad():
             return check_logits((self.judge or self.model)(images), len(images))
-
-
-def _predictions(logits: Tensor) -> Tensor:
-    """Predicted classes [B]; -1, which is no class, where a logit is not a number."""
-    return logits.argmax(1).masked_fill(logits.isnan().any(1), -1)
-
-
-def _admitted(candidate: Tensor | None, images: Tensor, epsilon: float, attack: Attack) -> Tensor:
-    """The candidate inside ball and box; values that are not finite are those of the image."""
-    if candidate is None or candidate.shape != images.shape:
-        got = "nothing" if candidate is None else f"shape {list(candidate.shape)}"
-        raise AttackError(f"the search yielded {got} at epsilon {epsilon}", where=repr(attack), valid=f"{list(images.shape)}")
-    candidate = candidate.detach().to(images)
-    candidate = torch.where(candidate.isfinite(), candidate, images)
-    return project(candidate, images, epsilon, attack.norm)
 
 
 def _device_of(model: Classify, images: Tensor) -> torch.device:

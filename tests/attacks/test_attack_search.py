@@ -11,7 +11,8 @@ from torch import nn
 
 from hqc_ray import attacks
 from hqc_ray.attacks.balls import lengths, random_in_ball, steepest
-from hqc_ray.attacks.view import View, fooled
+from hqc_ray.attacks.losses import fooled
+from hqc_ray.attacks.view import View
 
 
 class Linear(nn.Module):
@@ -211,10 +212,11 @@ def test_gradient_has_the_direction_of_the_cross_entropy(toy3):
     logits = toy3.model(images)
     loss = nn.functional.cross_entropy(logits, toy3.labels[:5], reduction="none")
     (expected,) = torch.autograd.grad(loss.sum(), images)
-    gradient, seen = View(toy3.model, 5).gradient(toy3.images[:5], toy3.labels[:5])
+    gradient, losses, seen = View(toy3.model, 5).gradient(toy3.images[:5], toy3.labels[:5])
     unsure = 1 - torch.exp(-loss.detach()).reshape(5, 1, 1, 1)
     torch.testing.assert_close(gradient * unsure, expected, rtol=1e-3, atol=1e-6)
     torch.testing.assert_close(seen, logits)
+    torch.testing.assert_close(nn.functional.softplus(losses), loss)  # the losses are its log odds
 
 
 def test_a_very_confident_model_still_has_a_gradient(linear):
@@ -227,15 +229,15 @@ def test_a_very_confident_model_still_has_a_gradient(linear):
         return torch.cat([torch.zeros_like(margins), margins + 400], 1)
 
     labels = torch.ones(5, dtype=torch.long)
-    gradient, _ = View(confident, 5).gradient(images, labels)
+    gradient, _, _ = View(confident, 5).gradient(images, labels)
     assert torch.equal(gradient.flatten(1).sign().double(), -weights.sign().expand(5, -1))
 
 
 def test_float32_gradients_have_the_signs_of_float64(toy):
     """With logit differences around 20 a loss in float32 gets 1 sign in 40 wrong."""
     sure = nn.Sequential(copy.deepcopy(toy.model), Scale(5.0))
-    one, logits = View(sure, 200).gradient(toy.images, toy.labels)
-    other, _ = View(copy.deepcopy(sure).double(), 200).gradient(toy.images.double(), toy.labels)
+    one, _, logits = View(sure, 200).gradient(toy.images, toy.labels)
+    other, _, _ = View(copy.deepcopy(sure).double(), 200).gradient(toy.images.double(), toy.labels)
     assert (logits[:, 0] - logits[:, 1]).abs().median() > 15
     assert (one.sign() != other.sign()).sum() <= 2
 
