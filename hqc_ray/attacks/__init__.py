@@ -8,6 +8,7 @@ from hqc_ray.attacks import contract
 from hqc_ray.attacks.base import Attack
 from hqc_ray.attacks.contract import run
 from hqc_ray.attacks.deepfool import DeepFool
+from hqc_ray.attacks.ensemble import Ensemble
 from hqc_ray.attacks.gradient import FGSM, PGD
 from hqc_ray.attacks.judges import Exact, Judge
 from hqc_ray.attacks.result import Found, Predictions, Result, Verdict
@@ -25,6 +26,7 @@ __all__ = [
     "Attack",
     "Clean",
     "DeepFool",
+    "Ensemble",
     "Exact",
     "Found",
     "Judge",
@@ -40,7 +42,14 @@ __all__ = [
     "run",
 ]
 
-ATTACKS: dict[str, type[Attack]] = {"clean": Clean, "noise": Noise, "fgsm": FGSM, "pgd": PGD, "deepfool": DeepFool}
+ATTACKS: dict[str, type[Attack]] = {
+    "clean": Clean,
+    "noise": Noise,
+    "fgsm": FGSM,
+    "pgd": PGD,
+    "deepfool": DeepFool,
+    "ensemble": Ensemble,
+}
 
 
 def get(name: str, **options: Any) -> Attack:

@@ -1,57 +1,138 @@
-"""What an attack is: options, and a search. What counts as success is decided in `contract`, once for all attacks."""
+"""What an attack is: options, facts, and a search. What counts as success is decided in `contract`, once for all attacks."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import torch
+from pydantic import Field, model_validator
 from torch import Tensor
 
-from hqc_ray.attacks.balls import Norm
+from hqc_ray.attacks.balls import NORMS, Norm
+from hqc_ray.attacks.spaces import LEVELS
 from hqc_ray.attacks.view import View
+from hqc_ray.attacks.wrappers import Search, restarted
 from hqc_ray.entries import Entry
+from hqc_ray.errors import AttackError
 from hqc_ray.spec import Level
+
+Kind = Literal["none", "budget", "minimal"]
+
+
+def _is_one(value: int) -> bool:
+    return value == 1
 
 
 class Attack(Entry):
     """Base of the attacks; the fields are the options. Subclasses implement `search` and nothing else.
 
+    Class attributes are facts that others read (the contract, costs, audit, report):
+
     Attributes:
+        title: as tables call it; the class's own name unless it says another.
         kind: "none" (a control that does not search), "budget" (searches inside a ball), "minimal" (searches the
             smallest perturbation, judged against every epsilon afterwards).
+        perturbs: False if it leaves the values as they are, whatever epsilon is.
+        norms: that it works in.
+        levels: that it works at.
+        random: it draws random numbers, so that restarts make sense.
         one_search: one search serves every epsilon (False: each epsilon is searched on its own).
-        norm: of the ball that epsilon is the radius of, in pixel units of [0, 1].
+        norm: of the ball that epsilon is the radius of, in the unit of the space (pixels: of [0, 1]).
+        restarts: runs from different random numbers, each on the images that the earlier ones did not fool.
+        draws: of a stochastic model, over which each gradient is averaged. Other models have nothing to average.
     """
 
-    kind: ClassVar[Literal["none", "budget", "minimal"]] = "budget"
+    title: ClassVar[str] = "Attack"
+    kind: ClassVar[Kind] = "budget"
+    perturbs: ClassVar[bool] = True
+    norms: ClassVar[tuple[Norm, ...]] = NORMS
+    levels: ClassVar[tuple[Level, ...]] = LEVELS
+    random: ClassVar[bool] = False
     one_search: ClassVar[bool] = True
-    title: ClassVar[str] = ""
-    levels: ClassVar[tuple[Level, ...]] = ("pixels", "features", "angles")
     norm: Norm = "linf"
+    # at their default they are not among the options that a row names: most attacks have no use for them
+    restarts: int = Field(1, ge=1, exclude_if=_is_one)
+    draws: int = Field(1, ge=1, exclude_if=_is_one)
 
-    def cost(self, n_epsilons: int) -> float:
-        """Interim."""
-        return 8.0
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "title" not in cls.__dict__:
+            cls.title = cls.__name__
+
+    @model_validator(mode="after")
+    def _check_options(self) -> Self:
+        if self.norm not in self.norms:
+            raise ValueError(f"norm={self.norm}: {self.title} works in {', '.join(self.norms)}")
+        if self.restarts > 1 and (self.kind == "none" or not self.varies):
+            raise ValueError(f"restarts above 1: {self.title} draws no random numbers to search from, all would be the same run")
+        if self.draws > 1 and self.kind == "none":
+            raise ValueError(f"draws above 1: {self.title} takes no gradients to average")
+        return self
+
+    @classmethod
+    def example(cls, **options: Any) -> Self:
+        """The attack with `options`, and others that make it cheap: what the contract's tests run."""
+        return cls(**options)
+
+    @property
+    def varies(self) -> bool:
+        """Whether another random stream gives another search."""
+        return self.random
+
+    @property
+    def shared(self) -> bool:
+        """Whether one search serves every epsilon with these options: restarts look at each epsilon on its own."""
+        return self.one_search and self.restarts == 1
+
+    def per_search(self, n_classes: int) -> float:
+        """Expected gradients per image of one search, without restarts and draws: 1, unless a subclass says more."""
+        return 0.0 if self.kind == "none" else 1.0
+
+    def cost(self, n_epsilons: int, n_classes: int = 2) -> float:
+        """Expected gradients per image at all of `n_epsilons`, for a model with `n_classes` classes."""
+        searches = 1 if self.shared else n_epsilons
+        return self.per_search(n_classes) * self.restarts * self.draws * searches
 
     def search(
-        self, view: View, images: Tensor, labels: Tensor, epsilons: Sequence[float], generator: torch.Generator
+        self, view: View, values: Tensor, labels: Tensor, epsilons: Sequence[float], generator: torch.Generator
     ) -> Iterator[Tensor]:
-        """Yield one candidate [B, C, H, W] per epsilon, in order.
+        """Yield one candidate [B, ...] per epsilon, in order.
 
-        A candidate need not lie in the ball or the box: the contract projects it, evaluates it again, and decides. The
-        candidate of one epsilon must not depend on the others (see `rewound`).
+        A candidate need not lie in the ball or the box: the contract projects it, evaluates it again, and decides.
 
         Args:
             view: the model; all gradients and evaluations go through it, and are counted there.
-            images: [B, C, H, W] in [0, 1], all of them classified correctly so far.
+            values: [B, ...] in `view.space`: images [B, C, H, W] in [0, 1], or features or angles [B, n]. Those that are
+                to be attacked; if `view.decides`, all of them are classified correctly so far.
             labels: [B] int64, the true classes.
-            epsilons: all greater than 0.
-            generator: the random stream of this batch, on the CPU whatever the device of the images.
+            epsilons: all greater than 0; only one, unless `one_search`.
+            generator: the random stream of this batch, on the CPU whatever the device of the values.
         """
         raise NotImplementedError
 
+    def find(
+        self, view: View, values: Tensor, labels: Tensor, epsilons: Sequence[float], generator: torch.Generator
+    ) -> Iterator[Tensor | None]:
+        """Yield what `search` does, with the restarts and draws asked for; None where it yields nothing.
 
-def rewound(generator: torch.Generator) -> torch.Generator:
-    """The same stream from its beginning, so that each epsilon draws the same numbers whatever was drawn before."""
-    return torch.Generator().manual_seed(generator.initial_seed())
+        The candidate of one epsilon does not depend on the others: without a shared search, each is searched with the same
+        random numbers, whatever was drawn before.
+
+        Raises:
+            AttackError: the attack does not work at the level of the values.
+        """
+        if view.space.name not in self.levels:
+            raise AttackError(f"{self.title} does not work at {view.space.name}", where="level", valid=", ".join(self.levels))
+        if self.draws > 1:
+            view.draws = self.draws
+        search: Search = self.search
+        if self.restarts > 1:
+            search = restarted(search, self.restarts, self.norm, repr(self))
+        if self.shared:
+            yield from search(view, values, labels, epsilons, generator)
+            return
+        for epsilon in epsilons:
+            view.rewind()
+            own = torch.Generator().manual_seed(generator.initial_seed())
+            yield next(search(view, values, labels, [epsilon], own), None)

@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hqc_ray.attacks.balls import lengths, project
+from hqc_ray.attacks.balls import admitted, lengths
 from hqc_ray.attacks.base import Attack
-from hqc_ray.attacks.judges import Exact, Judge, predictions
+from hqc_ray.attacks.judges import Exact, Judge
+from hqc_ray.attacks.losses import predicted
 from hqc_ray.attacks.result import Found, Predictions, Result, Verdict
 from hqc_ray.attacks.spaces import PIXELS, Space
 from hqc_ray.attacks.view import Classify, Counts, View, check_logits, frozen, outputs_normalised
@@ -114,7 +115,7 @@ class _Job:
             logits = check_logits(self.reference(values), len(values))
         if int(labels.max()) >= logits.shape[1]:
             raise AttackError(f"label {int(labels.max())} for a model with {logits.shape[1]} classes", where="labels")
-        clean = predictions(logits)
+        clean = predicted(logits)
         attacked = torch.ones_like(labels, dtype=torch.bool) if self.audience == "others" else clean == labels
         view = View(self.model, int(attacked.sum()), self.space, decides=self.audience == "itself")
         candidates = self._search(view, index, values[attacked], labels[attacked])
@@ -140,13 +141,11 @@ class _Job:
             return [untouched] * len(self.epsilons)
         generator = torch.Generator().manual_seed(stream(self.seed, "attack", type(self.attack).__name__.lower(), index))
         # copies: a search that works in place must not move what its candidates are projected onto
-        searching = iter(self.attack.search(view, values.clone(), labels.clone(), budgets, generator))
+        searching = self.attack.find(view, values.clone(), labels.clone(), budgets, generator)
         found = []
         for epsilon in budgets:
-            before = Counts() if self.attack.one_search else replace(view.counts)
-            if not self.attack.one_search:
-                view.bad_gradient = None
-            candidate = _admitted(next(searching, None), values, epsilon, self.attack, self.space)
+            before = Counts() if self.attack.shared else replace(view.counts)
+            candidate = admitted(next(searching, None), values, epsilon, self.attack.norm, self.space, repr(self.attack))
             bad = untouched.bad_gradient if view.bad_gradient is None else view.bad_gradient
             found.append(_Candidate(candidate, bad, view.counts - before))
         rest = iter(found)
@@ -207,16 +206,6 @@ def _joined(parts: list[Found]) -> Found:
     )
 
 
-def _admitted(candidate: Tensor | None, values: Tensor, epsilon: float, attack: Attack, space: Space) -> Tensor:
-    """The candidate inside ball and box; numbers that are not finite are those of the clean value."""
-    if candidate is None or candidate.shape != values.shape:
-        got = "nothing" if candidate is None else f"shape {list(candidate.shape)}"
-        raise AttackError(f"the search yielded {got} at epsilon {epsilon}", where=repr(attack), valid=f"{list(values.shape)}")
-    candidate = candidate.detach().to(values)
-    candidate = torch.where(candidate.isfinite(), candidate, values)
-    return project(candidate, values, epsilon, attack.norm, space)
-
-
 def _device_of(model: Classify, values: Tensor) -> torch.device:
     """Where the model's last tensor lies; without any, where the values are."""
     tensors = [*model.buffers(), *model.parameters()] if isinstance(model, nn.Module) else []
@@ -227,8 +216,8 @@ def _checked(values: Any, labels: Any, epsilons: Sequence[float], space: Space) 
     values, labels = torch.as_tensor(values).detach(), torch.as_tensor(labels)
     if values.dim() < 2 or not len(values) or not values.is_floating_point():
         raise AttackError(f"{list(values.shape)} {values.dtype}", where=space.name, valid="float [N, ...], N >= 1")
-    low, high = float(values.min()), float(values.max())
-    if not (low >= space.low and high <= space.high):
+    if not space.contains(values):
+        low, high = float(values.min()), float(values.max())
         raise AttackError(f"values from {low:g} to {high:g}", where=space.name, valid=f"[{space.low:g}, {space.high:g}]")
     if labels.shape != values.shape[:1] or labels.is_floating_point() or int(labels.min()) < 0:
         raise AttackError(f"{list(labels.shape)} {labels.dtype}", where="labels", valid=f"[{len(values)}] integers >= 0")

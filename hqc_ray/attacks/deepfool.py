@@ -3,60 +3,70 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
 from hqc_ray.attacks.balls import Norm, lengths, per_image, steepest
-from hqc_ray.attacks.base import Attack
-from hqc_ray.attacks.view import View, fooled
+from hqc_ray.attacks.base import Attack, Kind
+from hqc_ray.attacks.loop import iterate
+from hqc_ray.attacks.losses import fooled
+from hqc_ray.attacks.view import View
 
 _BEYOND = 1e-4  # added to each distance, as the authors' code does, so that a step crosses the boundary it aims at
+_USUAL_STEPS = 8  # until an image is fooled
 
 
 class DeepFool(Attack):
     """DeepFool in the l2 or the linf norm. One run serves every epsilon; the contract clips it to each ball.
 
     Source: Moosavi-Dezfooli, Fawzi, Frossard, arXiv 1511.04599: algorithm 2 (l2), equation 11 (other norms). A model
-    with two classes costs one gradient a step.
+    with two classes costs one gradient per step.
 
     Attributes:
-        max_iter: steps at most; an image stops as soon as it is fooled.
+        max_iter: steps at most; an image stops as soon as it is fooled, whoever judges: the smallest perturbation is sought.
         overshoot: by which fraction to go beyond the boundary.
         candidates: classes to consider, counting the true one.
     """
 
-    kind: ClassVar[Literal["none", "budget", "minimal"]] = "minimal"
+    kind: ClassVar[Kind] = "minimal"
     max_iter: int = Field(50, ge=1)
     overshoot: float = Field(0.02, ge=0, allow_inf_nan=False)
     candidates: int = Field(10, ge=2)
 
+    def per_search(self, n_classes: int) -> float:
+        """One gradient per step and other class."""
+        return float(min(self.max_iter, _USUAL_STEPS) * (min(self.candidates, n_classes) - 1))
+
     def search(
-        self, view: View, images: Tensor, labels: Tensor, epsilons: Sequence[float], generator: torch.Generator
+        self, view: View, values: Tensor, labels: Tensor, epsilons: Sequence[float], generator: torch.Generator
     ) -> Iterator[Tensor]:
         """Yield the same minimal perturbation for every epsilon."""
-        minimal = self._minimal(view, images, labels)
+        minimal = self._minimal(view, values, labels)
         for _ in epsilons:
             yield minimal
 
-    def _minimal(self, view: View, images: Tensor, labels: Tensor) -> Tensor:
-        x, total = images.clone(), torch.zeros_like(images)
-        active = torch.arange(len(images), device=images.device)
+    def _minimal(self, view: View, values: Tensor, labels: Tensor) -> Tensor:
+        x, total = values.clone(), torch.zeros_like(values)
         others: Tensor | None = None
-        for _ in range(self.max_iter):
+
+        def look(active: Tensor) -> tuple[Tensor, Tensor]:
+            nonlocal others
             wanted = self.candidates - 1 if others is None else others[active]
-            gradients, differences, logits, chosen = view.differences(x[active], labels[active], wanted)
-            others = chosen if others is None else others
-            step = self._step(gradients, differences)
-            # an image without a gradient stays where it is for good
-            going = ~fooled(logits, labels[active]) & (step != 0).flatten(1).any(1)
-            active = active[going]
-            if not len(active):
-                break
-            total[active] += step[going]
-            x[active] = (images[active] + (1 + self.overshoot) * total[active]).clamp(0.0, 1.0)
+            found = view.differences(x[active], labels[active], wanted)
+            others = found.others if others is None else others
+            return found.logits, self._step(found.gradients, found.differences)
+
+        def finished(active: Tensor, logits: Tensor, step: Tensor) -> Tensor:
+            return fooled(logits, labels[active]) | (step == 0).flatten(1).all(1)  # without a gradient it stays for good
+
+        def move(active: Tensor, step: Tensor) -> None:
+            total[active] += step
+            x[active] = view.space.clip(values[active] + (1 + self.overshoot) * total[active])
+
+        iterate(x, self.max_iter, look, move, finished)
         return x
 
     def _step(self, gradients: Tensor, differences: Tensor) -> Tensor:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor
 
 from hqc_ray.attacks.balls import project, random_in_ball, steepest
-from hqc_ray.attacks.base import Attack, rewound
-from hqc_ray.attacks.view import View, fooled
+from hqc_ray.attacks.base import Attack
+from hqc_ray.attacks.loop import iterate
+from hqc_ray.attacks.losses import fooled
+from hqc_ray.attacks.view import View
 
 
 class FGSM(Attack):
@@ -21,13 +23,12 @@ class FGSM(Attack):
     """
 
     def search(
-        self, view: View, images: Tensor, labels: Tensor, epsilons: Sequence[float], generator: torch.Generator
+        self, view: View, values: Tensor, labels: Tensor, epsilons: Sequence[float], generator: torch.Generator
     ) -> Iterator[Tensor]:
-        """Yield the images moved by epsilon along the steepest direction at the clean image."""
-        gradient, _ = view.gradient(images, labels)
-        directions = steepest(gradient, self.norm)
+        """Yield the values moved by epsilon along the steepest direction at the clean ones."""
+        directions = steepest(view.gradient(values, labels).gradient, self.norm)
         for epsilon in epsilons:
-            yield images + epsilon * directions
+            yield values + epsilon * directions
 
 
 class PGD(Attack):
@@ -38,55 +39,59 @@ class PGD(Attack):
 
     Attributes:
         steps: per restart.
-        step_size: length of a step in `norm`, pixel units of [0, 1]; None: 2.5 * epsilon / steps.
+        step_size: length of a step in `norm`, in the unit of epsilon; None: 2.5 * epsilon / steps.
         random_start: False starts at the clean image.
         restarts: runs from different starts, each on the images that the earlier ones did not fool.
         early_stop: stop working on an image once it is fooled. Never done where another model judges, and to be
             switched off for images that are to be transferred.
     """
 
+    random: ClassVar[bool] = True
     one_search: ClassVar[bool] = False
     steps: int = Field(20, ge=1)
     step_size: float | None = Field(None, gt=0, allow_inf_nan=False)
     random_start: bool = True
-    restarts: int = Field(1, ge=1)
+    restarts: int = Field(1, ge=1)  # always among the options that a row names
     early_stop: bool = True
 
-    @model_validator(mode="after")
-    def _restarts_differ(self) -> PGD:
-        if self.restarts > 1 and not self.random_start:
-            raise ValueError("restarts above 1 need random_start: they would all be the same run")
-        return self
+    @classmethod
+    def example(cls, **options: Any) -> Self:
+        """Eight steps."""
+        return cls(**{"steps": 8, **options})
+
+    @property
+    def varies(self) -> bool:
+        """Whether another random stream gives another start."""
+        return self.random_start
+
+    def per_search(self, n_classes: int) -> float:
+        """One gradient per step."""
+        return float(self.steps)
 
     def search(
-        self, view: View, images: Tensor, labels: Tensor, epsilons: Sequence[float], generator: torch.Generator
+        self, view: View, values: Tensor, labels: Tensor, epsilons: Sequence[float], generator: torch.Generator
     ) -> Iterator[Tensor]:
         """Yield the first fooling iterate of each image, or the last one where none fools."""
         for epsilon in epsilons:
-            yield self._restarted(view, images, labels, epsilon, rewound(generator))
+            yield self._climb(view, values, labels, epsilon, generator)
 
-    def _restarted(self, view: View, images: Tensor, labels: Tensor, epsilon: float, generator: torch.Generator) -> Tensor:
-        found = self._climb(view, images, labels, epsilon, generator)
-        for _ in range(1, self.restarts):
-            left = (~fooled(view.logits(found), labels)).nonzero()[:, 0]
-            if not len(left):
-                break
-            found[left] = self._climb(view, images[left], labels[left], epsilon, generator)
-        return found
-
-    def _climb(self, view: View, images: Tensor, labels: Tensor, epsilon: float, generator: torch.Generator) -> Tensor:
+    def _climb(self, view: View, values: Tensor, labels: Tensor, epsilon: float, generator: torch.Generator) -> Tensor:
         size = 2.5 * epsilon / self.steps if self.step_size is None else self.step_size
-        x = images.clone()
+        x = values.clone()
         if self.random_start:
-            x = project(images + epsilon * random_in_ball(images, self.norm, generator), images, epsilon, self.norm)
-        active = torch.arange(len(images), device=images.device)
-        for _ in range(self.steps):
-            gradient, logits = view.gradient(x[active], labels[active])
-            if self.early_stop and view.decides:
-                going = ~fooled(logits, labels[active])
-                active, gradient = active[going], gradient[going]
-                if not len(active):
-                    break
+            start = values + epsilon * random_in_ball(values, self.norm, generator)
+            x = project(start, values, epsilon, self.norm, view.space)
+
+        def look(active: Tensor) -> tuple[Tensor, Tensor]:
+            found = view.gradient(x[active], labels[active])
+            return found.logits, found.gradient
+
+        def move(active: Tensor, gradient: Tensor) -> None:
             moved = x[active] + size * steepest(gradient, self.norm)
-            x[active] = project(moved, images[active], epsilon, self.norm)
+            x[active] = project(moved, values[active], epsilon, self.norm, view.space)
+
+        def finished(active: Tensor, logits: Tensor, _: Tensor) -> Tensor:
+            return fooled(logits, labels[active])
+
+        iterate(x, self.steps, look, move, finished if self.early_stop and view.decides else None)
         return x

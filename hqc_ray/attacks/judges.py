@@ -8,6 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from hqc_ray.attacks.losses import predicted
 from hqc_ray.attacks.result import Predictions
 from hqc_ray.attacks.view import Classify, check_logits
 
@@ -39,10 +40,6 @@ class Exact:
 
     def decide(self, seen: Tensor, name: str) -> Predictions:
         """The classes of the largest logits, [1, N]."""
-        own = predictions(seen).cpu().numpy()[None]
+        own = predicted(seen).cpu().numpy()[None]
         return Predictions(own, own)
 
-
-def predictions(logits: Tensor) -> Tensor:
-    """Predicted classes [B] of logits [B, K]; -1, which is no class, where a logit is not a number."""
-    return logits.argmax(1).masked_fill(logits.isnan().any(1), -1)

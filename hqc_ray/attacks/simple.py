@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from hqc_ray.attacks.balls import random_directions
-from hqc_ray.attacks.base import Attack
+from hqc_ray.attacks.base import Attack, Kind
 from hqc_ray.attacks.view import View
 
 
 class Clean(Attack):
     """No attack: robust accuracy is clean accuracy."""
 
-    kind: ClassVar[Literal["none", "budget", "minimal"]] = "none"
+    kind: ClassVar[Kind] = "none"
+    perturbs: ClassVar[bool] = False
 
     def search(
-        self, view: View, images: Tensor, labels: Tensor, epsilons: Sequence[float], generator: torch.Generator
+        self, view: View, values: Tensor, labels: Tensor, epsilons: Sequence[float], generator: torch.Generator
     ) -> Iterator[Tensor]:
-        """Yield the images themselves."""
+        """Yield the values themselves."""
         for _ in epsilons:
-            yield images
+            yield values
 
 
 class Noise(Attack):
@@ -32,12 +33,13 @@ class Noise(Attack):
     An attack that does no better than this has found nothing. Each epsilon scales the same noise.
     """
 
-    kind: ClassVar[Literal["none", "budget", "minimal"]] = "none"
+    kind: ClassVar[Kind] = "none"
+    random: ClassVar[bool] = True
 
     def search(
-        self, view: View, images: Tensor, labels: Tensor, epsilons: Sequence[float], generator: torch.Generator
+        self, view: View, values: Tensor, labels: Tensor, epsilons: Sequence[float], generator: torch.Generator
     ) -> Iterator[Tensor]:
-        """Yield the noisy images."""
-        directions = random_directions(images, self.norm, generator)
+        """Yield the noisy values."""
+        directions = random_directions(values, self.norm, generator)
         for epsilon in epsilons:
-            yield images + epsilon * directions
+            yield values + epsilon * directions

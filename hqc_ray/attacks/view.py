@@ -1,25 +1,26 @@
-"""A model as the attacks see it: logits and gradients of images, counted, with the weights frozen."""
+"""A model as the attacks see it: logits and gradients of its input, counted, with the weights frozen."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from hqc_ray.attacks.losses import Loss, cross_entropy, predicted
 from hqc_ray.attacks.spaces import PIXELS, Space
 from hqc_ray.errors import AttackError
 
-Classify = Callable[[Tensor], Tensor]  # images [B, C, H, W] -> logits [B, K]
-
-_ROUNDING = 1e-5  # of the largest logit; float32 logits of one image differ by less between batches
+Classify = Callable[[Tensor], Tensor]  # values [B, ...] of a space (images [B, C, H, W]) -> logits [B, K]
 
 
 @dataclass
 class Counts:
-    """Work done, in images: a batch of 50 counts 50. A gradient counts as a forward as well."""
+    """Work done, per image: a batch of 50 counts 50. A gradient counts as a forward as well."""
 
     gradients: int = 0
     forwards: int = 0
@@ -28,87 +29,190 @@ class Counts:
         return Counts(self.gradients - earlier.gradients, self.forwards - earlier.forwards)
 
 
+class Gradient(NamedTuple):
+    """The gradient [B, ...] of a loss, the losses [B] and the logits [B, K] that it was taken at."""
+
+    gradient: Tensor
+    losses: Tensor
+    logits: Tensor
+
+
+class Differences(NamedTuple):
+    """z[other] - z[label] for k other classes: gradients [B, k, ...], differences [B, k], logits [B, K], others [B, k]."""
+
+    gradients: Tensor
+    differences: Tensor
+    logits: Tensor
+    others: Tensor
+
+
 class View:
     """The model, during one search over one batch.
 
+    A stochastic model has `drawn(k)`, its k-th independent draw (and says by `stochastic`, where that is not always so). Its
+    gradients can be averages over several of them, expectation over transformation: Athalye et al., arXiv 1707.07397.
+
     Args:
-        model: images [B, C, H, W] -> logits [B, K].
-        n_images: B of the whole batch; the first gradient that covers it says which images have a bad one.
+        model: values [B, ...] -> logits [B, K].
+        n_values: B of the whole batch; the first gradient that covers it says which values have a bad one.
+        space: of the values.
         decides: whether this model is also the one that judges success.
 
     Attributes:
         counts: work done so far.
+        draws: of a stochastic model, over which each gradient is averaged.
+        space: of the values: its box, and the unit of epsilon.
         decides: False where another model judges (sampled devices, transfer): fooling this one just barely is then
             not enough, and a search should use its whole budget.
-        bad_gradient: [n_images] bool, gradient all zero or not finite at the first step; None before any.
+        bad_gradient: [n_values] bool, gradient all zero or not finite at the first step; None before any.
     """
 
-    def __init__(self, model: Classify, n_images: int, space: Space = PIXELS, decides: bool = True) -> None:
-        self.space = space
+    def __init__(self, model: Classify, n_values: int, space: Space = PIXELS, decides: bool = True) -> None:
         self._model = model
-        self._n_images = n_images
+        self._n_values = n_values
+        self._stochastic = bool(getattr(model, "stochastic", hasattr(model, "drawn")))
+        self._next_draw = 0
+        self.draws = 1
+        self.space = space
         self.decides = decides
         self.counts = Counts()
         self.bad_gradient: Tensor | None = None
 
-    def logits(self, images: Tensor) -> Tensor:
-        """Logits [B, K] of `images` [B, C, H, W], without a gradient."""
+    def logits(self, values: Tensor) -> Tensor:
+        """Logits [B, K] of `values` [B, ...], without a gradient."""
         with torch.no_grad():
-            return self._forward(images)
+            return self._forward(self._model, values)
 
-    def gradient(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Gradient of the cross-entropy on the logits, divided by 1 - p(label), [B, C, H, W], and the logits [B, K].
+    def predictions(self, values: Tensor) -> Tensor:
+        """Predicted classes [B] of `values` [B, ...]; -1 where a logit is not a number."""
+        return predicted(self.logits(values))
 
-        That is the gradient of logsumexp(z[others]) - z[label]: the direction of the cross-entropy's, but neither rounded
-        nor 0 for a model that is sure of itself. (In float32 the loss itself is 0 from a logit difference of 17 on, and
-        its gradient has wrong signs long before.)
-        """
-        with torch.enable_grad():
-            images = images.detach().requires_grad_(True)
-            logits = self._forward(images)
-            own = logits.gather(1, labels[:, None])[:, 0]
-            margins = logits.scatter(1, labels[:, None], -torch.inf).logsumexp(1) - own
-            gradient = self._backward(margins.sum(), images, keep_graph=False)
-        self._record(gradient)
-        return gradient, logits.detach()
-
-    def differences(self, images: Tensor, labels: Tensor, others: Tensor | int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Logit differences z[other] - z[label] and their gradients, of k other classes, from one forward.
+    def gradient(self, values: Tensor, labels: Tensor, loss: Loss = cross_entropy, draws: int | None = None) -> Gradient:
+        """The gradient of `loss` at `values` [B, ...] with labels [B].
 
         Args:
-            images: [B, C, H, W].
+            values: [B, ...].
+            labels: [B] int64.
+            loss: what is differentiated, per image.
+            draws: of a stochastic model, over which gradient, losses and logits are averaged; None: the view's.
+        """
+        found = Gradient(*_mean([self._gradient(model, values, labels, loss) for model in self._models(draws)]))
+        self._record(found.gradient)
+        return found
+
+    def differences(self, values: Tensor, labels: Tensor, others: Tensor | int) -> Differences:
+        """Logit differences z[other] - z[label] and their gradients, of k other classes, from one forward per draw.
+
+        Args:
+            values: [B, ...].
             labels: [B].
             others: the other classes [B, k], or k: the most likely ones (fewer if the model has fewer).
-
-        Returns:
-            gradients [B, k, C, H, W], differences [B, k], logits [B, K], others [B, k].
         """
+        parts: list[Differences] = []
+        for model in self._models(None):
+            parts.append(self._differences(model, values, labels, parts[0].others if parts else others))
+        gradients, differences, logits = _mean([p[:3] for p in parts])
+        found = Differences(gradients, differences, logits, parts[0].others)
+        self._record(found.gradients)
+        return found
+
+    def module(self) -> nn.Module:
+        """The model as a differentiable torch module, values [B, ...] -> logits [B, K], for libraries with attacks of their own.
+
+        Its forwards and the gradients that are taken through it count in `counts`, whoever calls `backward`.
+        """
+        return _Counted(self)
+
+    def rewind(self) -> None:
+        """Begin another search: no gradient is seen yet, and a stochastic model's draws are those from the first one on."""
+        self.bad_gradient, self._next_draw = None, 0
+
+    def part(self, n_values: int) -> View:
+        """The view of another search, over `n_values` of these values; it counts together with this one."""
+        part = copy.copy(self)
+        part._n_values = n_values
+        part.rewind()
+        return part
+
+    def absorb(self, part: View, indices: Tensor) -> None:
+        """Take over the bad gradients of a `part` that saw the values at `indices`, if this view has seen no gradient yet."""
+        if self.bad_gradient is None and part.bad_gradient is not None:
+            self.bad_gradient = torch.zeros(self._n_values, dtype=torch.bool, device=indices.device)
+            self.bad_gradient[indices] = part.bad_gradient
+
+    def _models(self, draws: int | None) -> Iterator[Classify]:
+        """The model itself, or as many new draws of it as are averaged."""
+        draws = self.draws if draws is None else draws
+        if draws == 1 or not self._stochastic:
+            yield self._model
+            return
+        for _ in range(draws):
+            yield self._model.drawn(self._next_draw)  # type: ignore[attr-defined]  # _stochastic says that it has it
+            self._next_draw += 1
+
+    def _gradient(self, model: Classify, values: Tensor, labels: Tensor, loss: Loss) -> Gradient:
         with torch.enable_grad():
-            images = images.detach().requires_grad_(True)
-            logits = self._forward(images)
+            values = values.detach().requires_grad_(True)
+            logits = self._forward(model, values)
+            losses = loss(logits, labels)
+            gradient = self._backward(losses.sum(), values, keep_graph=False)
+        return Gradient(gradient, losses.detach(), logits.detach())
+
+    def _differences(self, model: Classify, values: Tensor, labels: Tensor, others: Tensor | int) -> Differences:
+        with torch.enable_grad():
+            values = values.detach().requires_grad_(True)
+            logits = self._forward(model, values)
             if isinstance(others, int):
                 others = _runners_up(logits.detach(), labels, others)
             differences = logits.gather(1, others) - logits.gather(1, labels[:, None])
             totals = differences.sum(0)
-            gradients = torch.stack([self._backward(t, images, keep_graph=i + 1 < len(totals)) for i, t in enumerate(totals)], 1)
-        self._record(gradients)
-        return gradients, differences.detach(), logits.detach(), others
+            gradients = torch.stack([self._backward(t, values, keep_graph=i + 1 < len(totals)) for i, t in enumerate(totals)], 1)
+        return Differences(gradients, differences.detach(), logits.detach(), others)
 
-    def _forward(self, images: Tensor) -> Tensor:
-        self.counts.forwards += len(images)
-        return check_logits(self._model(images), len(images))
+    def _forward(self, model: Classify, values: Tensor) -> Tensor:
+        self.counts.forwards += len(values)
+        return check_logits(model(values), len(values))
 
-    def _backward(self, total: Tensor, images: Tensor, keep_graph: bool) -> Tensor:
-        self.counts.gradients += len(images)
+    def _backward(self, total: Tensor, values: Tensor, keep_graph: bool) -> Tensor:
+        self.counts.gradients += len(values)
         if not total.requires_grad:  # a model that does not depend on its input: a zero gradient, which is recorded as bad
-            return torch.zeros_like(images)
-        gradient = torch.autograd.grad(total, images, retain_graph=keep_graph, allow_unused=True)[0]
-        return torch.zeros_like(images) if gradient is None else gradient.contiguous()
+            return torch.zeros_like(values)
+        gradient = torch.autograd.grad(total, values, retain_graph=keep_graph, allow_unused=True)[0]
+        return torch.zeros_like(values) if gradient is None else gradient.contiguous()
 
     def _record(self, gradients: Tensor) -> None:
-        if self.bad_gradient is None and len(gradients) == self._n_images:
+        if self.bad_gradient is None and len(gradients) == self._n_values:
             flat = gradients.flatten(1)
             self.bad_gradient = (flat == 0).all(1) | ~flat.isfinite().all(1)
+
+
+class _Counted(nn.Module):
+    """See `View.module`. It stays in evaluation mode, whatever a library asks for."""
+
+    def __init__(self, view: View) -> None:
+        super().__init__()
+        self.training = False
+        self._view, self._model = view, view._model  # a torch module is registered: its weights and device are found here
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Logits [B, K] of `values` [B, ...]."""
+        if torch.is_grad_enabled() and values.requires_grad:
+            values = values.view_as(values)
+            values.register_hook(self._count)
+        return self._view._forward(self._model, values)
+
+    def train(self, mode: bool = True) -> _Counted:
+        """Nothing: dropout and batch statistics stay off during an attack."""
+        return self
+
+    def _count(self, gradient: Tensor) -> None:
+        self._view.counts.gradients += len(gradient)
+        self._view._record(gradient)
+
+
+def _mean(parts: list[tuple[Tensor, ...]]) -> list[Tensor]:
+    """The mean of each member of equal tuples; of one tuple, its own tensors."""
+    return [members[0] if len(parts) == 1 else torch.stack(members).mean(0) for members in zip(*parts, strict=True)]
 
 
 def _runners_up(logits: Tensor, labels: Tensor, k: int) -> Tensor:
@@ -116,22 +220,15 @@ def _runners_up(logits: Tensor, labels: Tensor, k: int) -> Tensor:
     return rivals.topk(min(k, logits.shape[1] - 1), dim=1).indices
 
 
-def check_logits(logits: Tensor, n_images: int) -> Tensor:
+def check_logits(logits: Tensor, n_values: int) -> Tensor:
     """`logits` as they are.
 
     Raises:
-        AttackError: they are not [n_images, K] with at least two classes.
+        AttackError: they are not [n_values, K] with at least two classes.
     """
-    if logits.dim() != 2 or len(logits) != n_images or logits.shape[1] < 2:
-        raise AttackError(f"outputs of shape {list(logits.shape)} for {n_images} images", where="model", valid="[B, K], K >= 2")
+    if logits.dim() != 2 or len(logits) != n_values or logits.shape[1] < 2:
+        raise AttackError(f"outputs of shape {list(logits.shape)} for {n_values} images", where="model", valid="[B, K], K >= 2")
     return logits
-
-
-def fooled(logits: Tensor, labels: Tensor) -> Tensor:
-    """Which images [B] are misclassified by more than rounding, so that it holds in another batch as well."""
-    own = logits.gather(1, labels[:, None])[:, 0]
-    best_other = logits.scatter(1, labels[:, None], -torch.inf).amax(1)
-    return ~(best_other - own <= _ROUNDING * logits.abs().amax(1))  # NaN counts as misclassified
 
 
 def outputs_normalised(logits: Tensor) -> bool:

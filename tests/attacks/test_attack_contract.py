@@ -15,8 +15,7 @@ from hqc_ray.attacks.balls import lengths, project
 from hqc_ray.errors import AttackError
 
 EPSILONS = {"linf": [0.04, 0.0, 0.15], "l2": [0.4, 0.0, 1.5]}
-FEWER = {"pgd": {"steps": 8}}  # options that make a default attack faster, or nothing
-CASES = [attacks.get(name, norm=norm, **FEWER.get(name, {})) for name in attacks.ATTACKS for norm in ("linf", "l2")]
+CASES = [entry.example(norm=norm) for entry in attacks.ATTACKS.values() for norm in entry.norms]
 SEARCHING = [a for a in CASES if a.kind != "none"]
 
 every = pytest.mark.parametrize("attack", CASES, ids=repr)
@@ -99,7 +98,7 @@ def test_accuracy_falls_to_zero(attack, toy):
 def test_attacks_are_stronger_than_noise_and_pgd_is_the_strongest(norm, toy):
     epsilon = 0.05 if norm == "linf" else 0.5
     accuracy = {}
-    for name in attacks.ATTACKS:
+    for name in ("clean", "noise", "fgsm", "deepfool", "pgd"):
         result = attacks.run(attacks.get(name, norm=norm), toy.model, toy.images, toy.labels, [epsilon], 0)
         accuracy[name] = accuracies(result, toy.labels)[0]
     assert accuracy["clean"] >= accuracy["noise"] - 0.02
@@ -125,9 +124,8 @@ def test_same_seed_same_result_whatever_happened_before(attack, toy, five):
         same(one, other)
 
 
-@pytest.mark.parametrize("name", ["noise", "pgd"])
-def test_another_seed_gives_other_noise(name, toy, five):
-    attack = attacks.get(name, **({"steps": 1} if name == "pgd" else {}))
+@pytest.mark.parametrize("attack", [a for a in CASES if a.random], ids=repr)
+def test_another_seed_gives_other_noise(attack, toy, five):
     one, other = (attacks.run(attack, toy.model, *five, [0.01], seed=s, keep=5).per_epsilon[0] for s in (0, 1))
     assert not torch.equal(one.adversarial, other.adversarial)
 
@@ -256,7 +254,7 @@ def test_bad_input_says_what_is_wrong(changes, message, toy, five):
         ("pgd", {"stepsize": 0.1}, "unknown option 'stepsize'.*steps=20"),
         ("pgd", {"steps": 0}, "steps"),
         ("pgd", {"step_size": float("inf")}, "step_size"),
-        ("pgd", {"restarts": 3, "random_start": False}, "restarts above 1 need random_start"),
+        ("pgd", {"restarts": 3, "random_start": False}, "restarts above 1: PGD draws no random numbers"),
         ("deepfool", {"norm": "l1"}, "norm"),
         ("hqc_ray.entries:Entry", {}, "not a subclass of hqc_ray.attacks.Attack"),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from attack_outcomes import right
 
 from hqc_ray import attacks
 
@@ -26,7 +27,7 @@ def theirs(attack, case, epsilons):
 
 def ours(attack, case, epsilons):
     result = attacks.run(attack, case.model, case.images, case.labels, epsilons, seed=0, keep=len(case.images))
-    return np.stack([p.correct for p in result.per_epsilon]), torch.stack([p.adversarial for p in result.per_epsilon]), result
+    return right(result, case.labels), torch.stack([p.adversarial for p in result.per_epsilon]), result
 
 
 def assert_close(mine, other):
@@ -42,7 +43,7 @@ def test_fgsm_is_identical(norm, toy):
     mine, images, result = ours(attacks.get("fgsm", norm=norm), toy, epsilons)
     other, their_images = theirs(reference, toy, epsilons)
     np.testing.assert_array_equal(mine, other)
-    attacked = torch.as_tensor(result.clean_correct)
+    attacked = torch.as_tensor(result.attacked)
     tolerance = 1e-6 if norm == "linf" else 1e-5
     torch.testing.assert_close(images[:, attacked], their_images[:, attacked], atol=tolerance, rtol=0)
 

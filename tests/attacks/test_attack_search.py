@@ -7,11 +7,14 @@ import copy
 import numpy as np
 import pytest
 import torch
+from attack_outcomes import after, clean, right
 from torch import nn
 
 from hqc_ray import attacks
 from hqc_ray.attacks.balls import lengths, random_in_ball, steepest
-from hqc_ray.attacks.view import View, fooled
+from hqc_ray.attacks.losses import fooled
+from hqc_ray.attacks.view import View
+from hqc_ray.seeds import stream
 
 
 class Linear(nn.Module):
@@ -55,10 +58,11 @@ def test_fgsm_moves_by_epsilon_along_the_sign(linear):
 def test_deepfool_finds_the_distance_to_a_hyperplane(linear, norm):
     model, images, labels, weights = linear
     distance = model(images)[:, 1].abs() / (weights.abs().sum() if norm == "linf" else weights.norm())
-    part = attacks.run(attacks.get("deepfool", norm=norm), model, images, labels, [10.0], 0).per_epsilon[0]
+    result = attacks.run(attacks.get("deepfool", norm=norm), model, images, labels, [10.0], 0)
+    part = result.per_epsilon[0]
     expected = (1.02 * (distance + 1e-4)).detach().numpy()
     np.testing.assert_allclose(part.linf if norm == "linf" else part.l2, expected, rtol=1e-6)
-    assert not part.correct.any()
+    assert not right(result, labels).any()
     assert part.gradients == 2 * 5  # one step, and one look that sees it is enough
 
 
@@ -88,7 +92,7 @@ def test_pgd_with_one_whole_step_is_fgsm(norm, toy):
     one, other = (
         attacks.run(a, toy.model, toy.images, toy.labels, [epsilon], 0, keep=200) for a in (pgd, attacks.get("fgsm", norm=norm))
     )
-    np.testing.assert_array_equal(one.per_epsilon[0].predictions, other.per_epsilon[0].predictions)
+    np.testing.assert_array_equal(after(one), after(other))
     if norm == "linf":
         assert torch.equal(one.per_epsilon[0].adversarial, other.per_epsilon[0].adversarial)
     else:  # projected once more, onto a sphere it already lies on
@@ -100,24 +104,23 @@ def test_pgd_stops_on_fooled_images_and_loses_nothing(toy):
     stopping, patient = (
         attacks.run(attacks.get("pgd", early_stop=e), toy.model, toy.images, toy.labels, [0.05], 0) for e in (True, False)
     )
-    assert patient.gradients == 20 * patient.clean_correct.sum()
+    assert patient.gradients == 20 * patient.attacked.sum()
     assert stopping.gradients < 0.8 * patient.gradients
-    assert stopping.per_epsilon[0].correct.sum() <= patient.per_epsilon[0].correct.sum()
+    assert right(stopping, toy.labels).sum() <= right(patient, toy.labels).sum()
 
 
 def test_pgd_uses_its_whole_budget_when_another_model_judges(toy):
-    result = attacks.run(attacks.get("pgd"), toy.model, toy.images, toy.labels, [0.05], 0, judge=lambda x: toy.model(x))
-    assert result.gradients == 20 * result.clean_correct.sum()
+    result = attacks.run(attacks.get("pgd"), toy.model, toy.images, toy.labels, [0.05], 0, audience="others")
+    assert result.gradients == 20 * 200
 
 
 def test_pgd_restarts_only_what_is_left(toy):
     once, thrice = (
         attacks.run(attacks.get("pgd", steps=3, restarts=r), toy.model, toy.images, toy.labels, [0.05], 0) for r in (1, 3)
     )
-    kept, tried = once.per_epsilon[0], thrice.per_epsilon[0]
-    assert (tried.correct <= kept.correct).all()
-    left = int(kept.correct.sum())
-    assert 0 < tried.gradients - kept.gradients <= 2 * 3 * left
+    assert (right(thrice, toy.labels) <= right(once, toy.labels)).all()
+    left = int(right(once, toy.labels).sum())
+    assert 0 < thrice.gradients - once.gradients <= 2 * 3 * left
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
@@ -178,10 +181,9 @@ def test_bad_gradients_are_recorded_for_the_right_images():
     for name in ("fgsm", "pgd", "deepfool"):
         options = {"random_start": False} if name == "pgd" else {}
         result = attacks.run(attacks.get(name, **options), model, images, labels, [0.0, 0.1], 0, batch_size=2)
-        assert result.bad_gradient.tolist() == [False, True, False, True, False], name
-        assert result.per_epsilon[1].bad_gradient.tolist() == result.bad_gradient.tolist()
+        assert result.per_epsilon[1].bad_gradient.tolist() == [False, True, False, True, False], name
         assert not result.per_epsilon[0].bad_gradient.any()
-    assert not attacks.run(attacks.get("noise"), model, images, labels, [0.1], 0).bad_gradient.any()
+    assert not attacks.run(attacks.get("noise"), model, images, labels, [0.1], 0).per_epsilon[0].bad_gradient.any()
 
 
 def test_a_model_that_ignores_its_input_has_only_bad_gradients():
@@ -190,8 +192,8 @@ def test_a_model_that_ignores_its_input_has_only_bad_gradients():
 
     for name in ("fgsm", "deepfool"):
         result = attacks.run(attacks.get(name), constant, torch.rand(5, 1, 3, 4), torch.ones(5, dtype=torch.long), [0.3], 0)
-        assert result.bad_gradient.all()
-        assert result.per_epsilon[0].correct.all()
+        assert result.per_epsilon[0].bad_gradient.all()
+        assert right(result, torch.ones(5)).all()
         assert result.gradients == 5  # DeepFool does not come back to an image that cannot move
 
 
@@ -211,10 +213,11 @@ def test_gradient_has_the_direction_of_the_cross_entropy(toy3):
     logits = toy3.model(images)
     loss = nn.functional.cross_entropy(logits, toy3.labels[:5], reduction="none")
     (expected,) = torch.autograd.grad(loss.sum(), images)
-    gradient, seen = View(toy3.model, 5).gradient(toy3.images[:5], toy3.labels[:5])
+    gradient, losses, seen = View(toy3.model, 5).gradient(toy3.images[:5], toy3.labels[:5])
     unsure = 1 - torch.exp(-loss.detach()).reshape(5, 1, 1, 1)
     torch.testing.assert_close(gradient * unsure, expected, rtol=1e-3, atol=1e-6)
     torch.testing.assert_close(seen, logits)
+    torch.testing.assert_close(nn.functional.softplus(losses), loss)  # the losses are its log odds
 
 
 def test_a_very_confident_model_still_has_a_gradient(linear):
@@ -227,15 +230,15 @@ def test_a_very_confident_model_still_has_a_gradient(linear):
         return torch.cat([torch.zeros_like(margins), margins + 400], 1)
 
     labels = torch.ones(5, dtype=torch.long)
-    gradient, _ = View(confident, 5).gradient(images, labels)
+    gradient, _, _ = View(confident, 5).gradient(images, labels)
     assert torch.equal(gradient.flatten(1).sign().double(), -weights.sign().expand(5, -1))
 
 
 def test_float32_gradients_have_the_signs_of_float64(toy):
     """With logit differences around 20 a loss in float32 gets 1 sign in 40 wrong."""
     sure = nn.Sequential(copy.deepcopy(toy.model), Scale(5.0))
-    one, logits = View(sure, 200).gradient(toy.images, toy.labels)
-    other, _ = View(copy.deepcopy(sure).double(), 200).gradient(toy.images.double(), toy.labels)
+    one, _, logits = View(sure, 200).gradient(toy.images, toy.labels)
+    other, _, _ = View(copy.deepcopy(sure).double(), 200).gradient(toy.images.double(), toy.labels)
     assert (logits[:, 0] - logits[:, 1]).abs().median() > 15
     assert (one.sign() != other.sign()).sum() <= 2
 
@@ -247,8 +250,8 @@ def test_logits_that_are_not_numbers_are_never_correct(toy):
     result = attacks.run(attacks.get("clean"), broken, toy.images, toy.labels, [0.0], 0)
     dead = toy.images.flatten(1)[:, 0].numpy() > 0.5
     assert (result.clean_predictions[dead] == -1).all()
-    assert not result.clean_correct[dead].any()
-    assert result.clean_correct[~dead].any()
+    assert not clean(result, toy.labels)[dead].any()
+    assert clean(result, toy.labels)[~dead].any()
 
 
 def test_fooled_needs_more_than_rounding():
@@ -269,38 +272,38 @@ def test_the_judge_decides_before_and_after(toy):
     def contrary(images):
         return -toy.model(images)
 
-    result = attacks.run(attacks.get("fgsm"), toy.model, toy.images, toy.labels, [0.05], 0, judge=contrary)
+    result = attacks.run(attacks.get("fgsm"), toy.model, toy.images, toy.labels, [0.05], 0, judges=[attacks.Exact(contrary)])
     own = (toy.model(toy.images).argmax(1) == toy.labels).numpy()
-    np.testing.assert_array_equal(result.clean_correct, ~own)
+    np.testing.assert_array_equal(clean(result, toy.labels), ~own)
+    np.testing.assert_array_equal(result.attacked, own)
 
 
-def test_a_sampling_judge_draws_its_own_stream_for_each_epsilon(toy):
-    generator = torch.Generator()
+def test_a_judge_that_samples_is_told_what_it_decides_on(toy):
+    class Sampling(attacks.Exact):
+        """Each evaluation has noise of its own name."""
 
-    def sampling(images):
-        logits = toy.model(images)
-        return logits + 2 * torch.randn(logits.shape, generator=generator)
+        def decide(self, seen, name):
+            generator = torch.Generator().manual_seed(stream(0, name))
+            return super().decide(seen + 2 * torch.randn(seen.shape, generator=generator), name)
 
-    def run(epsilons, seed=0):
-        return attacks.run(
-            attacks.get("fgsm"), toy.model, toy.images, toy.labels, epsilons, seed, judge=sampling, judge_generator=generator
-        )
+    def run(epsilons):
+        judges = [Sampling(toy.model)]
+        return attacks.run(attacks.get("fgsm"), toy.model, toy.images, toy.labels, epsilons, 0, judges=judges, audience="samples")
 
     together, alone = run([0.0, 0.02, 0.05]), run([0.05])
-    np.testing.assert_array_equal(together.per_epsilon[2].predictions, alone.per_epsilon[0].predictions)
-    np.testing.assert_array_equal(together.clean_predictions, alone.clean_predictions)
-    assert together.per_epsilon[0].correct.sum() < together.clean_correct.sum()  # fresh samples, also at epsilon 0
-    wrong = ~together.clean_correct
-    for part in together.per_epsilon:  # a lucky sample does not make up for a wrong start
-        assert not part.correct[wrong].any()
-        np.testing.assert_array_equal(part.predictions[wrong], together.clean_predictions[wrong])
-    assert (run([0.05], seed=1).clean_predictions != alone.clean_predictions).any()
+    np.testing.assert_array_equal(after(together)[2], after(alone)[0])
+    before, wrong = together.verdicts[0].clean.own[0], ~together.attacked
+    np.testing.assert_array_equal(after(together)[0], before)  # nothing was moved: nothing is sampled a second time
+    for one in after(together):
+        np.testing.assert_array_equal(one[wrong], before[wrong])
+    assert right(together, toy.labels)[2].sum() < clean(together, toy.labels).sum()
+    assert (before != together.clean_predictions).any()
 
 
 def test_counts_are_per_image(toy):
     result = attacks.run(attacks.get("fgsm"), toy.model, toy.images, toy.labels, [0.02, 0.05, 0.0], 0)
-    attacked = int(result.clean_correct.sum())
+    attacked = int(result.attacked.sum())
     assert result.gradients == attacked
-    assert result.forwards == 200 * 4 + attacked
+    assert result.forwards == attacked
     assert [p.gradients for p in result.per_epsilon] == [attacked, attacked, 0]
-    assert [p.forwards for p in result.per_epsilon] == [400 + attacked, 400 + attacked, 400]
+    assert [p.forwards for p in result.per_epsilon] == [attacked, attacked, 0]

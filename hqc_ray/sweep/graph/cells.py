@@ -51,7 +51,7 @@ class Cells:
 
     def _pictured(self, search: Search) -> bool:
         entry = attacks.get(search.attack.name, **search.attack.options)
-        images = search.attack.level == "pixels" and not isinstance(entry, attacks.Clean)
+        images = search.attack.level == "pixels" and entry.perturbs
         return images and search.training.seed == self.first_seed
 
     def _search(self, search: Search) -> dict[str, Any]:
@@ -64,7 +64,7 @@ class Cells:
             "search_device": _through(search), "access": search.access, "audience": search.audience, "level": attack.level,
             "attack": attack.name, "attack_title": entry.title, "attack_kind": entry.kind, "norm": entry.norm,
             "attack_options": json.dumps(attack.options, sort_keys=True), "attack_label": attack_label(attack, self.kinds),
-            "one_search": entry.one_search, "epsilon_unit": SPACES[attack.level].unit,
+            "one_search": entry.shared, "epsilon_unit": SPACES[attack.level].unit,
         }  # fmt: skip
 
     def _judge(self, judge: Judge) -> dict[str, Any]:

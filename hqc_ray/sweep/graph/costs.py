@@ -12,7 +12,7 @@ from hqc_ray.evaluation.sampled import SPREAD
 from hqc_ray.models import backbones
 from hqc_ray.plan import Group, Plan, Search, Training
 from hqc_ray.quantum.cores import surrogate
-from hqc_ray.spec import DeviceSpec, ModelSpec
+from hqc_ray.spec import DataSpec, DeviceSpec, ModelSpec
 from hqc_ray.sweep.graph import resolve
 
 GMACS_PER_SECOND = 50.0  # of float32 convolutions on one core of a current server
@@ -32,6 +32,12 @@ def _gmacs(backbone: str) -> tuple[float, float]:
         return UNKNOWN_GMACS, 224.0
     published = next(iter(get_model_weights(backbone)))
     return float(published.meta["_ops"]), float(published.transforms.keywords["crop_size"])
+
+
+@cache
+def n_classes(data: DataSpec) -> int:
+    """How many classes the data of a plan has."""
+    return len(resolve.source(data).classes)
 
 
 def forward(model: ModelSpec) -> float:
@@ -89,7 +95,7 @@ def fit(model: ModelSpec, device: DeviceSpec) -> float:
 def search(search: Search, epsilons: int, judges: int, images: int) -> float:
     """Seconds of one search at all its epsilons, and of its judges; behind the backbone next to nothing is computed."""
     attack = search.attack
-    gradients = attacks.get(attack.name, **attack.options).cost(epsilons)
+    gradients = attacks.get(attack.name, **attack.options).cost(epsilons, n_classes(search.training.data))
     passes = gradients * (1 + BACKWARD) + (1 + epsilons) * judges
     return images * passes * (forward(search.training.model) if attack.level == "pixels" else BEHIND)
 

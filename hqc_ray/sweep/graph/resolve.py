@@ -60,8 +60,8 @@ class Rooms:
         """Opens the source, and counts its labels."""
         opened = _at("data", source, data)
         _at("data", opened.check)
-        _at("data", parts, data.size, data.test_fraction, data.validation_fraction)
-        names = opened.classes
+        names = _at("data", lambda: opened.classes)
+        _at("data", parts, data.size, data.test_fraction, data.validation_fraction, len(names))
         counts = np.bincount(opened.labels(), minlength=len(names))
         if counts.min() < data.size // len(names):
             few = int(counts.argmin())
@@ -122,7 +122,7 @@ class Rooms:
         if attack.level not in (levels := self.levels(model)):
             what = f"{model.backbone} + {model.head} has no level {attack.level!r}"
             raise AttackError(what, where="attack.level", valid=", ".join(levels))
-        epsilon = 0.0 if isinstance(entry, attacks.Clean) else attack.epsilon
+        epsilon = attack.epsilon if entry.perturbs else 0.0
         return AttackSpec(name=attack.name, level=attack.level, epsilon=epsilon, **entry.model_dump(mode="json"))
 
     def levels(self, model: ModelSpec) -> tuple[Level, ...]:

@@ -1,0 +1,73 @@
+"""An ensemble: several attacks one after the other, and of each image the strongest candidate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Self
+
+import torch
+from pydantic import Field, SerializeAsAny, model_validator
+from torch import Tensor
+
+from hqc_ray.attacks.base import Attack
+from hqc_ray.attacks.view import View
+from hqc_ray.attacks.wrappers import Run, strongest
+from hqc_ray.errors import AttackError
+
+
+class Ensemble(Attack):
+    """Attacks in order, each on the images that no earlier one fooled: an image is robust if it withstands all of them.
+
+    As a mapping in a sweep file, `members: {pgd: {steps: 10}, deepfool: {}}`; a list would be an axis.
+
+    Attributes:
+        members: the attacks' names and options, in the order in which they run; their norm is that of the ensemble.
+    """
+
+    one_search: ClassVar[bool] = False
+    members: dict[str, SerializeAsAny[Attack]] = Field(min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _make_members(cls, options: Any) -> Any:
+        from hqc_ray.attacks import get  # the table of attacks, in which this class stands
+
+        if not isinstance(options, Mapping) or not isinstance(options.get("members"), Mapping):
+            return options
+        norm, made = options.get("norm", cls.model_fields["norm"].default), {}
+        for name, given in options["members"].items():
+            if not isinstance(given, Mapping | Attack):
+                raise AttackError(f"options are a mapping, not {given!r}", where=f"members.{name}", valid=f"{name}: {{}}")
+            try:
+                made[name] = given if isinstance(given, Attack) else get(name, **{"norm": norm, **given})
+            except AttackError as problem:
+                raise problem.at(f"members.{name}") from problem
+        return {**options, "members": made}
+
+    @model_validator(mode="after")
+    def _check_members(self) -> Self:
+        other = [name for name, member in self.members.items() if member.norm != self.norm]
+        if other:
+            raise ValueError(f"the norm of {other[0]} is not that of the ensemble, {self.norm}")
+        return self
+
+    @classmethod
+    def example(cls, **options: Any) -> Self:
+        """One step, and then a few."""
+        return cls(**{"members": {"fgsm": {}, "pgd": {"steps": 4}}, **options})
+
+    @property
+    def varies(self) -> bool:
+        """Whether another random stream gives another search to one of the members."""
+        return any(member.varies for member in self.members.values())
+
+    def per_search(self, n_classes: int) -> float:
+        """The sum over the members, as if none of them fooled an image."""
+        return sum(member.cost(1, n_classes) for member in self.members.values())
+
+    def search(
+        self, view: View, values: Tensor, labels: Tensor, epsilons: Sequence[float], generator: torch.Generator
+    ) -> Iterator[Tensor]:
+        """Yield the strongest candidate of each image; each member has a random stream of its own."""
+        runs = [Run(member.find, ("member", name), f"member {name}") for name, member in self.members.items()]
+        return strongest(runs, self.norm)(view, values, labels, epsilons, generator)

@@ -1,0 +1,44 @@
+"""What an attack climbs, logits [B, K] and classes [B] to losses [B]: above 0 where the other classes win. And who has won."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+Loss = Callable[[Tensor, Tensor], Tensor]  # logits [B, K], labels [B] -> losses [B]
+
+_ROUNDING = 1e-5  # of the largest logit; float32 logits of one image differ by less between batches
+
+
+def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """The log odds logsumexp(z[others]) - z[label] against the label, [B]; the cross-entropy is their softplus.
+
+    They grow with the cross-entropy and have the direction of its gradient, but are neither rounded nor flat for a model that
+    is sure of itself. (In float32 the cross-entropy is 0 from a logit difference of 17 on, and its gradient has wrong signs
+    long before.) Their gradient is the cross-entropy's divided by 1 - p(label).
+    """
+    own = logits.gather(1, labels[:, None])[:, 0]
+    return logits.scatter(1, labels[:, None], -torch.inf).logsumexp(1) - own
+
+
+def margin(logits: Tensor, labels: Tensor) -> Tensor:
+    """z[other] - z[label], [B], of the other class with the largest logit. With two classes it is the log odds."""
+    own = logits.gather(1, labels[:, None])[:, 0]
+    return logits.scatter(1, labels[:, None], -torch.inf).amax(1) - own
+
+
+def targeted(targets: Tensor, loss: Loss = cross_entropy) -> Loss:
+    """The loss that leads towards the classes `targets` [B], whatever the labels: `loss` about the target, negated."""
+    return lambda logits, labels: -loss(logits, targets)
+
+
+def fooled(logits: Tensor, labels: Tensor) -> Tensor:
+    """Which images [B] are misclassified by more than rounding, so that it holds in another batch as well."""
+    return ~(margin(logits, labels) <= _ROUNDING * logits.abs().amax(1))  # NaN counts as misclassified
+
+
+def predicted(logits: Tensor) -> Tensor:
+    """Predicted classes [B]; -1, which is no class, where a logit is not a number."""
+    return logits.argmax(1).masked_fill(logits.isnan().any(1), -1)
