@@ -114,13 +114,14 @@ def _plan(arguments: argparse.Namespace) -> int:
 
 def _plan_lines(plan: Any) -> list[list[str]]:
     """A line for each backbone, head and number of images, with the axes that cross it."""
+    from hqc_ray.models import heads
     from hqc_ray.plan import attack_label
     from hqc_ray.sweep.graph import resolve
 
     lines: dict[tuple[str, ...], list[Any]] = {}
     for group in plan.groups:
         m = group.model.model
-        key = (m.backbone, m.weights, m.head, str(m.n_qubits or ""), f"{group.model.data.size:,}")
+        key = (m.backbone, m.weights, m.head, str(heads.get(m).width or ""), f"{group.model.data.size:,}")
         seeds, devices, attacks, count = lines.setdefault(key, [{}, {}, {}, 0])
         seeds[str(group.model.seed)] = devices[resolve.device(group.device).label if group.device else "classical"] = None
         epsilons = [c.attack.epsilon for c in group.cells if c.attack.epsilon]

@@ -18,7 +18,7 @@ from hqc_ray.spec import AttackSpec, Cell, DataSpec, DeviceSpec, EvaluateSpec, M
 
 KEY_VERSION = 1  # raise it when the same cell would give another row
 # Fields that came after the first keys: left out of a key while they are at their default, so that old rows stay valid.
-LATER_FIELDS = {"mode", "access", "repeats", "reuploads", "device"}
+LATER_FIELDS = {"mode", "access", "repeats", "device"}
 
 _NAMES = ("name", "source", "head", "backbone")  # fields that may name a user's own code
 

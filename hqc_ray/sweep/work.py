@@ -19,6 +19,7 @@ from hqc_ray.evaluation.cell import evaluate
 from hqc_ray.evaluation.sampled import Judge
 from hqc_ray.evaluation.statistics import pack
 from hqc_ray.models import backbones, classifier, features, training
+from hqc_ray.models.backbone import Backbone
 from hqc_ray.models.classifier import Classifier
 from hqc_ray.plan import ModelJob
 from hqc_ray.quantum.circuits.ir import Circuit
@@ -76,15 +77,16 @@ class Worker:
             self._recent.popitem(last=False)
         return self._recent[key]
 
-    def backbone(self, task: Task) -> backbones.Backbone:
+    def backbone(self, task: Task) -> Backbone:
         """The frozen backbone of a task's model."""
         spec = task.model.model
 
-        def make() -> backbones.Backbone:
+        def make() -> Backbone:
             weights = self.fetch(task.weights).tobytes() if task.weights else "random"
-            return backbones.get(spec.backbone, weights, spec.image_size).to(self.processor)
+            return backbones.build(spec, weights).to(self.processor)
 
-        return self.keep(("backbone", spec.backbone, task.weights_digest, str(spec.image_size)), make)
+        name = ("backbone", spec.backbone, task.weights_digest, str(spec.image_size), repr(backbones.entry(spec)))
+        return self.keep(name, make)
 
     def inputs(self, task: Task) -> np.ndarray:
         """What a model's head reads, in the order of its subset: cached features [n, F], or (of a CNN) uint8 images."""
@@ -97,7 +99,7 @@ class Worker:
 
     def trained(self, task: Task) -> Classifier:
         """The trained model of a task, with its ideal circuit."""
-        frozen = task.model.model.backbone not in backbones.TRAINABLE
+        frozen = not backbones.entry(task.model.model).trainable
         backbone = self.backbone(task) if frozen else None
         return self.keep(("model", task.trained), lambda: classifier.loads(self.fetch(task.trained), backbone)[0])
 
@@ -120,7 +122,7 @@ def _with_surrogate(model: Classifier, content: bytes) -> tuple[Classifier, dict
 
 def _native(model: Classifier, device: DeviceSpec | None) -> tuple[Classifier, dict[str, Any]]:
     """The model with its circuit on the device itself; accuracy on all of the test part would take too long this way."""
-    ideal: Any = model.head.core  # a CircuitLayer
+    ideal: Any = model.head.ideal  # only models with a circuit are run natively
     native = Native(ideal.circuit, ideal.weights, resolve.device(device or DeviceSpec()))
     return model.with_core(native), _compiled(native.device, ideal.circuit, ideal.weights)
 
@@ -157,9 +159,9 @@ def _train(worker: Worker, job: Job) -> Outcome:
     task: Task = job.task
     made: ModelJob = task.model
     split, inputs = worker.fetch(task.subset), worker.inputs(task)
-    trained = training.train(made.model, made.train, inputs, split.labels, split.train, split.validation, made.seed)
+    trained = training.train(made.model, made.train, inputs, split.labels, split.train, split.validation, made.seed, n_classes=2)
     backbone = None if inputs.dtype == np.uint8 else worker.backbone(task)
-    model = classifier.assemble(made.model, trained.state, backbone)
+    model = classifier.assemble(made.model, 2, trained.state, backbone)
     correct = _test_correct(model, inputs[split.test], split.labels[split.test])
     meta = {
         **task.options,
@@ -171,7 +173,7 @@ def _train(worker: Worker, job: Job) -> Outcome:
         "best_epoch": trained.best_epoch,
         "history": trained.history,
     }
-    return Outcome(job.id, 0.0, classifier.dumps(made.model, trained.state, meta))
+    return Outcome(job.id, 0.0, classifier.dumps(made.model, 2, trained.state, meta))
 
 
 def _fit(worker: Worker, job: Job) -> Outcome:
@@ -179,8 +181,8 @@ def _fit(worker: Worker, job: Job) -> Outcome:
     split, inputs = worker.fetch(task.subset), worker.inputs(task)
     trained, device = worker.trained(task), resolve.device(task.device or DeviceSpec())
     model = trained.on(device)
-    fitted: Any = model.head.core  # a Surrogate, which is what `on` puts there
-    ideal: Any = trained.head.core  # a CircuitLayer
+    fitted: Any = model.head.surrogate  # which is what `on` puts there
+    ideal: Any = trained.head.ideal  # only models with a circuit are fitted
     correct = _test_correct(model, inputs[split.test], split.labels[split.test])
     facts = {"test_accuracy": float(correct.mean()), "surrogate_error": fitted.max_error, "circuits": fitted.evaluations}
     if fitted.measured:
@@ -229,7 +231,7 @@ def _attacked(worker: Worker, task: Task, model: Classifier) -> Classifier:
     if access == "ideal":
         return worker.trained(task)
     if access == "shots" and task.device:
-        fitted: Any = model.head.core  # a Surrogate: `Rooms.evaluate` refuses shots on any other
+        fitted: Any = model.head.surrogate  # `Rooms.evaluate` refuses shots on any other
         circuit = resolve.circuit(task.model.model)
         return model.with_core(ShotEstimate(fitted, circuit, task.device.options["shots"], _judge_seed(task)))
     return model

@@ -13,7 +13,7 @@ from hqc_ray import attacks
 from hqc_ray.data import Source
 from hqc_ray.data.splits import Subset, subset
 from hqc_ray.errors import DataError
-from hqc_ray.models import backbones, weights
+from hqc_ray.models import backbones, heads, weights
 from hqc_ray.models.weights import WeightsId
 from hqc_ray.plan import Group, ModelJob, Plan, attack_label, content_key
 from hqc_ray.results.row import Row
@@ -127,7 +127,7 @@ class Builder:
     def _weights_file(self, model: ModelSpec) -> str:
         """The name of the input that holds the file of a backbone's weights: no node but the driver's needs to have it."""
         given = str(expand(model.weights))
-        if model.backbone in backbones.TRAINABLE or given == "random":
+        if backbones.entry(model).trainable or given == "random":
             return ""
         return self._input(f"weights/{self._weights(model).digest}", Content(weights.file(model.backbone, given)))
 
@@ -136,7 +136,7 @@ class Builder:
     def _features(self, wanted: list[tuple[ModelJob, DeviceSpec | None]]) -> None:
         """Feature jobs: every image once per backbone, size and weights, whatever the number of heads, seeds and attacks."""
         for model, device in wanted:
-            if model.model.backbone in backbones.TRAINABLE or (device and self._cached(self.surrogate_id(model, device))):
+            if backbones.entry(model.model).trainable or (device and self._cached(self.surrogate_id(model, device))):
                 continue
             found, source = self._subset(model), self._source(model.data)
             images = self.wanted.setdefault(self._features_key(model.model), {})
@@ -153,7 +153,7 @@ class Builder:
                 self._chunk(key, self.users[key][0][0], missing[start : start + CHUNK])
 
     def _features_key(self, model: ModelSpec) -> str:
-        return content_key(model.backbone, model.image_size, self._weights(model).digest)
+        return content_key(model.backbone, backbones.entry(model), model.image_size, self._weights(model).digest)
 
     def _chunk(self, key: str, model: ModelSpec, hashes: list[bytes]) -> None:
         name = hashlib.sha256(b"".join(hashes)).hexdigest()[:16]
@@ -167,7 +167,7 @@ class Builder:
         """The names of a model's split, and of its features or (trained end to end) its images."""
         found = self._subset(model)
         split = self._input(f"subset/{found.digest}", Given(found))
-        if model.model.backbone in backbones.TRAINABLE:
+        if backbones.entry(model.model).trainable:
             source = self._source(model.data)
             return split, (), self._input(f"images/{found.digest}/all", Images(source, found.indices))
         chunks = self.chunks[self._features_key(model.model)]
@@ -216,14 +216,15 @@ class Builder:
         model, data, device = group.model.model, group.model.data, group.device
         weights, found, attack = self._weights(model), self._subset(group.model), group.cells[0].attack
         evaluate, trained_on = group.cells[0].evaluate, group.model.train.device
-        entry = attacks.get(attack.name, **attack.options)
+        entry, head = attacks.get(attack.name, **attack.options), heads.get(model)
+        circuit = head.circuit()
         common: dict[str, Any] = {
             "status": "failed", "sweep": self.plan.name, "data_source": data.source, "data_size": data.size,
             "data_digest": found.digest, "n_train": len(found.train), "n_test": len(found.test), "seed": group.model.seed,
             "backbone": model.backbone, "weights": _weights_label(model), "weights_origin": weights.origin,
-            "image_size": model.image_size, "head": model.head, "n_qubits": model.n_qubits,
-            "embedding": model.embedding if device else None, "layers": model.layers if device else None,
-            "reuploads": model.reuploads if device else None,
+            "image_size": model.image_size, "head": model.head, "n_qubits": head.width,
+            "embedding": circuit.embedding if circuit else None, "layers": circuit.layers if circuit else None,
+            "reuploads": circuit.reuploads if circuit else None,
             "train_device": resolve.device(trained_on).label if trained_on else "",
             "model_key": self.model_key(group.model), "device": _device_label(device, evaluate),
             "shots": device.options.get("shots") if device else None, "attack": attack.name, "norm": entry.norm,
@@ -248,7 +249,7 @@ class Builder:
 
 def _weights_label(model: ModelSpec) -> str:
     """What the sweep file says of the weights; of a path the name alone."""
-    return "trained" if model.backbone in backbones.TRAINABLE else Path(model.weights).name
+    return "trained" if backbones.entry(model).trainable else Path(model.weights).name
 
 
 def _device_label(device: DeviceSpec | None, evaluate: EvaluateSpec) -> str:
