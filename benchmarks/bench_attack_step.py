@@ -18,7 +18,7 @@ from hqc_ray.spec import ModelSpec
 def classifier(head: str, backbone: backbones.Backbone) -> Classifier:
     """An untrained hybrid on a noisy device, or its control."""
     spec = ModelSpec(backbone="resnet18", weights="random", head=head, n_qubits=4)
-    built = heads.build(spec, backbone.n_features, torch.Generator().manual_seed(0))
+    built = heads.build(spec, backbone.n_features, 2, torch.Generator().manual_seed(0))
     return Classifier(backbone, built).eval().requires_grad_(False).on(devices.get("qiskit.aer", noise="fake_manila"))
 
 

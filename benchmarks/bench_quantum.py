@@ -142,7 +142,7 @@ def attack_steps() -> None:
         views = {}
         for head in ("tanh", "vqc1"):
             spec = ModelSpec(backbone="resnet18", weights="random", head=head, n_qubits=n_qubits)
-            built = heads.build(spec, backbone.n_features, torch.Generator().manual_seed(0))
+            built = heads.build(spec, backbone.n_features, 2, torch.Generator().manual_seed(0))
             views[head] = View(Classifier(backbone, built).eval().requires_grad_(False).on(device), SAMPLES)
         steps = {head: functools.partial(view.gradient, images, labels) for head, view in views.items()}
         medians = common.alternate(15, **steps)
@@ -158,7 +158,7 @@ def trainings() -> None:
     for head in ("vqc1", "vqc6"):
         began = time.process_time()
         spec = ModelSpec(backbone="resnet18", weights="random", head=head, n_qubits=4)
-        training.train(spec, TrainSpec(epochs=30), features, labels, np.arange(800), np.arange(0), seed=0)
+        training.train(spec, TrainSpec(epochs=30), features, labels, np.arange(800), np.arange(0), seed=0, n_classes=2)
         found[head] = time.process_time() - began
     told = ", ".join(f"{head} {seconds:.1f} s" for head, seconds in found.items())
     common.record("training a 4-qubit head on 800 features, 30 epochs", told, "20 s")

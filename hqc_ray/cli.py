@@ -114,13 +114,14 @@ def _plan(arguments: argparse.Namespace) -> int:
 
 def _plan_lines(plan: Any) -> list[list[str]]:
     """A line for each backbone, head and number of images, with the axes that cross it."""
+    from hqc_ray.models import heads
     from hqc_ray.sweep.graph import resolve
 
     lines: dict[tuple[str, ...], list[Any]] = {}
     for group in plan.groups:
         for judge in group.judges:
             m, cells = judge.training.model, [cell for cell in group.cells if cell.judge is judge]
-            key = (m.backbone, m.weights, m.head, str(m.n_qubits or ""), f"{judge.training.data.size:,}")
+            key = (m.backbone, m.weights, m.head, str(heads.get(m).width or ""), f"{judge.training.data.size:,}")
             seeds, devices, attacks, count = lines.setdefault(key, [{}, {}, {}, 0])
             seeds[str(judge.training.seed)] = None
             devices[resolve.device_of(judge.device).label if judge.device else "classical"] = None

@@ -54,22 +54,16 @@ class DataSpec(Section):
 
 
 class ModelSpec(Section):
-    """Backbone (frozen, unless it is a CNN of ours) and head.
+    """Backbone (frozen, unless it is trained end to end) and head. Other keys are options of the head or the backbone.
 
-    `n_qubits` is the width of the bottleneck: the circuit's qubits, or the width of its classical control (`tanh`,
-    `fourier`). None means the circuit's own number, 4 for a control. `layers` repeats the circuit's gates, `reuploads` its
-    embedding and all layers after it; `hidden` is the mlp's width.
+    `image_size` is the side in pixels that the backbone resizes images to; None means the size that the data have.
     """
 
+    model_config = ConfigDict(frozen=True, extra="allow")
     backbone: str
     weights: str = "imagenet"
-    image_size: Annotated[int, Field(ge=16)] = 96
+    image_size: Annotated[int, Field(ge=1)] | None = None
     head: str = "linear"
-    n_qubits: Annotated[int, Field(ge=1, le=12)] | None = None
-    embedding: str = "rx"
-    layers: Annotated[int, Field(ge=1)] = 1
-    reuploads: Annotated[int, Field(ge=1)] = 1
-    hidden: Annotated[int, Field(ge=1)] = 64
 
 
 class DeviceSpec(Section):

@@ -21,6 +21,16 @@ PCAM = "{source: pcam, path: FOLDER, size: 10}"
 BAD = {
     "unknown head": ({"model": "{backbone: cnn1, head: vqc9}"}, "model.head: unknown head 'vqc9'", "vqc1"),
     "unknown backbone": ({"model": "{backbone: resnet19}"}, "model: unknown backbone 'resnet19'; did you mean 'resnet1", "cnn1"),
+    "unknown model option": (
+        {"model": GOOD["model"].replace("n_qubits", "n_qubit")},
+        "model: unknown option 'n_qubit'; did you mean 'n_qubits'?",
+        "backbone, embedding, head, image_size, layers, n_qubits, readout, reuploads, weights",
+    ),
+    "model option out of range": (
+        {"model": "{backbone: cnn1, head: mlp, hidden: 0}"},
+        "model.hidden: head 'mlp': Input should be greater than or equal to 1, not 0",
+        "",
+    ),
     "unknown attack": ({"attack": "{name: pdg}"}, "attack: unknown attack 'pdg'; did you mean 'pgd'", "deepfool"),
     "unknown option": ({"attack": "{name: pgd, step: 3}"}, "attack: attack 'pgd': unknown option 'step'", "steps=20"),
     "unknown device": ({"device": "{name: qiskit.ear}"}, "qiskit.ear", "qiskit.aer"),

@@ -47,8 +47,8 @@ def test_every_section_survives_a_dump_and_a_load():
 
 
 BAD = {
-    "blocks:\n  - model: {backbone: resnet18, hed: vqc1}\n    data: {source: synthetic, size: 40}\n    attack: {name: clean}": (
-        "blocks[0].model", "unknown option 'hed'", "head='linear'",
+    "blocks:\n  - {train: {epoch: 3}, data: {source: synthetic, size: 40}, attack: {name: clean}, model: {backbone: cnn1}}": (
+        "blocks[0].train", "unknown option 'epoch'", "epochs=30",
     ),
     "defaults: {modle: {}}": ("defaults", "unknown section 'modle'", "model"),
     "blokcs: []": ("sweep", "unknown key 'blokcs'; did you mean 'blocks'", "defaults"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -44,10 +45,15 @@ class Samples:
         Replicate k of a measured surrogate is one measurement, whatever the name: how other measurements of the circuit would
         decide.
         """
-        generator, n = torch.Generator().manual_seed(stream(self.seed, "shots", name)), max(self.repeats, SPREAD)
+        generator = torch.Generator().manual_seed(stream(self.seed, "shots", name))
+        own = self._sampled(seen, generator, None)
+        if not self.model.measured:
+            return Predictions(own, own)
+        return Predictions(own, self._sampled(seen, generator, torch.Generator().manual_seed(stream(self.seed, "replicates"))))
+
+    def _sampled(self, seen: Tensor, generator: torch.Generator, replicas: torch.Generator | None) -> np.ndarray:
+        """Predicted classes [max(repeats, SPREAD), N]."""
+        sampled = self.model.sampled_from if self.level == "pixels" else self.model.at(self.level).sampled
         with torch.no_grad():
-            own = self.model.sampled_from(seen, self.shots, generator, n).argmax(-1).numpy()
-            if not self.model.measured:
-                return Predictions(own, own)
-            replicas = torch.Generator().manual_seed(stream(self.seed, "replicates"))
-            return Predictions(own, self.model.sampled_from(seen, self.shots, generator, n, replicas).argmax(-1).numpy())
+            logits = sampled(seen, self.shots, generator, max(self.repeats, SPREAD), replicas)
+        return logits.argmax(-1).cpu().numpy()

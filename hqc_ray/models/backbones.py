@@ -1,125 +1,213 @@
-"""Feature extractors: pixels in [0,1] to a feature vector, with resize and normalisation inside."""
+"""The table of backbones: each entry builds a network, and carries its options and facts."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
-from typing import Any
+from functools import cache
+from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
-from torch.nn.functional import interpolate
+from pydantic import create_model
+from torch import nn
 from torchvision import models as torchvision_models
 
 from hqc_ray import seeds
-from hqc_ray.entries import lookup
+from hqc_ray.entries import Entry, lookup, make
 from hqc_ray.errors import ModelError
 from hqc_ray.models import cnn
 from hqc_ray.models import weights as weight_files
+from hqc_ray.models.backbone import Backbone
 from hqc_ray.models.weights import WeightsId
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-# transform_input: torchvision's files of these two expect pixels scaled to [-1, 1], and rescale normalised ones themselves.
-_OPTIONS: dict[str, dict[str, Any]] = {
-    name: {"aux_logits": False, "transform_input": True, "init_weights": False} for name in ("inception_v3", "googlenet")
-}
+from hqc_ray.spec import ModelSpec, expand
 
 
-class Backbone(nn.Module):
-    """A feature extractor; unless `trainable`, it is frozen and stays in eval mode whatever `train()` says.
+class BackboneEntry(Entry):
+    """Base of a backbone in the table, or of a user's own `package.module:Class`; its fields are its options.
 
-    Args:
-        body: normalised images [B, 3, image_size, image_size] -> features [B, F].
-        image_size: side in pixels to which images are resized; images of that size are left as they are.
-        trainable: trained end to end instead of frozen.
-
-    Raises:
-        ModelError: the body does not accept images of this size, or does not give [B, F].
+    Attributes:
+        title: as tables and figures write it.
+        trainable: trained end to end with the head, instead of frozen.
     """
 
-    mean: Tensor
-    std: Tensor
+    title: ClassVar[str] = ""
+    trainable: ClassVar[bool] = False
 
-    def __init__(self, body: nn.Module, image_size: int, trainable: bool = False) -> None:
-        super().__init__()
-        self.image_size, self.trainable = image_size, trainable
-        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
-        # channels last: on a CPU 10 % (resnet18) to 40 % (squeezenet) faster; folding BatchNorm as well gained nothing there
-        self.body = body.to(memory_format=torch.channels_last)
-        self.requires_grad_(trainable)
-        self.eval()
-        self.n_features = self._probe()
+    def gmacs(self, image_size: int) -> float | None:
+        """Multiply-adds per image of `image_size` pixels, in 1e9; None where nobody has counted."""
+        return None
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Features [B, F] of images [B, 3, H, W] in [0,1]; differentiable with respect to the pixels.
+    def build(self) -> nn.Module:
+        """A new network: normalised images [B, 3, H, W] -> features [B, F]. It may draw from torch's global stream."""
+        raise NotImplementedError
 
-        A backbone on a GPU takes images from the CPU, and its features go back there: heads and attacks need not know.
-        """
-        if images.ndim != 4 or images.shape[1] != 3:
-            raise ModelError(f"images have the shape {list(images.shape)}", valid="[B, 3, H, W]")
-        given, images = images.device, images.to(self.mean.device)
-        size = (self.image_size, self.image_size)
-        if images.shape[-2:] != size:
-            images = interpolate(images, size, mode="bilinear", antialias=True)
-        return self.body(((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)).to(given)
-
-    def train(self, mode: bool = True) -> Backbone:
-        """Training mode, for a trainable backbone only: a frozen one keeps its BatchNorm statistics and no dropout."""
-        return super().train(mode and self.trainable)
-
-    def _probe(self) -> int:
-        """The number of features, found by one black image."""
-        try:
-            with torch.inference_mode():
-                features = self(torch.zeros(1, 3, self.image_size, self.image_size))
-        except (RuntimeError, AssertionError, ValueError) as problem:
-            what = f"does not accept images of {self.image_size} pixels: {weight_files.first_line(problem)}"
-            raise ModelError(what, where="image_size") from problem
-        if features.ndim != 2:
-            raise ModelError(f"gives {list(features.shape)} for one image", valid="features [B, F]")
-        return int(features.shape[1])
+    def initialise(self, body: nn.Module, generator: torch.Generator) -> None:
+        """Draw all weights of `body` for `weights: random`. As it stands: those that `build` gave stay."""
 
 
-def _torchvision(name: str) -> Callable[[], nn.Module]:
-    return partial(torchvision_models.get_model, name, weights=None, **_OPTIONS.get(name, {}))
+class Torchvision(BackboneEntry):
+    """A torchvision classifier without its classification layer; `network` is its name there."""
+
+    network: ClassVar[str]
+
+    def gmacs(self, image_size: int) -> float | None:
+        """Of torchvision's own count, which is at the size of the published weights."""
+        published = next(iter(torchvision_models.get_model_weights(self.network)))
+        side = float(published.transforms.keywords["crop_size"])
+        return float(published.meta["_ops"]) * (image_size / side) ** 2
+
+    def build(self) -> nn.Module:
+        """See `BackboneEntry`."""
+        body = torchvision_models.get_model(self.network, weights=None, **_ARGUMENTS.get(self.network, {}))
+        # in every torchvision classifier the last linear (in SqueezeNet: convolutional) layer is the one to the classes
+        last = [layer for layer, module in body.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)][-1]
+        body.set_submodule(last, nn.Identity())
+        return body
+
+    def initialise(self, body: nn.Module, generator: torch.Generator) -> None:
+        """Torchvision's own draw dies out in deep networks."""
+        weight_files.initialise(body, generator)
 
 
-CLASSIFIERS: dict[str, Callable[[], nn.Module]] = {
-    name: _torchvision(name) for name in torchvision_models.list_models(module=torchvision_models)
+class CNN(BackboneEntry):
+    """A small convolutional network of ours, trained end to end; `function` builds it."""
+
+    trainable = True
+    function: ClassVar[Callable[[], nn.Module]]
+
+    def gmacs(self, image_size: int) -> float | None:
+        """Roughly, of both."""
+        return 0.15 * (image_size / 96) ** 2
+
+    def build(self) -> nn.Module:
+        """See `BackboneEntry`."""
+        return type(self).function()
+
+    def initialise(self, body: nn.Module, generator: torch.Generator) -> None:
+        """See `BackboneEntry`."""
+        weight_files.initialise(body, generator)
+
+
+class CNN1(CNN):
+    """Three blocks, 24 k weights."""
+
+    title = "CNN"
+    function = staticmethod(cnn.cnn1)
+
+
+class CNN2(CNN):
+    """Four blocks, 97 k weights."""
+
+    title = "CNN2"
+    function = staticmethod(cnn.cnn2)
+
+
+class UserFunction(BackboneEntry):
+    """A user's own function (or module class) without arguments, which returns the network."""
+
+    function: ClassVar[Callable[[], nn.Module]]
+
+    def build(self) -> nn.Module:
+        """See `BackboneEntry`."""
+        return type(self).function()
+
+
+# transform_input: torchvision's files of these two expect pixels scaled to [-1, 1], and rescale normalised ones themselves.
+_ARGUMENTS: dict[str, dict[str, Any]] = {
+    name: {"aux_logits": False, "transform_input": True, "init_weights": False} for name in ("inception_v3", "googlenet")
 }
-TRAINABLE: dict[str, Callable[[], nn.Module]] = {"cnn1": cnn.cnn1, "cnn2": cnn.cnn2}
-BACKBONES: dict[str, Callable[[], nn.Module]] = {**CLASSIFIERS, **TRAINABLE}
+_TITLES = {
+    "resnet18": "ResNet18",
+    "vgg16": "VGG16",
+    "inception_v3": "InceptionV3",
+    "alexnet": "AlexNet",
+    "mobilenet_v2": "MobileNetV2",
+    "squeezenet1_0": "SqueezeNet",
+}
 
 
-def get(name: str, weights: str | bytes = "imagenet", image_size: int = 96, generator: torch.Generator | None = None) -> Backbone:
+def _torchvision(name: str) -> type[Torchvision]:
+    entry = create_model(name, __base__=Torchvision)
+    entry.network, entry.title, entry.__doc__ = name, _TITLES.get(name, name), f"Torchvision's {name}."
+    return entry
+
+
+BACKBONES: dict[str, type[BackboneEntry]] = {
+    **{name: _torchvision(name) for name in torchvision_models.list_models(module=torchvision_models)},
+    "cnn1": CNN1,
+    "cnn2": CNN2,
+}
+
+
+@cache
+def of(name: str) -> type[BackboneEntry]:
+    """The entry called `name`: of the table, or a user's own `package.module:name`, a class or a function.
+
+    Raises:
+        ModelError: an unknown name, or nothing that builds a network.
+    """
+    found = lookup("backbone", BACKBONES, name, ModelError)
+    if isinstance(found, type) and issubclass(found, BackboneEntry):
+        return found
+    if not callable(found):
+        raise ModelError(f"backbone {name!r} is not a function", valid="a function that returns a module, or a BackboneEntry")
+    entry = create_model("UserFunction", __base__=UserFunction)
+    entry.function, entry.title = staticmethod(found), name
+    return entry
+
+
+def entry(spec: ModelSpec) -> BackboneEntry:
+    """The backbone of a model with those of its options that belong to it; `heads.get` refuses what belongs to nothing.
+
+    Raises:
+        ModelError: an unknown backbone, or an option out of range.
+    """
+    found = of(spec.backbone)
+    own = {name: value for name, value in spec.options.items() if name in found.model_fields}
+    return make("backbone", {spec.backbone: found}, spec.backbone, own, ModelError)
+
+
+def build(spec: ModelSpec, weights: str | bytes | None = None, generator: torch.Generator | None = None) -> Backbone:
+    """The backbone of a model; `weights` in place of those that it names, see `get`."""
+    chosen = expand(spec.weights) if weights is None else weights
+    return get(spec.backbone, chosen, spec.image_size, generator, **entry(spec).model_dump())
+
+
+def get(
+    name: str,
+    weights: str | bytes = "imagenet",
+    image_size: int | None = None,
+    generator: torch.Generator | None = None,
+    **options: Any,
+) -> Backbone:
     """The backbone `name`, without its classification layer, in eval mode.
 
     Args:
-        name: a torchvision classifier, `cnn1`, `cnn2`, or a user's own `package.module:function` that returns a module
-            from normalised images [B, 3, image_size, image_size] to features [B, F].
+        name: a torchvision classifier, `cnn1`, `cnn2`, or a user's own `package.module:name`: a subclass of
+            `BackboneEntry`, or a function that returns a module from normalised images [B, 3, H, W] to features [B, F].
         weights: "imagenet", "random" (one fixed draw per name, the same for all sweeps), or a state dict: the path of
             its file, or what the file holds.
-        image_size: side in pixels that images are resized to.
+        image_size: side in pixels that images are resized to; None: they stay as they are.
         generator: draws the first weights of a trainable backbone.
+        options: of the entry.
 
     Raises:
-        ModelError: an unknown name, weights of another architecture, or a size that the network does not accept.
+        ModelError: an unknown name or option, weights of another architecture, or a size that the network does not accept.
     """
-    build = lookup("backbone", BACKBONES, name, ModelError)
+    found = of(name)
+    made = make("backbone", {name: found}, name, options, ModelError)
     origin = "file" if isinstance(weights, bytes) else weights_id(name, weights).origin
-    if image_size < 1:
+    if image_size is not None and image_size < 1:
         raise ModelError(f"{image_size} pixels", where="image_size", valid="a positive number")
-    drawn = name in TRAINABLE or weights == "random"
-    draws = generator if generator is not None and name in TRAINABLE else _fixed(name)
-    body, classes = _built(name, build, draws.initial_seed())
-    if not drawn:
-        _load(body, name, weights, classes, origin)
-    elif name in BACKBONES:  # torchvision's own draw dies out in deep networks; a user's function may have made real weights
-        weight_files.initialise(body, draws)
+    draws = generator if generator is not None and found.trainable else _fixed(name)
+    with torch.random.fork_rng(devices=[]):  # the global random state stays as it was
+        torch.default_generator.manual_seed(draws.initial_seed())
+        body = made.build()
+    if found.trainable or weights == "random":
+        made.initialise(body, draws)
+    else:
+        weight_files.load_into(body, _own(body, weight_files.read(name, weights)), name, origin)
     try:
-        return Backbone(body, image_size, trainable=name in TRAINABLE)
+        return Backbone(body, image_size, trainable=found.trainable)
     except ModelError as problem:
         raise problem.at(name) from problem
 
@@ -130,8 +218,7 @@ def weights_id(name: str, weights: str = "imagenet") -> WeightsId:
     Raises:
         ModelError: an unknown backbone, or weights that it cannot have.
     """
-    lookup("backbone", BACKBONES, name, ModelError)
-    if name in TRAINABLE:
+    if of(name).trainable:
         if weights not in ("imagenet", "random"):  # "imagenet" is the default of a specification that says nothing
             raise ModelError(f"is trained end to end from random weights, not from {weights!r}", where=name, valid="random")
         return WeightsId("trained end to end", "none")
@@ -142,22 +229,7 @@ def _fixed(name: str) -> torch.Generator:
     return torch.Generator().manual_seed(seeds.stream(0, "weights", name))
 
 
-def _built(name: str, build: Callable[[], nn.Module], seed: int) -> tuple[nn.Module, str]:
-    """A new body without its classification layer, and the name of that layer; the global random state stays as it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        body = build()
-    if name not in CLASSIFIERS:
-        return body, ""
-    # in every torchvision classifier the last linear (in SqueezeNet: convolutional) layer is the one to the classes
-    last = [layer for layer, module in body.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)][-1]
-    body.set_submodule(last, nn.Identity())
-    return body, last
-
-
-def _load(body: nn.Module, name: str, weights: str | bytes, classes: str, where: str) -> None:
-    """The weights of a file or a download into `body`; those of the layer `classes` may be of any shape, or absent."""
-    state = weight_files.read(name, weights)
-    if classes:
-        state = {key: value for key, value in state.items() if not key.startswith(f"{classes}.")}
-    weight_files.load_into(body, state, name, where)
+def _own(body: nn.Module, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The tensors of `state` but for those of a layer that `body` does without: they may be of any shape, or absent."""
+    gone = {name for name, layer in body.named_modules() if isinstance(layer, nn.Identity)}
+    return {key: value for key, value in state.items() if key.rpartition(".")[0] not in gone}

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import io
-import os
 import pickle
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,17 +15,20 @@ from torch import Tensor, nn
 
 from hqc_ray.errors import HqcError, ModelError
 from hqc_ray.models import backbones, heads
-from hqc_ray.models.backbones import Backbone
-from hqc_ray.models.heads import Bottleneck, Head
+from hqc_ray.models.backbone import Backbone
+from hqc_ray.models.head import Bottleneck, Head
+from hqc_ray.models.levels import END_TO_END
+from hqc_ray.models.part import Part, Rest
 from hqc_ray.models.weights import first_line
 from hqc_ray.quantum import devices
-from hqc_ray.quantum.cores.surrogate import Surrogate
 from hqc_ray.quantum.devices import Device
-from hqc_ray.spec import ModelSpec, expand
+from hqc_ray.spec import Level, ModelSpec, expand
 
 
 class Classifier(nn.Module):
-    """Pixels to logits: images [B, 3, H, W] in [0, 1] -> [B, 2]; resize and normalisation are inside.
+    """Pixels to logits: images [B, 3, H, W] in [0, 1] -> [B, K]; resize and normalisation are inside.
+
+    All of it lives on one torch device, and so do the images that it is given: `classifier.to("cuda")` moves it whole.
 
     Args:
         backbone: images -> features [B, F].
@@ -39,7 +41,7 @@ class Classifier(nn.Module):
         self.backbone, self.head, self.shots = backbone, head, shots
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits [B, 2] of images [B, 3, H, W] in [0, 1]: exact also on a device with shots, differentiable."""
+        """Logits [B, K] of images [B, 3, H, W] in [0, 1]: exact also on a device with shots, differentiable."""
         return self.head(self.backbone(images))
 
     def features(self, images: Tensor) -> Tensor:
@@ -47,8 +49,42 @@ class Classifier(nn.Module):
         return self.backbone(images)
 
     def classify(self, features: Tensor) -> Tensor:
-        """Logits [B, 2] of features [B, F]."""
+        """Logits [B, K] of features [B, F]."""
         return self.head(features)
+
+    @property
+    def device(self) -> torch.device:
+        """Where it is, and where its images must be."""
+        return self.backbone.device
+
+    @property
+    def n_classes(self) -> int:
+        """K."""
+        return self.head.n_classes
+
+    @property
+    def levels(self) -> tuple[Level, ...]:
+        """The levels at which this classifier can be cut in two."""
+        return END_TO_END if self.backbone.trainable else self.head.levels
+
+    def at(self, level: Level) -> Part:
+        """This classifier, cut in two at a level: images to values, and values to logits.
+
+        Raises:
+            ModelError: a level that this classifier does not have.
+        """
+        if level not in self.levels:
+            raise ModelError(f"this classifier has no {level!r}", where="level", valid=", ".join(self.levels))
+        return Part(level, self.backbone, self.head, self if level == "pixels" else Rest(self.head, level))
+
+    @property
+    def stochastic(self) -> bool:
+        """Whether the logits are random samples, so that `drawn` gives others."""
+        return self.head.stochastic
+
+    def drawn(self, k: int) -> Classifier:
+        """The k-th independent draw of a stochastic classifier, the backbone shared; itself where nothing is stochastic."""
+        return Classifier(self.backbone, self.head.drawn(k), self.shots).eval() if self.stochastic else self
 
     def on(self, device: Device) -> Classifier:
         """This classifier with its circuit on `device`, as an exact surrogate; the backbone is shared.
@@ -75,56 +111,26 @@ class Classifier(nn.Module):
     @property
     def measured(self) -> bool:
         """Whether the circuit is known from shots of a machine only."""
-        core = getattr(self.head, "core", None)
-        return isinstance(core, Surrogate) and core.measured
+        return self.head.surrogate is not None and self.head.surrogate.measured
 
     @property
     def max_error(self) -> float | None:
         """Of the surrogate, in probability; None without one."""
-        core = getattr(self.head, "core", None)
-        return core.max_error if isinstance(core, Surrogate) else None
+        return None if self.head.surrogate is None else self.head.surrogate.max_error
 
     def sampled_from(
         self, features: Tensor, shots: int, generator: torch.Generator, repeats: int = 1, replicas: torch.Generator | None = None
     ) -> Tensor:
-        """Logits [repeats, B, 2] of features [B, F], each from `shots` fresh samples of every circuit; no gradient.
-
-        With `replicas`, each from another replicate of a measured surrogate, drawn from that generator.
-
-        Raises:
-            ModelError: the model has no circuit on a device (see `on`).
-        """
-        head, core = self.head, getattr(self.head, "core", None)
-        if not isinstance(head, Bottleneck) or not isinstance(core, Surrogate):
-            raise ModelError("there is no circuit on a device to sample from", valid="a model with a circuit, after on(device)")
-        with torch.no_grad():
-            return head.readout(core.samples(head.angles(features), shots, generator, repeats, replicas))
-
-    def sampled(self, shots: int, generator: torch.Generator) -> Callable[[Tensor], Tensor]:
-        """A function images [B, 3, H, W] -> logits [B, 2] that samples every circuit afresh, `shots` times.
-
-        Raises:
-            ModelError: the model has no circuit on a device (see `on`).
-        """
-        self.sampled_from(torch.zeros(1, self.backbone.n_features), shots, generator)  # refuse now, not at the first image
-
-        def judge(images: Tensor) -> Tensor:
-            with torch.no_grad():
-                return self.sampled_from(self.backbone(images), shots, generator)[0]
-
-        return judge
-
-    def judge(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Logits [B, 2] as the device gives them: sampled if it has shots, else the same as `forward`; no gradient."""
-        with torch.no_grad():
-            return self.sampled(self.shots, generator)(images) if self.shots else self(images)
+        """Logits [repeats, B, K] of features [B, F]; see `Bottleneck.sampled`."""
+        return self.head.sampled(self.head.angles(features), shots, generator, repeats, replicas)
 
 
 @dataclass(frozen=True)
 class Saved:
-    """What a model file holds: the specification, the trained tensors, and facts about the training."""
+    """What a model file holds: the specification, the number of classes, the trained tensors, and facts about the training."""
 
     spec: ModelSpec
+    n_classes: int
     state: dict[str, Tensor]
     meta: dict[str, Any]
 
@@ -135,11 +141,12 @@ def trained_state(classifier: Classifier) -> dict[str, Tensor]:
     return {key: value.detach().clone() for key, value in classifier.state_dict().items() if key.startswith(prefixes)}
 
 
-def assemble(spec: ModelSpec, state: Mapping[str, Tensor], backbone: Backbone | None = None) -> Classifier:
+def assemble(spec: ModelSpec, n_classes: int, state: Mapping[str, Tensor], backbone: Backbone | None = None) -> Classifier:
     """The classifier of `spec` with trained tensors, in eval mode, frozen.
 
     Args:
         spec: what was trained.
+        n_classes: K.
         state: of `trained_state`.
         backbone: a frozen one at hand, so that it is not read again; None: made from `spec`.
 
@@ -147,8 +154,8 @@ def assemble(spec: ModelSpec, state: Mapping[str, Tensor], backbone: Backbone | 
         ModelError: the state is of another specification.
     """
     if backbone is None or backbone.trainable:
-        backbone = backbones.get(spec.backbone, expand(spec.weights), spec.image_size)
-    classifier = Classifier(backbone, heads.build(spec, backbone.n_features, torch.Generator()))
+        backbone = backbones.build(spec)
+    classifier = Classifier(backbone, heads.build(spec, backbone.n_features, n_classes, torch.Generator()))
     wanted = {key: value.shape for key, value in trained_state(classifier).items()}
     differing = sorted(key for key in {*wanted, *state} if key not in state or wanted.get(key) != state[key].shape)
     if differing:
@@ -156,10 +163,10 @@ def assemble(spec: ModelSpec, state: Mapping[str, Tensor], backbone: Backbone | 
             f"the saved tensors are of another model: {differing[0]!r} differs", where=f"{spec.backbone} + {spec.head}"
         )
     classifier.load_state_dict(state, strict=False)  # not strict: a frozen backbone's tensors are not in it
-    return classifier.eval().requires_grad_(False)
+    return classifier.to(backbone.device).eval().requires_grad_(False)
 
 
-def dumps(spec: ModelSpec, state: Mapping[str, Tensor], meta: Mapping[str, Any]) -> bytes:
+def dumps(spec: ModelSpec, n_classes: int, state: Mapping[str, Tensor], meta: Mapping[str, Any]) -> bytes:
     """The content of a model file; equal arguments give equal bytes.
 
     Raises:
@@ -168,7 +175,8 @@ def dumps(spec: ModelSpec, state: Mapping[str, Tensor], meta: Mapping[str, Any])
     if "weights_digest" not in meta:
         raise HqcError("a model's meta must hold the weights_digest of its backbone")
     buffer = io.BytesIO()  # not the file itself: torch writes the file's name into its content
-    torch.save({"spec": spec.model_dump(mode="json"), "state": dict(state), "meta": dict(meta)}, buffer)
+    content = {"spec": spec.model_dump(mode="json"), "n_classes": n_classes, "state": dict(state), "meta": dict(meta)}
+    torch.save(content, buffer)
     return buffer.getvalue()
 
 
@@ -180,7 +188,7 @@ def parse(content: bytes, where: str = "model file") -> Saved:
     """
     try:
         found = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-        return Saved(ModelSpec(**found["spec"]), found["state"], found["meta"])
+        return Saved(ModelSpec(**found["spec"]), found["n_classes"], found["state"], found["meta"])
     except (RuntimeError, EOFError, KeyError, TypeError, ValueError, pickle.UnpicklingError, ValidationError) as problem:
         raise ModelError(f"not a model of hqc_ray: {first_line(problem)}", where=where) from problem
 
@@ -188,21 +196,12 @@ def parse(content: bytes, where: str = "model file") -> Saved:
 def loads(content: bytes, backbone: Backbone | None = None) -> tuple[Classifier, dict[str, Any]]:
     """The classifier and the meta of what `dumps` has written; raises what `parse` and `assemble` raise."""
     saved = parse(content)
-    return assemble(saved.spec, saved.state, backbone), saved.meta
+    return assemble(saved.spec, saved.n_classes, saved.state, backbone), saved.meta
 
 
 def loads_meta(content: bytes) -> dict[str, Any]:
     """The meta alone, without building a network."""
     return parse(content).meta
-
-
-def save(path: str | Path, spec: ModelSpec, state: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
-    """Write a model file, whole or not at all; raises what `dumps` raises."""
-    path, content = Path(path), dumps(spec, state, meta)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_bytes(content)
-    temporary.replace(path)
 
 
 def load(path: str | Path) -> Saved:
@@ -239,7 +238,7 @@ def load_classifier(results_dir: str | Path, key: str, device: Device | Mapping[
             where=f"model {key}",
             valid=f"the same weights at $HQC_WEIGHTS/{spec.backbone}.pth",
         )
-    classifier = assemble(spec, saved.state)
+    classifier = assemble(spec, saved.n_classes, saved.state)
     if device is None:
         return classifier
     options = {"name": device} if isinstance(device, str) else device

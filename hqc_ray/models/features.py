@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from hqc_ray.errors import ModelError
-from hqc_ray.models.backbones import Backbone
+from hqc_ray.models.backbone import Backbone
 
 
 def pixels(images: np.ndarray) -> Tensor:
@@ -35,6 +35,6 @@ def extract(backbone: Backbone, images: np.ndarray, batch_size: int = 64) -> np.
         filled = np.zeros((batch_size, *images.shape[1:]), dtype=images.dtype)
         filled[: len(batch)] = batch
         with torch.inference_mode():
-            features = backbone(pixels(filled).to(backbone.mean.device))
+            features = backbone(pixels(filled).to(backbone.device))
         result[start : start + len(batch)] = features[: len(batch)].float().cpu().numpy()
     return result

@@ -1,215 +1,226 @@
-"""Heads: features to logits. A circuit in a bottleneck, and the classical controls of one."""
+"""The table of heads: a circuit in a bottleneck, and the classical controls of one. Each entry carries its options and facts."""
 
 from __future__ import annotations
 
-import copy
-import math
-from collections.abc import Callable
+from functools import cache
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
-from torch import Tensor, nn
+from pydantic import Field, create_model, model_validator
+from torch import nn
 
+from hqc_ray.entries import Entry, lookup, make
 from hqc_ray.errors import ModelError, unknown
+from hqc_ray.models import backbones
+from hqc_ray.models.head import Bottleneck, Dense, Direct, Fourier, Head, linear
+from hqc_ray.models.levels import BOTTLENECK, DIRECT, END_TO_END
 from hqc_ray.quantum import circuits
-from hqc_ray.quantum.cores import noisy_layer, surrogate
-from hqc_ray.quantum.cores.noisy_layer import NoisyLayer
-from hqc_ray.quantum.devices import Device
 from hqc_ray.quantum.ideal.layer import CircuitLayer
 from hqc_ray.quantum.study.analysis import refuse_dead_embedding
-from hqc_ray.spec import ModelSpec
+from hqc_ray.spec import Level, ModelSpec
 
-CLASSES = 2
-WIDTH = 4  # of the bottleneck of a control, unless the specification says otherwise: the qubits of most circuits
-FEATURE_NORM = 10.0
+Width = Annotated[int, Field(ge=1, le=12)]
 
 
-class Head(nn.Module):
-    """Features [B, F], standardised, to logits [B, 2].
+class HeadEntry(Entry):
+    """Base of a head in the table, or of a user's own `package.module:Class`; its fields are its options.
 
-    The standardisation (`center` [F] and one common `scale`, taken from the training features) belongs to the head, so that
-    a saved head is complete. Without it, features of large norm saturate tanh at the first step: of SqueezeNet's 94 % of
-    the bottleneck, and with random AlexNet weights nothing was learnt. One scale for all features, not one for each: a
-    feature that is nearly constant on the training images must not be blown up for the attacker.
+    Attributes:
+        title: as tables and figures write it.
+        kind: whether it runs a quantum circuit.
+        levels: where a frozen backbone with this head can be attacked.
     """
 
-    center: Tensor
-    scale: Tensor
+    title: ClassVar[str] = ""
+    kind: ClassVar[Literal["classical", "circuit"]] = "classical"
+    levels: ClassVar[tuple[Level, ...]] = DIRECT
 
-    def __init__(self, n_features: int) -> None:
-        super().__init__()
-        self.register_buffer("center", torch.zeros(n_features))
-        self.register_buffer("scale", torch.ones(()))
+    @property
+    def width(self) -> int | None:
+        """Q, the angles of its bottleneck; None without a bottleneck."""
+        return None
 
-    def standardise(self, features: Tensor) -> None:
-        """From now on, shift by the mean of `features` [N, F] and scale to a root mean square norm of `FEATURE_NORM`.
+    def circuit(self) -> circuits.Circuit | None:
+        """The circuit that it runs; None for a classical head."""
+        return None
 
-        Of 5, 10, 16 and sqrt(F) (unit variance), tried on 800 patches and four backbones, all are equally accurate; at 10
-        at most 3 % of trained tanh outputs exceed 0.99, at sqrt(F) up to 48 %, which would hide gradients from an attack.
+    def build(self, n_features: int, n_classes: int, generator: torch.Generator) -> Head:
+        """The head with first weights.
+
+        Args:
+            n_features: F.
+            n_classes: K.
+            generator: draws all first weights; nothing else may.
         """
-        exact = features.double()
-        center = exact.mean(0)
-        norm = (exact - center).square().sum(1).mean().sqrt().item()
-        self.center.copy_(center)
-        self.scale.fill_(FEATURE_NORM / norm if norm > 0 else 1.0)
-
-    def standardised(self, features: Tensor) -> Tensor:
-        """Features [B, F] -> [B, F]."""
-        return (features - self.center) * self.scale
-
-    def on(self, device: Device) -> Head:
-        """This head with its circuit on `device`: without a circuit, the same head."""
-        return self
-
-    def train_on(self, device: Device) -> None:
-        """From now on, run the circuit on `device`, with its noise; without a circuit, nothing changes."""
+        raise NotImplementedError
 
 
-class Dense(Head):
-    """A head without a bottleneck: `layers` maps standardised features [B, F] to logits [B, 2]."""
+class LinearHead(HeadEntry):
+    """Linear(F, K)."""
 
-    def __init__(self, n_features: int, layers: nn.Module) -> None:
-        super().__init__(n_features)
-        self.layers = layers
+    title = "linear"
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Logits [B, 2] of features [B, F]."""
-        return self.layers(self.standardised(features))
+    def build(self, n_features: int, n_classes: int, generator: torch.Generator) -> Head:
+        """See `HeadEntry`."""
+        return Dense(n_features, n_classes, linear(n_features, n_classes, generator))
 
 
-class Bottleneck(Head):
-    """Linear(F, Q), angles = tanh(.) pi/2, a core from angles [B, Q] to outputs [B, Q], Linear(Q, 2).
+class MLPHead(HeadEntry):
+    """One hidden layer of `hidden` units with ReLU."""
 
-    Args:
-        n_features: F.
-        core: the circuit, its surrogate, or a classical function in its place.
-        n_qubits: Q.
-        generator: draws the first weights of both linear layers.
-    """
+    title = "MLP"
+    hidden: Annotated[int, Field(ge=1)] = 64
 
-    def __init__(self, n_features: int, core: nn.Module, n_qubits: int, generator: torch.Generator) -> None:
-        super().__init__(n_features)
-        self.reduce = linear(n_features, n_qubits, generator)
-        self.core = core
-        self.readout = linear(n_qubits, CLASSES, generator)
+    def build(self, n_features: int, n_classes: int, generator: torch.Generator) -> Head:
+        """See `HeadEntry`."""
+        first, last = linear(n_features, self.hidden, generator), linear(self.hidden, n_classes, generator)
+        return Dense(n_features, n_classes, nn.Sequential(first, nn.ReLU(), last))
 
-    def angles(self, features: Tensor) -> Tensor:
-        """Angles [B, Q], radians in (-pi/2, pi/2), of features [B, F]."""
-        return torch.tanh(self.reduce(self.standardised(features))) * (math.pi / 2)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Logits [B, 2] of features [B, F]."""
-        return self.readout(self.core(self.angles(features)))
+class TanhHead(HeadEntry):
+    """The bottleneck of a circuit without the circuit; as wide as most circuits have qubits, unless told otherwise."""
 
-    def on(self, device: Device) -> Head:
-        """A copy whose circuit is an exact surrogate of it on `device`; a head without a circuit is returned as it is.
+    title = "tanh"
+    levels = BOTTLENECK
+    n_qubits: Width = 4
+
+    @property
+    def width(self) -> int | None:
+        """Q."""
+        return self.n_qubits
+
+    def build(self, n_features: int, n_classes: int, generator: torch.Generator) -> Head:
+        """See `HeadEntry`."""
+        return Bottleneck(n_features, n_classes, Direct(), self.n_qubits, generator)
+
+
+class FourierHead(TanhHead):
+    """The same function class as a circuit, with free coefficients."""
+
+    title = "Fourier"
+
+    def build(self, n_features: int, n_classes: int, generator: torch.Generator) -> Head:
+        """See `HeadEntry`."""
+        core = Fourier(self.n_qubits, generator)
+        return Bottleneck(n_features, n_classes, core, self.n_qubits, generator)
+
+
+class CircuitHead(HeadEntry):
+    """The circuit `ansatz` in a bottleneck; see `circuits.get` for the options."""
+
+    kind = "circuit"
+    levels = BOTTLENECK
+    ansatz: ClassVar[str]
+    n_qubits: Width | None = None  # the number that the ansatz is drawn with, filled in when the entry is made
+    embedding: str = "rx"
+    layers: Annotated[int, Field(ge=1)] = 1
+    reuploads: Annotated[int, Field(ge=1)] = 1
+    readout: Literal["x", "y", "z"] = "z"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _own_width(cls, given: dict[str, Any]) -> dict[str, Any]:
+        missing = given.get("n_qubits") is None
+        return {**given, "n_qubits": circuits.described(cls.ansatz).n_qubits} if missing else given
+
+    @property
+    def width(self) -> int | None:
+        """Q."""
+        return self.n_qubits
+
+    def circuit(self) -> circuits.Circuit:
+        """The circuit.
 
         Raises:
-            DeviceError: the device cannot run the circuit.
-            CircuitError: the circuit has no exact surrogate on this device.
+            CircuitError: it cannot have these qubits or this embedding, or no input moves any of its outputs.
         """
-        if not isinstance(self.core, (CircuitLayer, NoisyLayer)):
-            return self
-        weights = self.core.weights.detach()
-        return self.with_core(surrogate.fit(self.core.circuit, weights.cpu(), device).to(weights.device))
+        return _checked(self.ansatz, self.n_qubits, self.embedding, self.layers, self.reuploads, self.readout)
 
-    def train_on(self, device: Device) -> None:
-        """From now on, run the circuit on `device`, with its noise; weights and the names in the state stay.
-
-        Raises:
-            DeviceError: the device has no exact gradients for the circuit's weights.
-        """
-        if isinstance(self.core, CircuitLayer):
-            self.core = noisy_layer.on(self.core, device)
-
-    def with_core(self, core: nn.Module) -> Bottleneck:
-        """A frozen copy with another core, which maps angles [B, Q] to outputs [B, Q]."""
-        twin = copy.deepcopy(self)
-        twin.core = core
-        return twin.requires_grad_(False)
+    def build(self, n_features: int, n_classes: int, generator: torch.Generator) -> Head:
+        """See `HeadEntry`; raises what `circuit` raises."""
+        found = self.circuit()
+        return Bottleneck(n_features, n_classes, CircuitLayer(found, generator), found.n_qubits, generator)
 
 
-class Direct(nn.Module):
-    """The control without a circuit: angles [B, Q] to tanh's own values [B, Q], in the range (-1, 1) of <Z>."""
-
-    def forward(self, angles: Tensor) -> Tensor:
-        """Angles [B, Q], radians -> [B, Q]."""
-        return angles * (2 / math.pi)
-
-
-class Fourier(nn.Module):
-    """The control of the same function class: outputs are trigonometric polynomials of degree one with free coefficients."""
-
-    def __init__(self, n_qubits: int, generator: torch.Generator) -> None:
-        super().__init__()
-        # the 3**Q products have a squared norm of 2**Q at all angles: outputs begin with variance 1
-        start = torch.randn(3**n_qubits, n_qubits, generator=generator) * 2 ** (-n_qubits / 2)
-        self.coefficients = nn.Parameter(start)
-
-    def forward(self, angles: Tensor) -> Tensor:
-        """Angles [B, Q], radians -> [B, Q]."""
-        return surrogate.trig_features(angles) @ self.coefficients
-
-
-def linear(inputs: int, outputs: int, generator: torch.Generator) -> nn.Linear:
-    """torch's linear layer with torch's first weights, U(-1/sqrt(inputs), 1/sqrt(inputs)), drawn by `generator`."""
-    layer = nn.utils.skip_init(nn.Linear, inputs, outputs)
-    bound = 1 / math.sqrt(inputs)
-    nn.init.uniform_(layer.weight, -bound, bound, generator=generator)
-    nn.init.uniform_(layer.bias, -bound, bound, generator=generator)
-    return layer
-
-
-def _linear(spec: ModelSpec, n_features: int, generator: torch.Generator) -> Head:
-    return Dense(n_features, linear(n_features, CLASSES, generator))
-
-
-def _mlp(spec: ModelSpec, n_features: int, generator: torch.Generator) -> Head:
-    first, last = linear(n_features, spec.hidden, generator), linear(spec.hidden, CLASSES, generator)
-    return Dense(n_features, nn.Sequential(first, nn.ReLU(), last))
-
-
-def _tanh(spec: ModelSpec, n_features: int, generator: torch.Generator) -> Head:
-    return Bottleneck(n_features, Direct(), spec.n_qubits or WIDTH, generator)
-
-
-def _fourier(spec: ModelSpec, n_features: int, generator: torch.Generator) -> Head:
-    width = spec.n_qubits or WIDTH
-    return Bottleneck(n_features, Fourier(width, generator), width, generator)
-
-
-def _circuit(spec: ModelSpec, n_features: int, generator: torch.Generator) -> Head:
-    found = circuit(spec)
-    return Bottleneck(n_features, CircuitLayer(found, generator), found.n_qubits, generator)
-
-
-def circuit(spec: ModelSpec) -> circuits.Circuit:
-    """The circuit of a head that is one.
-
-    Raises:
-        CircuitError: it cannot have these qubits or this embedding, or no input moves any of its outputs.
-    """
-    found = circuits.get(spec.head, spec.n_qubits, spec.embedding, spec.layers, spec.reuploads)
+@cache
+def _checked(name: str, n_qubits: int | None, embedding: str, layers: int, reuploads: int, readout: str) -> circuits.Circuit:
+    basis: dict[str, Any] = {} if readout == "z" else {"readout": readout}
+    found = circuits.get(name, n_qubits, embedding, layers, reuploads, **basis)
     refuse_dead_embedding(found)
     return found
 
 
-Builder = Callable[[ModelSpec, int, torch.Generator], Head]
-CONTROLS: dict[str, Builder] = {"linear": _linear, "mlp": _mlp, "tanh": _tanh, "fourier": _fourier}
-HEADS: dict[str, Builder] = {**CONTROLS, **dict.fromkeys(circuits.CIRCUITS, _circuit)}
+@cache
+def _of_circuit(name: str) -> type[CircuitHead]:
+    """The entry of a circuit of the table, or of a user's own circuit."""
+    entry = create_model(name, __base__=CircuitHead)
+    entry.ansatz, entry.title, entry.__doc__ = name, name, f"The circuit {name} in a bottleneck."
+    return entry
 
 
-def build(spec: ModelSpec, n_features: int, generator: torch.Generator) -> Head:
-    """The head of `spec`: a control, a circuit of the table, or a user's own circuit `package.module:function`.
+HEADS: dict[str, type[HeadEntry]] = {
+    "linear": LinearHead,
+    "mlp": MLPHead,
+    "tanh": TanhHead,
+    "fourier": FourierHead,
+    **{name: _of_circuit(name) for name in circuits.CIRCUITS},
+}
+
+
+def get(spec: ModelSpec) -> HeadEntry:
+    """The head of a model with its options: of the table, a user's own `package.module:Class`, or a user's own circuit.
+
+    A user's circuit is a function that adds gates to the `Builder` it is given. Options that only other heads or backbones
+    of the tables have are dropped, so that heads with different options can stand in one list.
+
+    Raises:
+        ModelError: an unknown head, an option that nothing has, or one that is out of range.
+        CircuitError: a user's circuit that is no function.
+    """
+    entry = _class(spec.head)
+    backbone = backbones.of(spec.backbone)
+    tables = {name for e in (*HEADS.values(), *backbones.BACKBONES.values()) for name in e.model_fields}
+    for name in spec.options:
+        if name not in tables | entry.model_fields.keys() | backbone.model_fields.keys():
+            valid = [*ModelSpec.model_fields, *entry.model_fields, *backbone.model_fields]
+            raise unknown("option", name, valid, ModelError)
+    own = {name: value for name, value in spec.options.items() if name in entry.model_fields}
+    return make("head", {spec.head: entry}, spec.head, own, ModelError)
+
+
+def _class(name: str) -> type[HeadEntry]:
+    if name not in HEADS and ":" not in name:
+        raise unknown("head", name, [*HEADS, "package.module:name"], ModelError, "head")
+    found = lookup("head", HEADS, name, ModelError)
+    if not isinstance(found, type):
+        return _of_circuit(name)
+    if not issubclass(found, HeadEntry):
+        what = f"head {name!r} is not a subclass of hqc_ray.models.heads.HeadEntry"
+        raise ModelError(what, where="head", valid="such a class, or a function that adds gates to the Builder it is given")
+    return found
+
+
+def levels(spec: ModelSpec) -> tuple[Level, ...]:
+    """The levels at which a model can be attacked; of one that is trained end to end, only its images."""
+    return END_TO_END if backbones.entry(spec).trainable else get(spec).levels
+
+
+def build(spec: ModelSpec, n_features: int, n_classes: int, generator: torch.Generator) -> Head:
+    """The head of `spec` with first weights.
 
     Args:
-        spec: its head, n_qubits, embedding and hidden.
+        spec: its head and options.
         n_features: F.
+        n_classes: K, at least 2.
         generator: draws all first weights.
 
     Raises:
-        ModelError: an unknown head.
+        ModelError: see `get`; or a user's own entry that builds no `Head`.
         CircuitError: a circuit that cannot have these qubits or this embedding.
     """
-    if spec.head not in HEADS and ":" not in spec.head:
-        raise unknown("head", spec.head, [*HEADS, "package.module:function"], ModelError)
-    return HEADS.get(spec.head, _circuit)(spec, n_features, generator)
+    if n_classes < 2:
+        raise ModelError(f"{n_classes} classes", where="n_classes", valid="2 or more")
+    built = get(spec).build(n_features, n_classes, generator)
+    if not isinstance(built, Head):
+        raise ModelError(f"builds {type(built).__name__}", where=spec.head, valid="a hqc_ray.models.head.Head")
+    return built

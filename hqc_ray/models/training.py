@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,11 +14,11 @@ from torch.nn.functional import cross_entropy
 from hqc_ray import seeds
 from hqc_ray.errors import HqcError, ModelError
 from hqc_ray.models import backbones, heads
-from hqc_ray.models.backbones import Backbone
+from hqc_ray.models.backbone import Backbone
 from hqc_ray.models.classifier import Classifier
 from hqc_ray.models.features import extract, pixels
 from hqc_ray.quantum import devices
-from hqc_ray.spec import ModelSpec, TrainSpec, expand
+from hqc_ray.spec import ModelSpec, TrainSpec
 
 EVALUATION_BATCH = 256
 
@@ -53,7 +51,8 @@ def train(
     validation_idx: np.ndarray,
     seed: int,
     backbone: Backbone | None = None,
-    progress: Callable[[Epoch], Any] | None = None,
+    *,
+    n_classes: int,
 ) -> Trained:
     """Adam on cross-entropy. Equal arguments give equal bits, on one thread; the global random state is not touched.
 
@@ -61,15 +60,15 @@ def train(
         spec: backbone and head.
         train_spec: epochs, batch size, learning rate, and the device that the circuit is trained on.
         inputs: features float32 [n, F] of the frozen backbone, or images uint8 [n, H, W, 3].
-        labels: [n], 0 or 1.
+        labels: [n], in 0..K-1.
         train_idx: positions into inputs that are trained on.
         validation_idx: positions that choose the epoch; may be empty.
         seed: of the first weights and of the order of batches, two independent streams.
         backbone: the frozen backbone, if it is at hand and inputs are images; None: made from `spec`.
-        progress: called with each epoch's entry of the history.
+        n_classes: K.
 
     Raises:
-        ModelError: nothing to train on, or features for a backbone that is trained end to end.
+        ModelError: nothing to train on, a label that is no class, or features for a backbone that is trained end to end.
         DeviceError: a device without exact gradients for the circuit's weights.
         HqcError: the loss is no longer finite.
     """
@@ -77,7 +76,9 @@ def train(
         raise ModelError("there are no images to train on", where="train_idx")
     values = _values(spec, inputs, backbone)
     targets = torch.from_numpy(np.asarray(labels, dtype=np.int64))
-    model = _model(spec, train_spec, values, train_idx, torch.Generator().manual_seed(seeds.stream(seed, "init")))
+    if len(targets) and int(targets.max()) >= n_classes:
+        raise ModelError(f"the label {int(targets.max())}", where="labels", valid=f"0 to {n_classes - 1}")
+    model = _model(spec, train_spec, values, train_idx, n_classes, torch.Generator().manual_seed(seeds.stream(seed, "init")))
     optimizer = torch.optim.Adam(model.parameters(), lr=train_spec.learning_rate, fused=True)
     order = torch.Generator().manual_seed(seeds.stream(seed, "batches"))
     history: list[Epoch] = []
@@ -98,29 +99,27 @@ def train(
         if score > best:
             best, best_epoch = score, number
             state = {key: value.detach().clone() for key, value in model.state_dict().items()}
-        if progress is not None:
-            progress(epoch)
     return Trained(state, history, best_epoch)
 
 
 def _values(spec: ModelSpec, inputs: np.ndarray, backbone: Backbone | None) -> np.ndarray:
     """What the trained part reads: images uint8 if it begins with a CNN, else features float32."""
-    trainable, images = spec.backbone in backbones.TRAINABLE, inputs.dtype == np.uint8
+    trainable, images = backbones.entry(spec).trainable, inputs.dtype == np.uint8
     if trainable and not images:
         raise ModelError("is trained on images, not on features", where=spec.backbone, valid="uint8 [n, H, W, 3]")
     if trainable or not images:
         return inputs if images else inputs.astype(np.float32, copy=False)
-    return extract(backbone or backbones.get(spec.backbone, expand(spec.weights), spec.image_size), inputs)
+    return extract(backbone or backbones.build(spec), inputs)
 
 
 def _model(
-    spec: ModelSpec, train_spec: TrainSpec, values: np.ndarray, train_idx: np.ndarray, generator: torch.Generator
+    spec: ModelSpec, train_spec: TrainSpec, values: np.ndarray, train_idx: np.ndarray, n_classes: int, generator: torch.Generator
 ) -> nn.Module:
     """What is trained, with first weights, on its device; the names of its tensors are those in `Classifier`."""
     backbone = None
     if values.dtype == np.uint8:
-        backbone = backbones.get(spec.backbone, "random", spec.image_size, generator)
-    head = heads.build(spec, backbone.n_features if backbone else values.shape[1], generator)
+        backbone = backbones.build(spec, "random", generator)
+    head = heads.build(spec, backbone.n_features if backbone else values.shape[1], n_classes, generator)
     if train_spec.device is not None:
         head.train_on(devices.get(train_spec.device.name, **train_spec.device.options))
     if backbone:

@@ -32,7 +32,7 @@ class Means(nn.Module):
 @pytest.fixture
 def model() -> Classifier:
     spec = ModelSpec(backbone="resnet18", weights="random", head="vqc1", n_qubits=3)
-    head = heads.build(spec, 12, torch.Generator().manual_seed(1)).requires_grad_(False)
+    head = heads.build(spec, 12, 2, torch.Generator().manual_seed(1)).requires_grad_(False)
     images = torch.rand(N, 3, 4, 4, generator=torch.Generator().manual_seed(1))
     logits = head.on(EXACT)(Means()(images))
     head.readout.bias[0] -= (logits[:, 0] - logits[:, 1]).median()  # type: ignore[union-attr,operator,index]  # both classes occur

@@ -5,9 +5,12 @@ import pytest
 import torch
 from torch import nn
 from torch.nn.functional import interpolate
+from torchvision.models import get_model_builder, list_models
 
 from hqc_ray.errors import ModelError
-from hqc_ray.models import backbones, features
+from hqc_ray.models import backbone as module
+from hqc_ray.models import backbones, features, heads
+from hqc_ray.spec import ModelSpec
 
 # name: features without the classification layer, image size that is cheap
 FAMILIES = {
@@ -36,13 +39,63 @@ def test_gives_penultimate_features_and_a_gradient_for_every_image(name):
     (gradient,) = torch.autograd.grad(found.square().sum(), images)
     assert gradient.shape == images.shape
     assert all(torch.isfinite(g).all() and g.abs().max() > 0 for g in gradient)
-    assert backbone.trainable == (name in backbones.TRAINABLE)
+    assert backbone.trainable == backbones.BACKBONES[name].trainable == (name in ("cnn1", "cnn2"))
 
 
 def test_table_holds_every_torchvision_classifier():
-    assert {"resnet18", "vgg16", "inception_v3", "alexnet", "vit_b_16", "convnext_tiny", "cnn1", "cnn2"} <= set(
-        backbones.BACKBONES
-    )
+    published = {
+        name for name in list_models() if "." not in get_model_builder(name).__module__.removeprefix("torchvision.models.")
+    }
+    assert len(published) > 60
+    assert set(backbones.BACKBONES) == {*published, "cnn1", "cnn2"}
+
+
+@pytest.mark.parametrize("name", backbones.BACKBONES)
+def test_an_entry_carries_its_facts(name):
+    made = backbones.entry(ModelSpec(backbone=name))
+    assert made.title
+    assert made.__doc__
+    assert made.gmacs(64) == pytest.approx(4 * made.gmacs(32))
+    assert heads.levels(ModelSpec(backbone=name)) == (("pixels",) if made.trainable else ("pixels", "features"))
+
+
+def test_images_stay_as_they_are_without_a_size(images, monkeypatch):
+    monkeypatch.setattr(module, "interpolate", lambda *args, **kwargs: pytest.fail("resized"))
+    native = backbones.get("squeezenet1_0", "random")
+    assert native(images).shape == (5, native.n_features)
+    resized = backbones.get("squeezenet1_0", "random", 40)
+    assert torch.equal(native(images[..., :40]), resized(images[..., :40]))
+
+
+class Small(backbones.BackboneEntry):
+    """A user's own backbone with an option."""
+
+    title = "small"
+    channels: int = 7
+
+    def build(self):
+        return nn.Sequential(nn.Conv2d(3, self.channels, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+class SmallTrained(Small):
+    trainable = True
+
+
+def test_a_users_own_class_is_a_backbone_with_its_options():
+    spec = ModelSpec(backbone=f"{__name__}:Small", weights="random", channels=5, n_qubits=3)
+    assert backbones.entry(spec) == Small(channels=5)
+    assert backbones.build(spec).n_features == 5
+    assert not backbones.build(spec).trainable
+    assert heads.get(spec) == heads.LinearHead()
+    trained = backbones.build(spec.model_copy(update={"backbone": f"{__name__}:SmallTrained"}))
+    assert trained.trainable
+    assert trained.train().training
+    with pytest.raises(ModelError, match=r"channels: backbone '.*:Small': Input should be a valid integer"):
+        backbones.entry(spec.model_copy(update={"channels": "many"}))
+    with pytest.raises(ModelError, match=r"unknown option 'channel'; did you mean 'channels'"):
+        heads.get(ModelSpec(backbone=f"{__name__}:Small", channel=3))
+    with pytest.raises(ModelError, match="is not a function"):
+        backbones.of(f"{__name__}:FAMILIES")
 
 
 def test_normalises_and_resizes_inside(squeezenet, images):
@@ -53,7 +106,7 @@ def test_normalises_and_resizes_inside(squeezenet, images):
 
 
 def test_an_image_of_the_right_size_is_not_resized(squeezenet, monkeypatch):
-    monkeypatch.setattr(backbones, "interpolate", lambda *args, **kwargs: pytest.fail("resized"))
+    monkeypatch.setattr(module, "interpolate", lambda *args, **kwargs: pytest.fail("resized"))
     squeezenet(torch.rand(1, 3, 48, 48))
 
 

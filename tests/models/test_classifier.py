@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from hqc_ray import devices, load_classifier
+from hqc_ray import devices, files, load_classifier
 from hqc_ray.errors import HqcError, ModelError
 from hqc_ray.models import backbones, classifier, heads
 from hqc_ray.models.classifier import Classifier
@@ -19,9 +19,9 @@ META = {
 }
 
 
-def make(spec=SPEC, backbone=None, seed=0) -> Classifier:
-    backbone = backbone or backbones.get(spec.backbone, spec.weights, spec.image_size)
-    head = heads.build(spec, backbone.n_features, torch.Generator().manual_seed(seed))
+def make(spec=SPEC, backbone=None, seed=0, n_classes=2) -> Classifier:
+    backbone = backbone or backbones.build(spec)
+    head = heads.build(spec, backbone.n_features, n_classes, torch.Generator().manual_seed(seed))
     model = Classifier(backbone, head).eval()
     head.standardise(model.features(torch.rand(9, 3, 40, 56, generator=torch.Generator().manual_seed(2))).detach())
     return model
@@ -32,57 +32,62 @@ def model(squeezenet) -> Classifier:
     return make(backbone=squeezenet)
 
 
+def save(path, spec, state, meta) -> None:
+    files.write(path, classifier.dumps(spec, 2, state, meta))
+
+
+@pytest.mark.parametrize("n_classes", [2, 5])
 @pytest.mark.parametrize("head", ["linear", "fourier", "vqc1"])
-def test_a_saved_model_comes_back_equal(head, squeezenet, images, tmp_path):
+def test_a_saved_model_comes_back_equal(head, n_classes, squeezenet, images, tmp_path):
     spec = SPEC.model_copy(update={"head": head})
-    model = make(spec, squeezenet)
+    model = make(spec, squeezenet, n_classes=n_classes)
     state = classifier.trained_state(model)
     assert all(key.startswith("head.") for key in state)
-    classifier.save(tmp_path / "models" / "m.pt", spec, state, META)
+    files.write(tmp_path / "models" / "m.pt", classifier.dumps(spec, n_classes, state, META))
     found = classifier.load(tmp_path / "models" / "m.pt")
     assert found.spec == spec
+    assert found.n_classes == model.n_classes == n_classes
     assert found.meta == META
     assert found.state.keys() == state.keys()
     assert all(torch.equal(found.state[key], state[key]) and found.state[key].dtype == state[key].dtype for key in state)
-    again = classifier.assemble(found.spec, found.state)
+    again = classifier.assemble(found.spec, found.n_classes, found.state)
     assert torch.equal(again(images), model(images))
     assert not again.training
     assert not any(p.requires_grad for p in again.parameters())
-    assert [p.name for p in (tmp_path / "models").iterdir()] == ["m.pt"]
+    with pytest.raises(ModelError, match=r"of another model: 'head\.(layers|readout)\.bias'"):
+        classifier.assemble(found.spec, n_classes + 1, found.state)
 
 
 def test_a_cnn_is_saved_with_its_backbone(images):
     spec = ModelSpec(backbone="cnn2", image_size=24, head="linear")
     backbone = backbones.get("cnn2", image_size=24, generator=torch.Generator().manual_seed(4))
-    model = Classifier(backbone, heads.build(spec, 128, torch.Generator().manual_seed(4))).eval()
-    content = classifier.dumps(spec, classifier.trained_state(model), {"weights_digest": "none"})
+    model = Classifier(backbone, heads.build(spec, 128, 3, torch.Generator().manual_seed(4))).eval()
+    content = classifier.dumps(spec, 3, classifier.trained_state(model), {"weights_digest": "none"})
     again, meta = classifier.loads(content)
     assert torch.equal(again(images), model(images))
     assert meta == {"weights_digest": "none"}
 
 
-def test_content_is_the_same_bytes_and_holds_no_backbone(model, tmp_path):
+def test_content_is_the_same_bytes_and_holds_no_backbone(model):
     state = classifier.trained_state(model)
-    first, second = (classifier.dumps(SPEC, state, META) for _ in range(2))
+    first, second = (classifier.dumps(SPEC, 2, state, META) for _ in range(2))
     assert first == second
     assert len(first) < 20_000
-    classifier.save(tmp_path / "one.pt", SPEC, state, META)
-    assert (tmp_path / "one.pt").read_bytes() == first
     assert classifier.loads_meta(first) == META
 
 
 def test_meta_must_tell_the_weights():
     with pytest.raises(HqcError, match="weights_digest"):
-        classifier.dumps(SPEC, {}, {"seed": 1})
+        classifier.dumps(SPEC, 2, {}, {"seed": 1})
 
 
 def test_tensors_of_another_specification_are_refused(model, squeezenet):
     state = classifier.trained_state(model)
     for update in ({"n_qubits": 4}, {"head": "tanh"}):
         with pytest.raises(ModelError, match="of another model: 'head"):
-            classifier.assemble(SPEC.model_copy(update=update), state, squeezenet)
+            classifier.assemble(SPEC.model_copy(update=update), 2, state, squeezenet)
     with pytest.raises(ModelError, match=r"of another model: 'head\.reduce\.bias'"):
-        classifier.assemble(SPEC, {k: v for k, v in state.items() if k != "head.reduce.bias"}, squeezenet)
+        classifier.assemble(SPEC, 2, {k: v for k, v in state.items() if k != "head.reduce.bias"}, squeezenet)
 
 
 @pytest.mark.parametrize("content", [b"", b"not a model", b"PK\x03\x04"])
@@ -121,25 +126,23 @@ def test_a_classical_head_is_on_no_device(squeezenet):
 
 def test_sampled_logits_scatter_around_the_exact_ones(model, images):
     twin = model.on(devices.get("default.qubit", shots=200))
-    draw = [twin.judge(images, torch.Generator().manual_seed(seed)) for seed in (1, 1, *range(2, 42))]
+    features = twin.features(images)
+    draw = [twin.sampled_from(features, 200, torch.Generator().manual_seed(seed))[0] for seed in (1, 1, *range(2, 42))]
     assert torch.equal(draw[0], draw[1])
     assert not torch.equal(draw[0], draw[2])
     exact = twin(images)
     spread = torch.stack(draw[1:]).std(0)
     assert (spread > 0).all()
     assert ((torch.stack(draw[1:]).mean(0) - exact).abs() < 5 * spread / 41**0.5).all()
-    assert torch.equal(twin.sampled(200, torch.Generator().manual_seed(1))(images), draw[0])
+    for level in model.levels:
+        part = twin.at(level)
+        again = part.sampled(part.encode(images), 200, torch.Generator().manual_seed(1))[0]
+        torch.testing.assert_close(again, draw[0])
 
 
-def test_an_exact_device_is_judged_exactly(model, images):
-    twin = model.on(devices.get("default.qubit"))
-    assert torch.equal(twin.judge(images, torch.Generator()), twin(images))
-
-
-def test_what_has_no_circuit_on_a_device_cannot_be_sampled(model, squeezenet):
-    for unfit in (model, make(SPEC.model_copy(update={"head": "linear"}), squeezenet)):
-        with pytest.raises(ModelError, match="no circuit on a device"):
-            unfit.sampled(10, torch.Generator())
+def test_what_has_no_circuit_on_a_device_cannot_be_sampled(model):
+    with pytest.raises(ModelError, match="no circuit on a device"):
+        model.sampled_from(torch.zeros(1, model.backbone.n_features), 10, torch.Generator())
 
 
 def test_a_surrogate_fitted_elsewhere_takes_the_circuits_place(model, images, squeezenet):
@@ -153,7 +156,7 @@ def test_a_surrogate_fitted_elsewhere_takes_the_circuits_place(model, images, sq
 def results(model, tmp_path):
     """A results folder with two models."""
     for key in ("abc123", "abd456"):
-        classifier.save(tmp_path / "models" / f"{key}.pt", SPEC, classifier.trained_state(model), META)
+        save(tmp_path / "models" / f"{key}.pt", SPEC, classifier.trained_state(model), META)
     return tmp_path
 
 
@@ -186,7 +189,7 @@ def test_an_empty_folder_says_so(tmp_path):
 
 def test_other_backbone_weights_on_this_machine_are_refused(model, tmp_path):
     meta = {**META, "weights_digest": "0123456789abcdef", "weights_origin": "file resnet18.pth"}
-    classifier.save(tmp_path / "models" / "old.pt", SPEC, classifier.trained_state(model), meta)
+    save(tmp_path / "models" / "old.pt", SPEC, classifier.trained_state(model), meta)
     with pytest.raises(ModelError) as problem:
         load_classifier(tmp_path, "old")
     assert "file resnet18.pth (0123456789abcdef)" in str(problem.value)

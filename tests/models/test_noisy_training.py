@@ -35,7 +35,7 @@ BOTH = "[null, {name: qiskit.aer, noise: fake_manila}]"
 
 def fit(task, device=NOISY, seed=0, model=MODEL):
     train_spec = TrainSpec(epochs=3, batch_size=16, learning_rate=0.02, device=device)
-    return training.train(model, train_spec, *task, TRAIN, VALIDATION, seed)
+    return training.train(model, train_spec, *task, TRAIN, VALIDATION, seed, n_classes=2)
 
 
 def equal(first, second):
@@ -45,7 +45,7 @@ def equal(first, second):
 def test_trains_under_the_noise_of_the_device(task):
     found = fit(task)
     assert found.history[-1]["train_loss"] < found.history[0]["train_loss"]
-    model = classifier.assemble(MODEL, found.state, tiny_backbone())
+    model = classifier.assemble(MODEL, 2, found.state, tiny_backbone())
     assert isinstance(model.head.core, CircuitLayer)  # the saved model knows nothing of the device
     features, labels = (torch.from_numpy(part[VALIDATION].copy()) for part in task)
     noisy = model.on(devices.get(NOISY.name, **NOISY.options)).classify(features)
@@ -56,7 +56,7 @@ def test_trains_under_the_noise_of_the_device(task):
 
 def tiny_backbone():
     backbone = torch.nn.Identity()
-    backbone.trainable, backbone.n_features = False, 10
+    backbone.trainable, backbone.n_features, backbone.device = False, 10, torch.device("cpu")
     return backbone
 
 
@@ -78,7 +78,7 @@ def test_an_ideal_device_and_a_head_without_a_circuit_train_as_ever(task):
 
 
 def test_a_head_in_training_can_be_put_on_any_device(task):
-    head = heads.build(MODEL, 10, torch.Generator().manual_seed(0))
+    head = heads.build(MODEL, 10, 2, torch.Generator().manual_seed(0))
     device, features = devices.get(NOISY.name, **NOISY.options), torch.from_numpy(task[0][:5])
     ideal = head(features)
     head.train_on(device)

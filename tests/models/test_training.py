@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from hqc_ray.errors import HqcError, ModelError
-from hqc_ray.models import backbones, classifier, features, training
+from hqc_ray.models import backbones, classifier, features, heads, training
 from hqc_ray.spec import ModelSpec, TrainSpec
 
 NONE = np.array([], dtype=np.int64)
@@ -19,10 +19,10 @@ def spec(head="tanh", **options) -> ModelSpec:
     return ModelSpec(backbone="squeezenet1_0", weights="random", head=head, **options)
 
 
-def fit(task, head="tanh", validation=VALIDATION, seed=0, progress=None, **options):
+def fit(task, head="tanh", validation=VALIDATION, seed=0, n_classes=2, **options):
     inputs, labels = task
     train_spec = TrainSpec(**{"epochs": 8, "batch_size": 16, "learning_rate": 0.02, **options})
-    return training.train(spec(head), train_spec, inputs, labels, TRAIN, validation, seed, progress=progress)
+    return training.train(spec(head), train_spec, inputs, labels, TRAIN, validation, seed, n_classes=n_classes)
 
 
 def equal(first, second) -> bool:
@@ -89,15 +89,9 @@ def test_standardisation_is_of_the_training_part_only(task):
     inputs, labels = task
     changed = inputs.copy()
     changed[TEST] *= 100
-    found = training.train(spec(), TrainSpec(epochs=1), changed, labels, TRAIN, NONE, 0).state
+    found = training.train(spec(), TrainSpec(epochs=1), changed, labels, TRAIN, NONE, 0, n_classes=2).state
     torch.testing.assert_close(found["head.center"], torch.from_numpy(inputs[TRAIN].mean(0)), atol=1e-5, rtol=0)
-    assert equal(found, training.train(spec(), TrainSpec(epochs=1), inputs, labels, TRAIN, NONE, 0).state)
-
-
-def test_progress_sees_every_epoch(task):
-    seen = []
-    found = fit(task, epochs=3, progress=seen.append)
-    assert seen == found.history
+    assert equal(found, training.train(spec(), TrainSpec(epochs=1), inputs, labels, TRAIN, NONE, 0, n_classes=2).state)
 
 
 def test_a_diverging_training_says_so(task):
@@ -112,7 +106,7 @@ def test_a_diverging_training_says_so(task):
 
 def test_nothing_to_train_on_is_refused(task):
     with pytest.raises(ModelError, match="no images to train on"):
-        training.train(spec(), TrainSpec(), *task, NONE, VALIDATION, 0)
+        training.train(spec(), TrainSpec(), *task, NONE, VALIDATION, 0, n_classes=2)
 
 
 @pytest.fixture(scope="module")
@@ -130,14 +124,16 @@ def test_a_cnn_trains_end_to_end_and_repeats(pictures, name):
     images, labels = pictures
     model_spec = ModelSpec(backbone=name, image_size=24, head="linear")
     runs = [
-        training.train(model_spec, TrainSpec(epochs=4, batch_size=8), images, labels, np.arange(32), np.arange(32, 40), 2)
+        training.train(
+            model_spec, TrainSpec(epochs=4, batch_size=8), images, labels, np.arange(32), np.arange(32, 40), 2, n_classes=2
+        )
         for _ in range(2)
     ]
     assert equal(runs[0].state, runs[1].state)
     drawn = torch.Generator().manual_seed(training.seeds.stream(2, "init"))
     start = backbones.get(name, image_size=24, generator=drawn).body[0].weight
     assert not torch.equal(runs[0].state["backbone.body.0.weight"], start)
-    model = classifier.assemble(model_spec, runs[0].state)
+    model = classifier.assemble(model_spec, 2, runs[0].state)
     logits, best = model(features.pixels(images[32:])), runs[0].history[runs[0].best_epoch - 1]
     assert (logits.argmax(1).numpy() == labels[32:]).mean() == best["validation_accuracy"]
     assert nn.functional.cross_entropy(logits, torch.from_numpy(labels[32:]).long()).item() == pytest.approx(
@@ -148,14 +144,17 @@ def test_a_cnn_trains_end_to_end_and_repeats(pictures, name):
 
 def test_a_cnn_does_not_take_features(task):
     with pytest.raises(ModelError, match="cnn1: is trained on images"):
-        training.train(ModelSpec(backbone="cnn1"), TrainSpec(), *task, TRAIN, NONE, 0)
+        training.train(ModelSpec(backbone="cnn1"), TrainSpec(), *task, TRAIN, NONE, 0, n_classes=2)
 
 
 def test_images_for_a_frozen_backbone_are_turned_into_features(pictures, squeezenet):
     images, labels = pictures
     given = [images, features.extract(squeezenet, images)]
     model_spec = spec(image_size=48)
-    runs = [training.train(model_spec, TrainSpec(epochs=2), x, labels, np.arange(32), NONE, 0, squeezenet).state for x in given]
+    runs = [
+        training.train(model_spec, TrainSpec(epochs=2), x, labels, np.arange(32), NONE, 0, squeezenet, n_classes=2).state
+        for x in given
+    ]
     assert equal(*runs)
     assert all(key.startswith("head.") for key in runs[0])
 
@@ -174,8 +173,29 @@ def test_real_patches_are_learnt():
     inputs = features.extract(backbone, source.read(chosen.indices))
     for head in ("tanh", "vqc1"):
         model_spec = ModelSpec(backbone="resnet18", head=head, n_qubits=4)
-        found = training.train(model_spec, TrainSpec(), inputs, chosen.labels, chosen.train, chosen.validation, 0)
-        model = classifier.assemble(model_spec, found.state, backbone)
+        found = training.train(model_spec, TrainSpec(), inputs, chosen.labels, chosen.train, chosen.validation, 0, n_classes=2)
+        model = classifier.assemble(model_spec, 2, found.state, backbone)
         with torch.no_grad():
             predictions = model.classify(torch.from_numpy(inputs[chosen.test])).argmax(1).numpy()
         assert (predictions == chosen.labels[chosen.test]).mean() > 0.70
+
+
+@pytest.mark.parametrize("head", ["linear", "mlp", "tanh", "vqc1"])
+def test_learns_more_classes_than_two(head):
+    rng = np.random.default_rng(0)
+    labels = np.tile(np.arange(3, dtype=np.uint8), 40)
+    inputs = rng.normal(size=(120, 10)).astype(np.float32)
+    inputs[np.arange(120), labels] += 4
+    found = fit((inputs, labels), head, n_classes=3, epochs=25)
+    assert found.history[found.best_epoch - 1]["validation_accuracy"] > 0.7
+    head = heads.build(spec(head), 10, 3, torch.Generator())
+    head.load_state_dict({key.removeprefix("head."): value for key, value in found.state.items()})
+    predicted = head(torch.from_numpy(inputs[TEST])).argmax(1).numpy()
+    assert set(predicted) == {0, 1, 2}
+    assert (predicted == labels[TEST]).mean() > 0.7
+
+
+def test_a_label_that_is_no_class_is_refused(task):
+    inputs, labels = task
+    with pytest.raises(ModelError, match=r"labels: the label 5 \(valid: 0 to 2\)"):
+        fit((inputs, labels * 5), n_classes=3)

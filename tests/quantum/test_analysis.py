@@ -193,8 +193,8 @@ def test_a_dead_embedding_is_refused_before_anything_is_trained(head: str, monke
     monkeypatch.setitem(sys.modules, "user_mute", module)
     spec = ModelSpec(backbone="squeezenet1_1", weights="random", image_size=32, head=head, n_qubits=3)
     with pytest.raises(CircuitError, match=r"embedding 'rx' is dead: no input moves any output.*\(valid: another embedding"):
-        heads.build(spec, 7, torch.Generator())
+        heads.build(spec, 7, 2, torch.Generator())
     with pytest.raises(CircuitError, match=rf"^model.circuit '{head}': embedding 'rx' is dead"):
         resolve.Rooms().model(spec)
-    assert heads.build(spec.model_copy(update={"embedding": "ry"}), 7, torch.Generator()).core
-    assert heads.build(spec.model_copy(update={"head": "user_mute:mute"}), 7, torch.Generator()).core
+    assert heads.build(spec.model_copy(update={"embedding": "ry"}), 7, 2, torch.Generator()).core
+    assert heads.build(spec.model_copy(update={"head": "user_mute:mute"}), 7, 2, torch.Generator()).core

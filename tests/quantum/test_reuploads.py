@@ -62,9 +62,9 @@ def test_the_layer_equals_the_device_and_is_trained_through_every_upload() -> No
 
 
 def test_a_model_and_its_costs_use_it() -> None:
-    head = heads.build(SPEC, 7, torch.Generator().manual_seed(0))
-    assert isinstance(head.core, CircuitLayer)
-    assert head.core.circuit == circuits.get("sim14", 3, reuploads=2) == resolve.circuit(SPEC)
+    head = heads.build(SPEC, 7, 2, torch.Generator().manual_seed(0))
+    assert head.ideal is not None
+    assert head.ideal.circuit == circuits.get("sim14", 3, reuploads=2) == resolve.circuit(SPEC)
     assert costs.circuits(SPEC, DeviceSpec()) == 5**3 + surrogate.n_checks(3, False)
     assert costs.fit(SPEC, DeviceSpec()) > costs.fit(SPEC.model_copy(update={"reuploads": 1}), DeviceSpec())
 
@@ -77,12 +77,13 @@ def test_the_degree_of_a_users_own_circuit_is_counted_too(user: Callable[..., Ci
     ) == 9**3 + surrogate.n_checks(3, False)
 
 
-def test_it_is_part_of_a_key_unless_it_is_one_and_means_nothing_without_a_circuit() -> None:
+def test_it_is_part_of_a_key_and_means_nothing_without_a_circuit() -> None:
     keys = {plan.content_key(SPEC.model_copy(update={"reuploads": r})) for r in (1, 2, 3)}
     assert len(keys) == 3
     rooms = resolve.Rooms()
-    assert rooms.model(SPEC).reuploads == 2
-    assert {rooms.model(SPEC.model_copy(update={"head": name})).reuploads for name in heads.CONTROLS} == {1}
+    assert rooms.model(SPEC).options["reuploads"] == 2
+    controls = [name for name, entry in heads.HEADS.items() if entry.kind == "classical"]
+    assert not any("reuploads" in rooms.model(SPEC.model_copy(update={"head": name})).options for name in controls)
 
 
 @pytest.mark.parametrize("n_qubits", [2, 3, 4, 5])

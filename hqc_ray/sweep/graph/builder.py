@@ -173,12 +173,15 @@ class Builder:
         searched = self._deployed(training, search.device, search.twin, native and search.device is not None)
         judges = list({judge.id: judge for _, judge in rows}.values())
         tasks = tuple(self._judge(judge, search) for judge in judges)
-        first = Images(self.lookup.source(training.data), found.indices[found.test[:n]])
-        images = self._input(f"images/{found.digest}/{n}", first)
-        inputs = Inputs(self._split(found)) if search.attack.level == "pixels" else self._inputs(training)
+        images, inputs = "", Inputs(self._split(found))
+        if search.attack.level == "pixels":
+            first = Images(self.lookup.source(training.data), found.indices[found.test[:n]])
+            images = self._input(f"images/{found.digest}/{n}", first)
+        else:
+            inputs = self._inputs(training)
         judged = tuple(next(i for i, one in enumerate(judges) if one.id == judge.id) for _, judge in rows)
-        task = SearchTask(search, searched, inputs, images, tasks, judged)
-        needs = dict.fromkeys([*inputs.names, images])
+        task = SearchTask(search, searched, inputs, images, n, tasks, judged)
+        needs = dict.fromkeys(n for n in (*inputs.names, images) if n)
         for one in (searched, *(t.deployed for t in tasks)):
             needs |= dict.fromkeys(n for n in (one.trained, one.surrogate, one.weights.file) if n)
         needs |= dict.fromkeys(t.split for t in tasks if t.split)

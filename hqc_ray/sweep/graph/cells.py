@@ -8,6 +8,7 @@ from typing import Any
 
 from hqc_ray import attacks
 from hqc_ray.attacks.spaces import SPACES
+from hqc_ray.models import heads
 from hqc_ray.plan import Group, Judge, Plan, Search, Training, attack_label, content_key
 from hqc_ray.results.row import Planned
 from hqc_ray.spec import ModelSpec
@@ -87,10 +88,11 @@ class Cells:
 def _of_model(training: Training) -> dict[str, Any]:
     """The columns of backbone and head; what means nothing for the head is None."""
     model = training.model
-    circuit = resolve.circuit(model) if resolve.has_circuit(model) else None
+    head = heads.get(model)
+    circuit = head.circuit()
     return {
         "backbone": model.backbone, "image_size": model.image_size, "head": model.head,
-        "head_kind": "circuit" if circuit else "classical", "n_qubits": model.n_qubits,
+        "head_kind": head.kind, "n_qubits": head.width,
         "embedding": circuit.embedding if circuit else None, "layers": circuit.layers if circuit else None,
         "reuploads": circuit.reuploads if circuit else None, "readout": circuit.readout if circuit else None,
         "model_options": json.dumps(model.options, sort_keys=True),

@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
-from torchvision.models import get_model_weights, list_models
-
 from hqc_ray import attacks
 from hqc_ray.evaluation.sampled import SPREAD
-from hqc_ray.models import backbones
+from hqc_ray.models import backbones, heads
 from hqc_ray.plan import Group, Plan, Search, Training
 from hqc_ray.quantum.cores import surrogate
 from hqc_ray.spec import DataSpec, DeviceSpec, ModelSpec
@@ -18,20 +16,9 @@ from hqc_ray.sweep.graph import resolve
 GMACS_PER_SECOND = 50.0  # of float32 convolutions on one core of a current server
 BACKWARD = 1.4  # an input gradient on top of its forward pass
 BEHIND = 2e-5  # seconds of a head, per image
-CNN_GMACS = 0.15
-UNKNOWN_GMACS = 4.0
+UNKNOWN_GMACS = 4.0  # of a network that nobody has counted, at 224 pixels
+PUBLISHED_SIZE = 224
 START_SECONDS = 12.0  # starting Ray and importing the libraries
-
-
-@cache
-def _gmacs(backbone: str) -> tuple[float, float]:
-    """Multiply-adds of one image, in 1e9, and the side in pixels at which torchvision counted them."""
-    if backbone in backbones.TRAINABLE:
-        return CNN_GMACS, 96.0
-    if backbone not in list_models():
-        return UNKNOWN_GMACS, 224.0
-    published = next(iter(get_model_weights(backbone)))
-    return float(published.meta["_ops"]), float(published.transforms.keywords["crop_size"])
 
 
 @cache
@@ -42,16 +29,17 @@ def n_classes(data: DataSpec) -> int:
 
 def forward(model: ModelSpec) -> float:
     """Seconds to extract the features of one image."""
-    gmacs, side = _gmacs(model.backbone)
-    return gmacs * (model.image_size / side) ** 2 / GMACS_PER_SECOND
+    size = model.image_size or PUBLISHED_SIZE
+    gmacs = backbones.entry(model).gmacs(size)
+    return (UNKNOWN_GMACS * (size / PUBLISHED_SIZE) ** 2 if gmacs is None else gmacs) / GMACS_PER_SECOND
 
 
 def train(job: Training) -> float:
     """Seconds to train a head on cached features, or a CNN on images."""
     size, epochs = 0.7 * job.data.size, job.train.epochs
-    if job.model.backbone in backbones.TRAINABLE:
+    if backbones.entry(job.model).trainable:
         return size * epochs * (1 + BACKWARD) * forward(job.model)
-    qubits, steps = job.model.n_qubits or 1, size * epochs / job.train.batch_size
+    qubits, steps = heads.get(job.model).width or 1, size * epochs / job.train.batch_size
     noisy = steps * (5e-3 + 4e-6 * 4**qubits) if job.train.device else 0.0
     return noisy + steps * 32 * (2e-4 + 3e-5 * 2 ** max(qubits - 3, 0))
 
@@ -86,9 +74,8 @@ def measured(plan: Plan) -> dict[str, Measured]:
 
 def fit(model: ModelSpec, device: DeviceSpec) -> float:
     """Seconds to measure the surrogate of a circuit on a device."""
-    checks = (
-        0.02 * surrogate.n_checks(model.n_qubits or 1, False) * 2 ** max((model.n_qubits or 1) - 4, 0) / 4
-    )  # by the device itself
+    qubits = resolve.circuit(model).n_qubits
+    checks = 0.02 * surrogate.n_checks(qubits, False) * 2 ** max(qubits - 4, 0) / 4  # by the device itself
     return checks + circuits(model, device) * (1e-3 if device.options.get("noise") else 5e-4)
 
 
@@ -104,7 +91,7 @@ def total(plan: Plan) -> float:
     """Seconds of all work of a plan on one core, nothing of it done yet."""
     seconds = sum(train(m) for m in plan.trainings) + sum(fit(m.model, d) for m, d in plan.deployments)
     distinct = {(m.model.backbone, m.model.image_size, m.model.weights, m.data.source, m.seed): m for m in
-                sorted(plan.trainings, key=lambda m: m.data.size) if m.model.backbone not in backbones.TRAINABLE}  # fmt: skip
+                sorted(plan.trainings, key=lambda m: m.data.size) if not backbones.entry(m.model).trainable}  # fmt: skip
     seconds += sum(m.data.size * forward(m.model) for m in distinct.values())
     return seconds + sum(search(g.search, len(g.epsilons), len(g.judges), _images(g.search)) for g in plan.groups)
 

@@ -118,7 +118,8 @@ class SearchTask:
         search: what is searched.
         searched: the model that the attacker differentiates.
         inputs: of the searched model; its features, where they are attacked.
-        images: the name of the first images of its test part.
+        images: the name of the first images of its test part; "" where pixels are not attacked.
+        n_images: how many of them.
         judges: who decides.
         judged: for each row of the job, the position of its judge.
     """
@@ -127,6 +128,7 @@ class SearchTask:
     searched: Deployment
     inputs: Inputs
     images: str
+    n_images: int
     judges: tuple[JudgeTask, ...]
     judged: tuple[int, ...]
 

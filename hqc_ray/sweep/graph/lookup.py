@@ -86,7 +86,7 @@ class Lookup:
 
     def features_key(self, model: ModelSpec) -> str:
         """Of the features of a frozen backbone, whatever the head."""
-        return content_key(model.backbone, model.image_size, self.weights(model).digest)
+        return content_key(model.backbone, backbones.entry(model), model.image_size, self.weights(model).digest)
 
     def n_attacked(self, training: Training, images: int | None) -> int:
         """How many images of the test part are evaluated."""
@@ -96,4 +96,4 @@ class Lookup:
 
 def trainable(model: ModelSpec) -> bool:
     """Whether the backbone is trained with its head, on images."""
-    return model.backbone in backbones.TRAINABLE
+    return backbones.entry(model).trainable

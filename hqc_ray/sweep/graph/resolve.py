@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 import numpy as np
 
 from hqc_ray import attacks, data
 from hqc_ray.data.splits import parts
-from hqc_ray.errors import AttackError, DataError, InputError, ModelError, SpecError, unknown
+from hqc_ray.errors import AttackError, DataError, InputError, ModelError, SpecError
 from hqc_ray.models import backbones, heads
 from hqc_ray.quantum import circuits, devices
 from hqc_ray.quantum.cores import noisy_layer
-from hqc_ray.spec import AttackSpec, DataSpec, DeviceSpec, EvaluateSpec, Level, ModelSpec, TrainSpec, expand
+from hqc_ray.spec import AttackSpec, DataSpec, DeviceSpec, EvaluateSpec, ModelSpec, TrainSpec, expand
 
 
 def source(spec: DataSpec) -> data.Source:
@@ -26,17 +25,21 @@ def source(spec: DataSpec) -> data.Source:
     return data.get(spec.source, **options) if spec.classes is None else data.get(spec.source, classes=spec.classes, **options)
 
 
-@cache
 def circuit(model: ModelSpec) -> circuits.Circuit:
-    """The circuit that is a model's head."""
-    if ":" not in model.head and model.head not in heads.HEADS:
-        raise unknown("head", model.head, [*heads.HEADS, "package.module:function"], ModelError, "head")
-    return heads.circuit(model)
+    """The circuit that is a model's head.
+
+    Raises:
+        ModelError: the head is none.
+    """
+    found = heads.get(model).circuit()
+    if found is None:
+        raise ModelError(f"{model.head!r} is no circuit", where="head", valid="a head with a circuit")
+    return found
 
 
 def has_circuit(model: ModelSpec) -> bool:
     """Whether a model's head is a circuit: of the table, or a user's own."""
-    return model.head not in heads.CONTROLS
+    return heads.get(model).kind == "circuit"
 
 
 def device_of(spec: DeviceSpec) -> devices.Device:
@@ -54,7 +57,7 @@ class Rooms:
 
     def __init__(self, download: bool = False) -> None:
         self.download = download
-        self._loaded: set[tuple[str, str, int]] = set()
+        self._loaded: set[tuple[Any, ...]] = set()
 
     def data(self, data: DataSpec) -> DataSpec:
         """Opens the source, and counts its labels."""
@@ -73,27 +76,23 @@ class Rooms:
         return DataSpec(**{**data.model_dump(), **filled})
 
     def model(self, model: ModelSpec, data: DataSpec) -> ModelSpec:
-        """Checks backbone, weights and head; options that mean nothing for the head are set to their defaults."""
-        weights = "random" if model.backbone in backbones.TRAINABLE else model.weights
-        self._check_weights(model.backbone, str(expand(weights, "model.weights")), model.image_size)
-        plain = {
-            name: ModelSpec.model_fields[name].default for name in ("n_qubits", "embedding", "layers", "reuploads", "hidden")
-        }
-        if self.has_circuit(model):
-            changes: dict[str, Any] = {"n_qubits": _at("model", circuit, model).n_qubits, "hidden": plain["hidden"]}
-        elif model.head in ("tanh", "fourier"):
-            changes = {**plain, "n_qubits": model.n_qubits or heads.WIDTH}
-        else:
-            changes = {**plain, "hidden": model.hidden if model.head == "mlp" else plain["hidden"]}
-        return model.model_copy(update={**changes, "weights": weights})
+        """Checks backbone, weights and head, and fills in their options; those that mean nothing for the model are dropped."""
+        head, backbone = _at("model", heads.get, model), _at("model", backbones.entry, model)
+        _at("model", head.circuit)
+        common = {"backbone": model.backbone, "weights": "random" if backbone.trainable else model.weights, "head": model.head}
+        size = {"image_size": model.image_size or max(_at("data", lambda: source(data).image_size))}
+        filled = ModelSpec(**{**backbone.model_dump(mode="json"), **head.model_dump(mode="json"), **common, **size})
+        self._check_weights(model.model_copy(update=size), str(expand(model.weights, "model.weights")))
+        return filled
 
-    def _check_weights(self, backbone: str, weights: str, image_size: int) -> None:
+    def _check_weights(self, model: ModelSpec, weights: str) -> None:
         """Loads the weights once, for they may be of another architecture, or the image too small for the backbone."""
-        identity = _at("model", backbones.weights_id, backbone, weights)
+        identity = _at("model", backbones.weights_id, model.backbone, weights)
         remote = identity.origin.startswith("torchvision") and weights == "imagenet"
-        if (backbone, weights, image_size) not in self._loaded and (self.download or not remote):
-            _at("model", backbones.get, backbone, weights, image_size)
-            self._loaded.add((backbone, weights, image_size))
+        key = (repr(_at("model", backbones.entry, model)), model.backbone, weights, model.image_size)
+        if key not in self._loaded and (self.download or not remote):
+            _at("model", backbones.build, model)
+            self._loaded.add(key)
 
     def has_circuit(self, model: ModelSpec) -> bool:
         """See the function of that name."""
@@ -119,15 +118,11 @@ class Rooms:
         if attack.level not in entry.levels:
             what = f"{attack.name!r} does not search at the level {attack.level!r}"
             raise AttackError(what, where="attack.level", valid=", ".join(entry.levels))
-        if attack.level not in (levels := self.levels(model)):
+        if attack.level not in (levels := heads.levels(model)):
             what = f"{model.backbone} + {model.head} has no level {attack.level!r}"
             raise AttackError(what, where="attack.level", valid=", ".join(levels))
         epsilon = attack.epsilon if entry.perturbs else 0.0
         return AttackSpec(name=attack.name, level=attack.level, epsilon=epsilon, **entry.model_dump(mode="json"))
-
-    def levels(self, model: ModelSpec) -> tuple[Level, ...]:
-        """Where the model can be attacked."""
-        return ("pixels",)
 
     def device(self, device: DeviceSpec, model: ModelSpec) -> DeviceSpec:
         """The device's options, defaults included, checked against the model's circuit."""

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from hqc_ray.attacks.judges import Exact, Judge
+from hqc_ray.errors import ModelError
 from hqc_ray.evaluation.sampled import Samples
 from hqc_ray.models.classifier import Classifier
 from hqc_ray.plan import Search
@@ -59,8 +60,7 @@ def differentiated(model: Classifier, search: Search) -> Classifier:
     """What the attacker differentiates: the model where it runs, or estimates from its shots."""
     if search.access != "shots" or search.device is None:
         return model
-    circuit = resolve.circuit(search.training.model)
-    shots = search.device.options["shots"]
+    circuit, shots = resolve.circuit(search.training.model), search.device.options["shots"]
     return model.with_core(ShotEstimate(_surrogate(model), circuit, shots, _shots_seed(search.training.seed, search.device)))
 
 
@@ -68,7 +68,7 @@ def judge(model: Classifier, task: JudgeTask, level: Level) -> Judge:
     """Who decides: the model where it runs, or samples of it."""
     device = task.deployed.device
     if device is None or not device.options.get("shots"):
-        return Exact(model)
+        return Exact(model.at(level).rest)
     return Samples(model, device.options["shots"], task.repeats, _shots_seed(task.deployed.training.seed, device), level)
 
 
@@ -78,13 +78,15 @@ def _shots_seed(seed: int, device: DeviceSpec) -> int:
 
 
 def _ideal(model: Classifier) -> CircuitLayer:
-    core: Any = model.head.core
-    return core
+    if model.head.ideal is None:
+        raise ModelError("there is no ideal circuit in this head")
+    return model.head.ideal
 
 
 def _surrogate(model: Classifier) -> Surrogate:
-    core: Any = model.head.core
-    return core
+    if model.head.surrogate is None:
+        raise ModelError("there is no surrogate in this head")
+    return model.head.surrogate
 
 
 def _compiled(device: Device, ideal: CircuitLayer) -> dict[str, Any]:

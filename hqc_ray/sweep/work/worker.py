@@ -11,12 +11,14 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from hqc_ray import attacks
 from hqc_ray.attacks.spaces import SPACES
 from hqc_ray.evaluation.measure import Seen, example, measure
 from hqc_ray.evaluation.statistics import pack
 from hqc_ray.models import backbones, classifier, features, training
+from hqc_ray.models.backbone import Backbone
 from hqc_ray.models.classifier import Classifier
 from hqc_ray.results.row import Deployed
 from hqc_ray.spec import ModelSpec
@@ -81,14 +83,15 @@ class Worker:
             self._recent.popitem(last=False)
         return self._recent[key]
 
-    def backbone(self, model: ModelSpec, weights: Weights) -> backbones.Backbone:
+    def backbone(self, model: ModelSpec, weights: Weights) -> Backbone:
         """The frozen backbone of a model."""
 
-        def make() -> backbones.Backbone:
+        def make() -> Backbone:
             content = self.fetch(weights.file).tobytes() if weights.file else "random"
-            return backbones.get(model.backbone, content, model.image_size).to(self.processor)
+            return backbones.build(model, content).to(self.processor)
 
-        return self.keep(("backbone", model.backbone, weights.digest, str(model.image_size)), make)
+        key = ("backbone", model.backbone, weights.digest, str(model.image_size), repr(backbones.entry(model)))
+        return self.keep(key, make)
 
     def inputs(self, inputs: Inputs) -> np.ndarray:
         """What a model's head reads, in the order of its subset: cached features [n, F], or (of a CNN) uint8 images."""
@@ -102,7 +105,7 @@ class Worker:
     def trained(self, made: Deployment) -> Classifier:
         """A trained model, with its ideal circuit."""
         model = made.training.model
-        backbone = None if model.backbone in backbones.TRAINABLE else self.backbone(model, made.weights)
+        backbone = None if backbones.entry(model).trainable else self.backbone(model, made.weights)
         make = lambda: classifier.loads(self.fetch(made.trained), backbone)[0].to(self.processor)  # noqa: E731
         return self.keep(("model", made.trained), make)
 
@@ -124,8 +127,9 @@ def _test_correct(model: Classifier, inputs: np.ndarray, labels: np.ndarray, bat
     with torch.inference_mode():
         for start in range(0, len(labels), batch_size):
             batch = inputs[start : start + batch_size]
-            logits = model(features.pixels(batch)) if batch.dtype == np.uint8 else model.classify(torch.from_numpy(batch))
-            correct.append(logits.argmax(1).numpy() == labels[start : start + batch_size])
+            values = (features.pixels(batch) if batch.dtype == np.uint8 else torch.from_numpy(batch)).to(model.device)
+            logits = model(values) if batch.dtype == np.uint8 else model.classify(values)
+            correct.append(logits.argmax(1).cpu().numpy() == labels[start : start + batch_size])
     return np.concatenate(correct)
 
 
@@ -139,9 +143,10 @@ def _features(worker: Worker, job: Job) -> Outcome:
 def _train(worker: Worker, job: Job) -> Outcome:
     task = _told(job, TrainTask)
     made, split, inputs = task.training, worker.fetch(task.inputs.split), worker.inputs(task.inputs)
-    trained = training.train(made.model, made.train, inputs, split.labels, split.train, split.validation, made.seed)
+    k = len(split.classes)
+    trained = training.train(made.model, made.train, inputs, split.labels, split.train, split.validation, made.seed, n_classes=k)
     backbone = None if inputs.dtype == np.uint8 else worker.backbone(made.model, task.weights)
-    model = classifier.assemble(made.model, trained.state, backbone)
+    model = classifier.assemble(made.model, k, trained.state, backbone)
     correct = _test_correct(model, inputs[split.test], split.labels[split.test])
     meta = {
         **asdict(task.origin),
@@ -153,7 +158,7 @@ def _train(worker: Worker, job: Job) -> Outcome:
         "best_epoch": trained.best_epoch,
         "history": trained.history,
     }
-    return Outcome(job.id, 0.0, classifier.dumps(made.model, trained.state, meta))
+    return Outcome(job.id, 0.0, classifier.dumps(made.model, k, trained.state, meta))
 
 
 def _fit(worker: Worker, job: Job) -> Outcome:
@@ -167,32 +172,46 @@ def _fit(worker: Worker, job: Job) -> Outcome:
 
 def _search(worker: Worker, job: Job) -> Outcome:
     task = _told(job, SearchTask)
-    search, split, images = task.search, worker.fetch(task.inputs.split), worker.fetch(task.images)
-    chosen = split.test[: len(images)]
-    labels, hashes = split.labels[chosen], split.hashes[chosen]
+    search, level = task.search, task.search.attack.level
+    labels, hashes, values = _values(worker, task)
     reference, _ = worker.on_device(task.searched)
-    model = deployed.differentiated(reference, search)
     crew = [worker.on_device(one.deployed) for one in task.judges]
-    values = features.pixels(images)
     result = attacks.run(
         attacks.get(search.attack.name, **search.attack.options),
-        model,
+        deployed.differentiated(reference, search).at(level).rest,
         values,
         labels,
         list(dict.fromkeys(row.epsilon for row in job.rows)),
         search.training.seed,
-        space=SPACES[search.attack.level],
+        space=SPACES[level],
         audience=search.audience,
-        judges=[deployed.judge(who, one, search.attack.level) for (who, _), one in zip(crew, task.judges, strict=True)],
-        reference=reference,
+        judges=[deployed.judge(who, one, level) for (who, _), one in zip(crew, task.judges, strict=True)],
+        reference=reference.at(level).rest,
         batch_size=search.batch_size,
         keep=EXAMPLES if any(row.example for row in job.rows) else 0,
     )
     seen = [_seen(worker, known, one, hashes) for (_, known), one in zip(crew, task.judges, strict=True)]
     cells = list(zip(job.rows, task.judged, strict=True))
     measured = tuple(measure(result, labels, row.epsilon, j, seen[j]) for row, j in cells)
-    pictures = {r.example: example(result, values.numpy(), labels, r.epsilon, j, EXAMPLES) for r, j in cells if r.example}
+    pictures = {r.example: example(result, values.cpu().numpy(), labels, r.epsilon, j, EXAMPLES) for r, j in cells if r.example}
     return Outcome(job.id, 0.0, measured=measured, examples=pictures)
+
+
+def _values(worker: Worker, task: SearchTask) -> tuple[np.ndarray, np.ndarray, Tensor]:
+    """Labels [N] and content hashes [N] of the images that are attacked, and their values [N, ...] at the search's level.
+
+    Behind the backbone these come from its cached features: it is not run.
+    """
+    split, level = worker.fetch(task.inputs.split), task.search.attack.level
+    chosen = split.test[: task.n_images]
+    if level == "pixels":
+        values = features.pixels(worker.fetch(task.images))
+    else:
+        searched = worker.trained(task.searched)
+        cached = torch.from_numpy(worker.inputs(task.inputs)[chosen]).to(searched.device)
+        with torch.no_grad():
+            values = searched.at(level).from_features(cached)
+    return split.labels[chosen], split.hashes[chosen], values
 
 
 def _seen(worker: Worker, known: Deployed, judge: JudgeTask, hashes: np.ndarray) -> Seen:
