@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from noise_cases import chi_square, counted
 from quantum_cases import AXIS, asymmetric, inputs, uneven
 
@@ -11,8 +12,8 @@ from hqc_ray.quantum.devices import aer
 from hqc_ray.quantum.devices.aer import Aer
 from hqc_ray.quantum.devices.device import combinations
 from hqc_ray.quantum.noise import base, machines
+from hqc_ray.quantum.transfer import blocks, ptm, vectors
 from hqc_ray.quantum.transfer import grid as transfer
-from hqc_ray.quantum.transfer import ptm
 
 SHOTS = 40_000
 LEVEL = 1e-3  # of the chi-square tests; the samples are seeded
@@ -141,18 +142,45 @@ def test_rare_terms_are_dropped_as_aer_drops_them(monkeypatch: pytest.MonkeyPatc
     assert 1e-10 < np.abs(device.tabulate(circuit, weights, AXIS) - exact).max() < 1e-8
 
 
-def test_fusing_keeps_the_map() -> None:
+def test_blocks_are_the_same_map_in_fewer_steps() -> None:
     generator = np.random.default_rng(0)
     matrices = {1: lambda: generator.normal(size=(4, 4)) / 2, 2: lambda: generator.normal(size=(16, 16)) / 4}
     wires = [(0,), (1,), (0, 1), (1, 0), (2,), (1, 2), (2,), (0,), (0, 1), (2, 1), (1, 2), (0,), (2, 0)]
-    steps = [(at, matrices[len(at)]()) for at in wires]
-    fused = ptm.fuse(steps)
-    assert len(fused) == 5
+    steps = [blocks.Fixed(at, matrices[len(at)]()) for at in wires]
+    arranged = blocks.arrange([*steps])
+    assert len(arranged) == 5
 
-    def whole(parts: list[ptm.Step]) -> np.ndarray:
-        state = np.eye(64).reshape(64, 4, 4, 4)
-        for qubits, matrix in parts:
-            state = transfer._apply(state, matrix, [1 + qubit for qubit in qubits])
-        return state
+    def whole(parts: list[blocks.Fixed] | list[blocks.Block]) -> torch.Tensor:
+        state, qubits = torch.eye(64, dtype=torch.float64), [0, 1, 2]
+        for part in parts:
+            state, qubits = vectors.apply(state, qubits, part.qubits, torch.from_numpy(part.matrix).T)
+        return vectors.ordered(state, qubits, [0, 1, 2])
 
-    np.testing.assert_allclose(whole(fused), whole(steps), atol=1e-10)
+    torch.testing.assert_close(whole(arranged), whole(steps), atol=1e-10, rtol=0)
+
+
+def test_an_angle_may_enter_a_gate_with_a_slope_and_beside_another() -> None:
+    """What no circuit of the table compiles to, but a compiler may: rz(2 x0 - x1 + 0.3)."""
+    from qiskit import QuantumCircuit
+    from qiskit.circuit import ParameterVector
+    from qiskit_aer import AerSimulator
+
+    angle, device = ParameterVector("angle", 2), devices.get("qiskit.aer", depolarizing_2q=0.1, amplitude_damping=0.05)
+    noise = device.noise_model()
+    assert noise is not None
+    written = QuantumCircuit(2)
+    for wire in (0, 1):
+        written.sx(wire)
+    written.rz(2 * angle[0] - angle[1] + 0.3, 0)
+    written.rz(angle[1], 1)
+    for wire in (0, 1):
+        written.sx(wire)
+    written.cx(0, 1)
+    found = transfer.probabilities(written, AXIS, angle, noise, [0, 1])
+    program = written.copy()
+    program.save_probabilities([1, 0])
+    simulator = AerSimulator(method="density_matrix", noise_model=noise.model(written))
+    bound = [program.assign_parameters(row) for row in combinations(AXIS, 2)]
+    exact = np.stack([simulator.run(one).result().data(0)["probabilities"] for one in bound])
+    np.testing.assert_allclose(found, exact, atol=1e-12)
+    assert np.ptp(found, axis=0).max() > 0.1

@@ -25,12 +25,11 @@ from hqc_ray.quantum.transfer import blocks as symbolic
 from hqc_ray.quantum.transfer.blocks import Block
 from hqc_ray.quantum.transfer.ptm import TRACE, ZERO, UnsupportedError
 from hqc_ray.quantum.transfer.track import Track
+from hqc_ray.quantum.transfer.vectors import Vectors, apply
 from hqc_ray.seeds import rng
 
 MAX_ENTRIES = 2**26  # of the observables at every block, which the gradient needs, twice: 1 GiB
 PARITY = 1e-6  # largest difference in probability to the ideal circuit that is no noise
-
-Vectors = tuple[Tensor, list[int]]  # Pauli vectors [N, 4^k], and the k physical qubits of their axes
 
 
 def on(ideal: CircuitLayer, device: Device) -> CircuitLayer | NoisyLayer:
@@ -124,7 +123,7 @@ class NoisyLayer(nn.Module):
         device.check(circuit)
         first, rest, self.layout, noise = _open(circuit, device)
         self.begin, self.leaving = symbolic.touched(first), symbolic.leaving(rest, symbolic.touched(first))
-        self.first, self.rest = Track(first, circuit), Track(rest, circuit)
+        self.first, self.rest = (Track(part, circuit.n_weights, circuit.n_qubits) for part in (first, rest))
         self.weights = nn.Parameter(2 * math.pi * torch.rand(circuit.n_weights, generator=generator, dtype=torch.float64))
         self.register_buffer("observables", torch.from_numpy(_observables(self.layout, noise)), persistent=False)
         for name, vector in (("zero", ZERO), ("trace", TRACE)):
@@ -140,14 +139,14 @@ class NoisyLayer(nn.Module):
             shape, valid = list(angles.shape), f"[B, {self.circuit.n_qubits}]"
             raise CircuitError(f"angles of shape {shape}", where=repr(self.circuit), valid=valid)
         effects, qubits = self._effects()
-        return (self._states(angles.double(), qubits) @ effects.T).to(angles.dtype)
+        return (self.first.states(self.weights, angles.double(), qubits) @ effects.T).to(angles.dtype)
 
     def _effects(self) -> Vectors:
         """The observables before the later blocks [Q, 4^n], over the n qubits that angles act on."""
         vectors, qubits = self.observables, list(self.layout)
         for at, (touched, matrix) in reversed(list(enumerate(self.rest(self.weights)))):
             vectors, qubits = self._entered(vectors, qubits, touched)
-            vectors, qubits = _apply(vectors, qubits, touched, matrix)
+            vectors, qubits = apply(vectors, qubits, touched, matrix)
             vectors, qubits = self._left(vectors, qubits, self.leaving.get(at, ()))
         vectors, qubits = self._entered(vectors, qubits, self.begin)
         return self._left(vectors, qubits, [qubit for qubit in qubits if qubit not in self.begin])
@@ -162,45 +161,13 @@ class NoisyLayer(nn.Module):
     def _left(self, vectors: Tensor, qubits: list[int], gone: list[int] | tuple[int, ...]) -> Vectors:
         """Without the axes of the qubits `gone`, which are |0> here."""
         for qubit in gone:
-            vectors, qubits = _apply(vectors, qubits, (qubit,), self.zero[:, None])
+            vectors, qubits = apply(vectors, qubits, (qubit,), self.zero[:, None])
             qubits = qubits[:-1]
         return vectors, qubits
-
-    def _states(self, angles: Tensor, order: list[int]) -> Tensor:
-        """[B, 4^n]: the Pauli vectors after the first blocks, n qubits in `order`."""
-        groups: dict[tuple[int, ...], Tensor] = {(qubit,): self.zero.expand(len(angles), 4) for qubit in self.begin}
-        for touched, matrix in self.first(self.weights, angles):
-            joint = _joint([(groups.pop(key), list(key)) for key in list(groups) if set(key) & set(touched)])
-            state, qubits = _apply(*joint, touched, matrix.mT)
-            groups[tuple(qubits)] = state
-        return _ordered(*_joint([(state, list(key)) for key, state in groups.items()]), order)
 
     def extra_repr(self) -> str:
         """What `print(model)` shows."""
         return f"{self.circuit!r} on {self.label}"
-
-
-def _apply(vectors: Tensor, qubits: list[int], touched: tuple[int, ...], matrix: Tensor) -> Vectors:
-    """Vectors [N, 4^k] @ matrix [4^m, .], or one for each of N, on the axes of the m qubits `touched`, which become the last."""
-    order = [qubit for qubit in qubits if qubit not in touched] + list(touched)
-    rows = _ordered(vectors, qubits, order).reshape(len(vectors), 4 ** (len(qubits) - len(touched)), 4 ** len(touched))
-    return (rows @ matrix).flatten(1), order
-
-
-def _ordered(vectors: Tensor, qubits: list[int], order: list[int]) -> Tensor:
-    """Vectors [N, 4^k] with their axes in another order."""
-    if qubits == order:
-        return vectors
-    axes = vectors.reshape(len(vectors), *[4] * len(qubits))
-    return axes.permute(0, *(1 + qubits.index(qubit) for qubit in order)).flatten(1)
-
-
-def _joint(factors: list[Vectors]) -> Vectors:
-    """The product of vectors on different qubits."""
-    (vectors, qubits), *others = factors
-    for other, more in others:
-        vectors, qubits = (vectors[:, :, None] * other[:, None, :]).flatten(1), qubits + more
-    return vectors, qubits
 
 
 def _observables(layout: list[int], noise: Noise) -> np.ndarray:
