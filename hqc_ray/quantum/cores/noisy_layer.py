@@ -1,24 +1,23 @@
 """A circuit on a noisy device as a torch layer with trainable weights: training under noise, with exact gradients.
 
-What comes after the last gate of an input angle is propagated backwards, once a step, whatever the batch: not a density matrix
-for each image and not 2^Q outcomes, but the Q observables as they are read (the Heisenberg picture). What comes before is a
-small state of each image.
+What comes after the last gate of an input angle is propagated backwards once per training step, whatever the size of the batch:
+not a density matrix per image, nor 2^Q outcomes, but the Q observables as they are read (the Heisenberg picture). What comes
+before that gate is a small state per image.
 """
 
 from __future__ import annotations
 
 import math
 from functools import reduce
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hqc_ray.errors import CircuitError, DeviceError, HqcError
+from hqc_ray.errors import CircuitError, DeviceError
 from hqc_ray.quantum.circuits.ir import Circuit
-from hqc_ray.quantum.devices.aer import Aer
 from hqc_ray.quantum.devices.device import Device
-from hqc_ray.quantum.devices.pennylane import DefaultQubit, LightningQubit
 from hqc_ray.quantum.ideal.layer import CircuitLayer
 from hqc_ray.quantum.noise.base import Noise
 from hqc_ray.quantum.transfer import blocks as symbolic
@@ -26,10 +25,8 @@ from hqc_ray.quantum.transfer.blocks import Block
 from hqc_ray.quantum.transfer.ptm import TRACE, ZERO, UnsupportedError
 from hqc_ray.quantum.transfer.track import Track
 from hqc_ray.quantum.transfer.vectors import Vectors, apply
-from hqc_ray.seeds import rng
 
 MAX_ENTRIES = 2**26  # of the observables at every block, which the gradient needs, twice: 1 GiB
-PARITY = 1e-6  # largest difference in probability to the ideal circuit that is no noise
 
 
 def on(ideal: CircuitLayer, device: Device) -> CircuitLayer | NoisyLayer:
@@ -53,13 +50,10 @@ def is_noisy(circuit: Circuit, device: Device) -> bool:
     """
     _refuse_shots(device)
     device.check(circuit)
-    if isinstance(device, Aer) and device.noise_model() is not None:
-        _open(circuit, device)
-        return True
-    if type(device) not in (Aer, DefaultQubit, LightningQubit) and not _agrees(circuit, device):
-        what = f"training under the noise of {device.label} needs its transfer matrices, which only qiskit.aer has"
-        raise DeviceError(what, valid="qiskit.aer with noise, or an ideal device")
-    return False
+    if device.kind == "ideal":
+        return False
+    _open(circuit, device)
+    return True
 
 
 def _refuse_shots(device: Device) -> None:
@@ -68,25 +62,13 @@ def _refuse_shots(device: Device) -> None:
         raise DeviceError(what, where="shots", valid="no shots, on a device that is exact without them")
 
 
-def _agrees(circuit: Circuit, device: Device) -> bool:
-    """Whether a device that we know nothing of is ideal; it may have noise among its options."""
-    stream = rng(0, "parity")
-    weights, angles = (torch.from_numpy(stream.uniform(0, 2 * math.pi, n)) for n in (circuit.n_weights, (2, circuit.n_qubits)))
-    try:
-        theirs = device.probabilities(circuit, weights, angles)
-    except HqcError:
-        raise
-    except Exception as problem:  # each plugin has exceptions of its own
-        raise DeviceError(f"{device.label} failed on {circuit!r}: {problem}") from problem
-    return float((theirs - DefaultQubit().probabilities(circuit, weights, angles)).abs().max()) < PARITY
-
-
 def _open(circuit: Circuit, device: Device) -> tuple[list[Block], list[Block], list[int], Noise]:
     """The compiled circuit in blocks (see `symbolic.blocks`), the physical qubit of each wire at the end, and the noise."""
-    noise = device.noise_model() if isinstance(device, Aer) else None
-    if not isinstance(device, Aer) or noise is None:
-        raise DeviceError(f"{device.label} has no noise with transfer matrices", valid="CircuitLayer, or qiskit.aer with noise")
-    compiled = device._compile(circuit)
+    program = device.noisy_program(circuit)
+    if program is None:
+        what = f"training under the noise of {device.label} needs its transfer matrices, which it does not give"
+        raise DeviceError(what, valid="qiskit.aer with noise; without noise, a CircuitLayer")
+    compiled, noise = program
     try:
         first, rest = symbolic.blocks(compiled.gates, compiled.weights, compiled.angles, noise)
     except UnsupportedError as problem:
@@ -115,6 +97,7 @@ class NoisyLayer(nn.Module):
     observables: Tensor  # [Q, 4^Q] <Z> of each wire as it is read, over the qubits of the layout
     zero: Tensor  # [4] the Pauli vector of |0>
     trace: Tensor  # [4] of the observable 1
+    stochastic: ClassVar[bool] = False
 
     def __init__(self, circuit: Circuit, device: Device, generator: torch.Generator) -> None:
         super().__init__()

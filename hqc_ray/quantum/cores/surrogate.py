@@ -8,15 +8,18 @@ weights sum to 1, so that it is never larger than that of one direct measurement
 
 from __future__ import annotations
 
+import io
 import math
+import pickle
+from collections.abc import Mapping
 from functools import reduce
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hqc_ray.errors import CircuitError
+from hqc_ray.errors import CircuitError, ResultsError
 from hqc_ray.quantum.circuits.ir import Circuit
 from hqc_ray.quantum.devices.device import combinations
 from hqc_ray.quantum.ideal.sampling import sample, sample_expectations
@@ -69,6 +72,7 @@ class Surrogate(nn.Module):
     readout: Tensor  # [(2 degree + 1)**Q, Q] float64, of <Z>
     error: Tensor  # [] float64
     shots: Tensor  # [] float64, of each circuit of a measured fit; 0 for an exact one
+    stochastic: ClassVar[bool] = False
 
     def __init__(self, n_qubits: int, degree: int = 1) -> None:
         super().__init__()
@@ -164,11 +168,6 @@ class Surrogate(nn.Module):
         drawn.set_values(torch.from_numpy(sample(self.values().cpu().numpy(), int(self.shots), numbers)))
         return drawn
 
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any) -> None:
-        """A surrogate that was kept before shots were known is an exact one."""
-        state_dict.setdefault(f"{prefix}shots", torch.zeros((), dtype=torch.float64))
-        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
-
     def _features(self, angles: Tensor) -> Tensor:
         return trig_features(angles.to(_working(angles.dtype)), self.degree)
 
@@ -232,3 +231,25 @@ def fit(circuit: Circuit, weights: Tensor, device: Device) -> Surrogate:
             valid=f"an exact device (error below {TOLERANCE}); else mode: native",
         )
     return fitted
+
+
+def dumps(fitted: Surrogate, facts: Mapping[str, Any]) -> bytes:
+    """The content of a surrogate's file: the surrogate, and plain values (numbers, text, lists of them) that belong to it."""
+    buffer = io.BytesIO()
+    torch.save({"n_qubits": fitted.n_qubits, "degree": fitted.degree, "state": fitted.state_dict(), "facts": dict(facts)}, buffer)
+    return buffer.getvalue()
+
+
+def loads(content: bytes) -> tuple[Surrogate, dict[str, Any]]:
+    """What `dumps` was given, on the CPU; nothing in `content` is executed.
+
+    Raises:
+        ResultsError: something else.
+    """
+    try:
+        found = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        fitted = Surrogate(found["n_qubits"], found["degree"])
+        fitted.load_state_dict(found["state"])
+        return fitted, found["facts"]
+    except (RuntimeError, EOFError, KeyError, TypeError, ValueError, pickle.UnpicklingError) as problem:
+        raise ResultsError(f"not a surrogate of hqc_ray: {str(problem).partition(chr(10))[0]}") from problem

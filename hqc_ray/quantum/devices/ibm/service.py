@@ -26,12 +26,10 @@ OVER = ("ERROR", "CANCELLED")  # states from which no result comes
 class Service(Protocol):
     """What a device needs of a service."""
 
-    options: dict[str, Any]  # of its sampler
-
     def backend(self, name: str, n_qubits: int) -> Any:
         """The backend `name`, or the least busy one with as many qubits."""
 
-    def job(self, id: str) -> Any | None:
+    def job(self, job_id: str) -> Any | None:
         """A job that was submitted before; None if it died with its process."""
 
     def tagged(self, tag: str) -> Any | None:
@@ -45,16 +43,15 @@ class Local:
     """The local testing mode: fake backends, through Aer. A job lives as long as its process."""
 
     def __init__(self) -> None:
-        self.options: dict[str, Any] = {}
         self._jobs: dict[str, Any] = {}
 
     def backend(self, name: str, n_qubits: int) -> Any:
         """See `Service.backend`."""
         return machines.backend(name)
 
-    def job(self, id: str) -> Any | None:
+    def job(self, job_id: str) -> Any | None:
         """See `Service.job`."""
-        return self._jobs.get(id)
+        return self._jobs.get(job_id)
 
     def tagged(self, tag: str) -> Any | None:
         """See `Service.tagged`: nobody else has heard of a local job."""
@@ -74,7 +71,6 @@ class Cloud:
 
     def __init__(self) -> None:
         runtime = require()
-        self.options: dict[str, Any] = {}
         self._service = guarded("cannot reach IBM Quantum", ACCOUNT, runtime.QiskitRuntimeService)
 
     def backend(self, name: str, n_qubits: int) -> Any:
@@ -86,10 +82,10 @@ class Cloud:
         valid = "a machine that QiskitRuntimeService().backends() lists, or least_busy"
         return guarded(f"cannot open backend {name!r}", valid, lambda: self._service.backend(name))
 
-    def job(self, id: str) -> Any | None:
+    def job(self, job_id: str) -> Any | None:
         """See `Service.job`."""
         valid = "the same account, and a connection; the job is not submitted again"
-        return guarded(f"cannot find job {id}", valid, lambda: self._service.job(id))
+        return guarded(f"cannot find job {job_id}", valid, lambda: self._service.job(job_id))
 
     def tagged(self, tag: str) -> Any | None:
         """See `Service.tagged`."""
