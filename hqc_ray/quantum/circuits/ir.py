@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -98,10 +100,10 @@ class Circuit:
         if used != set(range(self.n_weights)):
             raise CircuitError(f"{len(used)} weights in use, {self.n_weights} declared", where=f"circuit {self.name!r}")
 
-    def __repr__(self) -> str:
-        """All settings; `reuploads` where it is not 1, because device samples are seeded by this text."""
-        shown = ["name", "n_qubits", "embedding", "layers", "n_weights", *(["reuploads"] if self.reuploads != 1 else [])]
-        return f"Circuit({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
+    @functools.cached_property
+    def digest(self) -> str:
+        """A hash of what is computed: equal for equal gates on as many wires, whatever they are called."""
+        return hashlib.blake2b(repr((self.n_qubits, self.gates)).encode(), digest_size=16).hexdigest()
 
     @property
     def degree(self) -> int:

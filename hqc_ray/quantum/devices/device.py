@@ -175,7 +175,7 @@ class Device(Entry):
         exact = self.run(circuit, weights, angles)
         if self.shots is None:
             return exact
-        streams = [rng(self.seed, "shots", repr(circuit), _digest(weights, row)) for row in angles]
+        streams = [rng(self.seed, "shots", circuit.digest, _digest(weights, row)) for row in angles]
         return np.stack([sample(row, self.shots, stream) for row, stream in zip(exact, streams, strict=True)])
 
 
