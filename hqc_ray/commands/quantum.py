@@ -126,7 +126,7 @@ def _legend(arguments: argparse.Namespace, rows: list[Row]) -> str:
         f"  so many pairs of Haar-random states give {floors} qubits",
         "reported: printed in arXiv 2309.06377; the circuits as drawn do not reproduce it",
         f"entangling: mean Meyer-Wallach Q; Haar-random states give {', '.join(f'{(2**n - 2) / (2**n + 1):.3f}' for n in sizes)}",
-        f"dead: moves no output, with the embedding {arguments.embedding}",
+        f"dead: moves no output, with the embedding {arguments.embedding} and the readout {arguments.readout}",
     ]
     for row in rows if arguments.names else []:
         for what, dead in (("weights", row.dead_weights), ("inputs", row.dead_inputs)):

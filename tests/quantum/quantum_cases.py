@@ -61,3 +61,8 @@ def mixed(b: Builder) -> None:
     b.every("RX", "RZ")
     b.add("CNOT", 1, 0)
     b.every("RY", wires=(0, 2))
+
+
+def turned(b: Builder) -> None:
+    """After the embedding RX, H leaves <Z> at 0, and <X> at the cosine of the input."""
+    b.every("H")

@@ -64,8 +64,17 @@ def test_draws_of_a_stochastic_core_are_independent_and_repeatable(name: str) ->
     assert halves.mean().abs() < 0.25  # of 300 products with a variance of about 1
 
 
-def test_draw_0_is_the_stream_of_the_seed_and_other_draws_have_gradients() -> None:
-    """Values of the stream before there were draws: they may never move."""
+def test_draw_0_is_the_stream_of_the_seed() -> None:
+    """These numbers may never move: rows of sweeps were made of them."""
+    circuit = circuits.get("sim14", 4)
+    weights = 6 * torch.rand(circuit.n_weights, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    angles = torch.randn(20, 4, generator=torch.Generator().manual_seed(1))[:3].double()
+    core = ShotEstimate(surrogate.fit(circuit, weights, devices.get("default.qubit")), circuit, 1000, seed=4)
+    expected = [[0.066, 0.192, 0.334, 0.198], [-0.284, 0.462, 0.558, -0.488], [-0.52, 0.328, 0.378, -0.472]]
+    torch.testing.assert_close(core(angles), torch.tensor(expected, dtype=torch.float64), atol=1e-12, rtol=0)
+
+
+def test_draws_have_gradients_of_their_own() -> None:
     core = ShotEstimate(fitted(), CIRCUIT, 1000, seed=4)
     assert core.drawn(0).draw == 0
     again = ShotEstimate(core.surrogate, CIRCUIT, 1000, seed=4, draw=2)

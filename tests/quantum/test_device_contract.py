@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 import sys
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, ClassVar
 
@@ -45,11 +45,10 @@ CASES = [(name, options) for name, entry in {**DEVICES, USERS: Faded}.items() fo
 
 
 @pytest.fixture(autouse=True)
-def _users_module(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _users_module(monkeypatch: pytest.MonkeyPatch) -> None:
     module = types.ModuleType("user_devices")
     module.Faded = Faded  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "user_devices", module)
-    yield
 
 
 @pytest.fixture(params=CASES, ids=lambda case: f"{case[0]}-{case[1]}")
@@ -168,7 +167,7 @@ def test_training_on_it_is_training_the_ideal_circuit_or_its_noise_or_refused(de
         theirs = device.expectations(circuit, layer.weights.detach(), angles)
         torch.testing.assert_close(noisy_layer.on(layer, device)(angles), theirs, atol=1e-9, rtol=0)
     else:
-        with pytest.raises(DeviceError, match="samples shots|needs its transfer matrices"):
+        with pytest.raises(DeviceError, match=r"samples shots|needs its transfer matrices"):
             noisy_layer.on(layer, device)
 
 
@@ -182,5 +181,5 @@ def test_a_users_device_is_what_it_does_not_what_it_inherits() -> None:
         strength: float = 0.2
 
     assert Mine().kind == "noisy"
-    with pytest.raises(DeviceError, match="unknown option .bogus."):
+    with pytest.raises(DeviceError, match=r"unknown option .bogus."):
         devices.get(USERS, bogus=1)

@@ -196,7 +196,7 @@ def test_a_device_without_exact_gradients_is_refused(device: devices.Device, say
 
 
 def test_a_circuit_too_large_for_memory_is_refused() -> None:
-    with pytest.raises(DeviceError, match=r"needs \d+ numbers a step .*fewer qubits"):
+    with pytest.raises(DeviceError, match=r"needs \d+ numbers per step .*fewer qubits"):
         noisy_layer.is_noisy(circuits.get("vqc1", 10), BY_NUMBERS)
 
 

@@ -41,7 +41,7 @@ class Native(nn.Module):
 
     def drawn(self, k: int) -> Native:
         """See `cores.Redrawable`: the device with another seed, which on a machine that counts shots is another measurement."""
-        return Native(self.circuit, self.weights, self.device.drawn(k)) if k else self
+        return Native(self.circuit, self.weights, self.device.drawn(k)) if k and self.stochastic else self
 
     def forward(self, angles: Tensor) -> Tensor:
         """<Z> of every wire [B, Q], in the dtype of angles [B, Q], radians."""

@@ -26,7 +26,7 @@ from hqc_ray.quantum.transfer.ptm import TRACE, ZERO, UnsupportedError
 from hqc_ray.quantum.transfer.track import Track
 from hqc_ray.quantum.transfer.vectors import Vectors, apply
 
-MAX_ENTRIES = 2**26  # of the observables at every block, which the gradient needs, twice: 1 GiB
+MAX_ENTRIES = 2**26  # of the observables at every block, which the gradient needs twice: 1 GiB
 
 
 def on(ideal: CircuitLayer, device: Device) -> CircuitLayer | NoisyLayer:
@@ -75,7 +75,7 @@ def _open(circuit: Circuit, device: Device) -> tuple[list[Block], list[Block], l
         raise DeviceError(f"cannot train {circuit!r} on {device.label}: {problem}", valid="another noise model") from problem
     entries = circuit.n_qubits * 4 ** symbolic.width(rest, symbolic.touched(first), compiled.layout) * len(rest)
     if entries > MAX_ENTRIES:
-        what = f"training {circuit!r} on {device.label} needs {entries} numbers a step"
+        what = f"training {circuit!r} on {device.label} needs {entries} numbers per step"
         raise DeviceError(what, valid=f"up to {MAX_ENTRIES}: fewer qubits, or a machine that needs less routing")
     return first, rest, compiled.layout, noise
 

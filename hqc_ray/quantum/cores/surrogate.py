@@ -2,8 +2,8 @@
 
 Every outcome probability is a trigonometric polynomial in each angle, of the degree with which the angle enters, also on a noisy
 device; so its values on a grid of (2 degree + 1)^Q points determine it (Schreiber, Eisert, Meyer, PRL 131, 100803, 2023).
-A machine that only counts shots gives these values with an error, which the surrogate then knows at every angle: its squared
-weights sum to 1, so that it is never larger than that of one direct measurement with the same shots, 1 / sqrt(shots).
+A machine that only counts shots gives these values with a statistical error, which propagates to every angle with squared weights
+that sum to 1: it is never larger than that of one direct measurement with the same shots, 1 / sqrt(shots).
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def trig_features(angles: Tensor, degree: int = 1) -> Tensor:
 
 
 def _product(axes: Tensor) -> Tensor:
-    """[B, P**Q] of a factor each wire, [B, Q, P]; wire 0 slowest."""
+    """[B, P**Q] of one factor per wire, [B, Q, P]; wire 0 slowest."""
     return reduce(lambda left, right: (left[:, :, None] * right[:, None, :]).flatten(1), axes.unbind(1))
 
 
@@ -144,7 +144,7 @@ class Surrogate(nn.Module):
     def standard_error(self, angles: Tensor) -> Tensor:
         """Of <Z> of every wire [B, Q] float64 at angles [B, Q], radians, by the shots of the fit; 0 where the fit is exact.
 
-        <Z> is a sum of the independent measurements on the grid, each times a product of one weight a wire; their multinomial
+        <Z> is a sum of the independent measurements on the grid, each times a product of one weight per wire; their multinomial
         variances add up with the squares. Laplace's rule keeps a grid point whose shots all agree from counting as certain.
         """
         if not self.measured:
@@ -183,12 +183,12 @@ def _working(dtype: torch.dtype) -> torch.dtype:
 
 
 def n_circuits(circuit: Circuit, measured: bool) -> int:
-    """How many circuits measure the surrogate of `circuit` on a device, exact or measured, its check included."""
+    """How many circuits the fit of `circuit` takes on a device, exact or measured, its check included."""
     return int((2 * circuit.degree + 1) ** circuit.n_qubits) + n_checks(circuit.n_qubits, measured)
 
 
 def n_checks(n_qubits: int, measured: bool) -> int:
-    """At how many random angles a fit is compared with its device: where it is exact, any one shows a wrong coefficient."""
+    """The number of random angles at which a fit is compared with its device; an exact one is refuted by any single angle."""
     return 16 if measured or n_qubits < LARGE else 4
 
 

@@ -1,4 +1,4 @@
-"""What every device has in common: a frozen entry that turns (circuit, weights, angles) into outcome probabilities."""
+"""What all devices have in common: a frozen entry that turns (circuit, weights, angles) into outcome probabilities."""
 
 from __future__ import annotations
 
@@ -60,9 +60,9 @@ class Device(Entry):
 
     @property
     def kind(self) -> Kind:
-        """Whether its probabilities are the circuit's own, those of a noisy machine, or (never exact) counted on one.
+        """Whether its probabilities are those of the ideal circuit, of a noisy machine, or frequencies counted on a machine.
 
-        What is exact is not believed but asked, once per process, for the probabilities of a test circuit.
+        A device without shots is compared with the ideal circuit, on a test circuit, once per process.
 
         Raises:
             DeviceError: it cannot run the test circuit.
@@ -100,18 +100,18 @@ class Device(Entry):
         return self.run(circuit, weights, combinations(axis, circuit.n_qubits))
 
     def check(self, circuit: Circuit) -> None:
-        """Raise what `probabilities` would raise, before anything is computed.
+        """Raise the errors of `probabilities` before anything is computed.
 
         Raises:
             DeviceError: the device cannot run `circuit`.
         """
 
     def n_jobs(self, circuits: int) -> int:
-        """In how many jobs that many circuits are sent to a machine; 0 where nothing is sent."""
+        """The number of jobs in which `circuits` circuits are sent to a machine; 0 where nothing is sent."""
         return 0
 
     def prepare(self, circuit: Circuit) -> None:
-        """`check`, and what only the device's own service can tell; asked once for each circuit when a sweep starts.
+        """`check`, and what only the device's own service can tell; called once per circuit when a sweep starts.
 
         Raises:
             DeviceError: the device cannot be reached, or cannot run `circuit`.

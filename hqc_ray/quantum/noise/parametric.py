@@ -32,7 +32,7 @@ Time = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class NoiseOptions(Entry):
-    """The options of a device's noise: either a fake backend, or numbers, which combine; each is a scalar, so a list is an axis.
+    """The options of a device's noise: a fake backend, or numbers, which can be combined; each is a scalar, so a list is an axis.
 
     Args:
         noise: a fake backend of qiskit-ibm-runtime by name, as fake_manila; None for none.
@@ -111,7 +111,7 @@ class NoiseOptions(Entry):
         return None if found.silent else found
 
     def check_noise(self, compiled: Any) -> None:
-        """Look at a transpiled circuit: also with scale 0, which is one point of an axis, what is declared has to act.
+        """Refuse declared noise that does not act on a transpiled circuit; also at scale 0, which is one point of an axis.
 
         Raises:
             DeviceError: see `Noise.check`.

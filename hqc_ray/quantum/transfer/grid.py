@@ -23,7 +23,7 @@ from hqc_ray.quantum.transfer.ptm import TRACE, ZERO, UnsupportedError
 from hqc_ray.quantum.transfer.track import Track
 
 MAX_WIDTH = 13  # qubits in use at the same time: one outcome's effect is 512 MiB
-MAX_WORK = 2**32  # entries of the effects where the most qubits are in use; they exist in blocks. A quarter of an hour
+MAX_WORK = 2**32  # entries of the effects at their widest, of which only a block exists at a time; about 15 minutes
 BLOCK = 2**18  # entries of the effects that are propagated together: 2 MiB, and as much for each of two copies
 HELD = 2**25  # entries of the effects that meet the states together: 256 MiB
 STATES = 2**22  # entries of the Pauli vectors of a group that are evolved together: 32 MiB, and as much for each of two copies

@@ -17,7 +17,7 @@ BASIS = np.array([[[1, 0], [0, 1]], [[0, 1], [1, 0]], [[0, -1j], [1j, 0]], [[1, 
 
 
 class UnsupportedError(Exception):
-    """The circuit has no such form, or too large a one: ask Aer for each angle instead."""
+    """The circuit has no transfer matrices, or too large ones: Aer has to run it at each angle."""
 
 
 def unitary_transfer(matrix: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
 """IBM's quantum computers, through the V2 sampler of qiskit-ibm-runtime: shots are counted, nothing is exact.
 
-A whole grid of angles is one PUB of one parameterised circuit, so one job; each job is known by its content, recorded when it is
-submitted, and never paid for twice. Fake backends take the same path in the runtime's local testing mode.
+A whole grid of angles is one PUB of one parameterised circuit, and so one job. A job is identified by its content, recorded when
+it is submitted, and never paid for twice. Fake backends take the same path in the runtime's local testing mode.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class _Ticket:
 class IBM(Device):
     """A quantum computer of IBM, or a fake one in the runtime's local testing mode. Probabilities are frequencies of shots.
 
-    Equal seeds mean the same measurement, which is made once; another seed measures again. Readout is not mitigated.
+    Equal seeds mean the same measurement, which is made once; another seed measures anew. Readout errors are not mitigated.
 
     Args:
         backend: a machine's name, as ibm_torino; least_busy; or a fake backend, as fake_manila, which runs on this computer.
@@ -106,7 +106,7 @@ class IBM(Device):
         return math.ceil(circuits / max(self.job_executions // self.shots, 1))
 
     def check(self, circuit: Circuit) -> None:
-        """Look for what can be known without a connection.
+        """Refuse what can be seen to fail without a connection.
 
         Raises:
             DeviceError: the package is missing, a circuit's shots exceed a job, or a fake backend has too few qubits.
@@ -118,7 +118,7 @@ class IBM(Device):
             self._check_size(circuit, machines.backend(self.backend))
 
     def prepare(self, circuit: Circuit) -> None:
-        """Connect, and look whether the machine is there and large enough; fixes the folder of the jobs.
+        """Connect, see that the machine is there and large enough, and fix the folder of the jobs.
 
         Raises:
             DeviceError: see `check`; no account, no connection, or no such machine.

@@ -1,6 +1,6 @@
-"""The ways to IBM's machines: the cloud, through the account that qiskit-ibm-runtime finds, and its local testing mode.
+"""Two ways to IBM's machines: the cloud, with the account that qiskit-ibm-runtime finds, and its local testing mode.
 
-Credentials never pass through here: qiskit-ibm-runtime reads them itself, and what it says goes on only with them blotted out.
+Credentials are read by qiskit-ibm-runtime itself. Its messages are passed on only after any credential in them is blotted out.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Service(Protocol):
         """The latest job with a tag that may still give a result, or has given one."""
 
     def submitted(self, job: Any) -> None:
-        """Hear of a job."""
+        """Take note of a job that was submitted."""
 
 
 class Local:
@@ -54,7 +54,7 @@ class Local:
         return self._jobs.get(job_id)
 
     def tagged(self, tag: str) -> Any | None:
-        """See `Service.tagged`: nobody else has heard of a local job."""
+        """See `Service.tagged`: no other process knows of a local job."""
         return None
 
     def submitted(self, job: Any) -> None:
@@ -94,7 +94,7 @@ class Cloud:
         return next((job for job in jobs if state(job) not in OVER), None)
 
     def submitted(self, job: Any) -> None:
-        """See `Service.submitted`: the cloud knows."""
+        """See `Service.submitted`: the cloud keeps its own list."""
 
 
 @functools.cache
@@ -105,7 +105,7 @@ def local() -> Local:
 
 @functools.cache
 def cloud() -> Cloud:
-    """The cloud, connected to once a process."""
+    """The cloud; one connection per process."""
     return Cloud()
 
 
@@ -119,7 +119,7 @@ def require() -> Any:
 
 
 def placed(ask: Callable[[], T]) -> T:
-    """What the room of noise says, with its complaint put where it belongs: the device ibm.
+    """The result of `ask`; an error of the noise models is reported as one of the device ibm.
 
     Raises:
         DeviceError: that of `ask`.
@@ -149,7 +149,7 @@ def guarded(what: str, valid: str, ask: Callable[[], T]) -> T:
 
 
 def blotted(text: str) -> str:
-    """`text` without the tokens and instances that this machine knows."""
+    """`text` without the tokens and instances that are known on this machine."""
     for secret in sorted(_secrets(), key=len, reverse=True):
         text = text.replace(secret, "***")
     return text
