@@ -14,11 +14,12 @@ from rich.progress import track
 from rich.table import Table
 
 from hqc_ray.commands import console
-from hqc_ray.errors import InputError
+from hqc_ray.errors import DeviceError, InputError
 
 if TYPE_CHECKING:
     from hqc_ray.quantum.circuits import Circuit
-    from hqc_ray.quantum.study.catalogue import Compiled, Row
+    from hqc_ray.quantum.devices.facts import CompiledFacts
+    from hqc_ray.quantum.study.catalogue import Row
 
 OK, FAILED = 0, 1
 WIDE = 180  # of a table in a file or a pipe
@@ -33,6 +34,7 @@ def add(commands: Any) -> None:
     circuits.add_argument("--layers", type=int, default=1, help="repetitions of the ansatz (default: 1)")
     circuits.add_argument("--reuploads", type=int, default=1, help="repetitions of embedding and layers (default: 1)")
     circuits.add_argument("--embedding", default="rx", help="rx, ry, or h+ry (default: rx)")
+    circuits.add_argument("--readout", default="z", help="the Pauli operator that is measured: x, y, or z (default: z)")
     circuits.add_argument("--backend", nargs="+", default=[], help="fake backends to compile for, such as fake_manila")
     circuits.add_argument("--pairs", type=int, default=5000, help="pairs of states for the expressibility (default: 5000)")
     circuits.add_argument("--embedded", action="store_true", help="analyse with random inputs, not the weighted gates alone")
@@ -48,7 +50,7 @@ def _circuits(arguments: argparse.Namespace) -> int:
     from hqc_ray.quantum import circuits
     from hqc_ray.quantum.study import catalogue
 
-    options = (arguments.qubits, arguments.embedding, arguments.layers, arguments.reuploads)
+    options = (arguments.qubits, arguments.embedding, arguments.layers, arguments.reuploads, arguments.readout)
     chosen = [circuits.get(name, *options) for name in arguments.names or circuits.CIRCUITS]
     if arguments.draw is not None:
         if len(chosen) != 1 or not arguments.names:
@@ -109,7 +111,7 @@ def _dead(indices: tuple[int, ...], of: int) -> str:
     return "all" if len(indices) == of and of else str(len(indices))
 
 
-def _compiled(found: Compiled | None) -> str:
+def _compiled(found: CompiledFacts | None) -> str:
     return f"{found.depth} / {found.two_qubit_gates}" if found else "too small"
 
 
@@ -124,7 +126,7 @@ def _legend(arguments: argparse.Namespace, rows: list[Row]) -> str:
         f"  so many pairs of Haar-random states give {floors} qubits",
         "reported: printed in arXiv 2309.06377; the circuits as drawn do not reproduce it",
         f"entangling: mean Meyer-Wallach Q; Haar-random states give {', '.join(f'{(2**n - 2) / (2**n + 1):.3f}' for n in sizes)}",
-        f"dead: moves no output, with the embedding {arguments.embedding}",
+        f"dead: moves no output, with the embedding {arguments.embedding} and the readout {arguments.readout}",
     ]
     for row in rows if arguments.names else []:
         for what, dead in (("weights", row.dead_weights), ("inputs", row.dead_inputs)):
@@ -133,6 +135,7 @@ def _legend(arguments: argparse.Namespace, rows: list[Row]) -> str:
 
 
 def _devices(arguments: argparse.Namespace) -> int:
+    from hqc_ray.quantum.devices import parity
     from hqc_ray.quantum.study import inventory
 
     found, errors = inventory.installed(), dict[str, tuple[float, str]]()
@@ -144,7 +147,7 @@ def _devices(arguments: argparse.Namespace) -> int:
     table = Table()
     for column in ("device", "usable", "version", *(["largest error"] if arguments.check else []), "note"):
         table.add_column(column, overflow="fold")
-    failed = {name for name, (error, _) in errors.items() if not error < inventory.PARITY}
+    failed = {name for name, (error, _) in errors.items() if not error < parity.EQUAL}
     for device in found:
         error, problem = errors.get(device.name, (float("nan"), ""))
         shown = [f"{error:.1e}" if math.isfinite(error) else ""] if arguments.check else []
@@ -154,15 +157,16 @@ def _devices(arguments: argparse.Namespace) -> int:
     print(f"fake backends for `noise`: {', '.join(inventory.backends()) or 'none: pip install qiskit-ibm-runtime'}")
     print(f"other PennyLane devices here, by their names: {', '.join(inventory.others()) or 'none'}")
     if failed:
-        print(f"hqc: {', '.join(sorted(failed))}: other probabilities than ours, by {inventory.PARITY} or more", file=sys.stderr)
+        print(f"hqc: {', '.join(sorted(failed))}: other probabilities than ours, by {parity.EQUAL} or more", file=sys.stderr)
     return FAILED if failed else OK
 
 
 def _parity(name: str) -> tuple[float, str]:
     """The largest error of a device, and what went wrong if it gave none."""
-    from hqc_ray.quantum.study import inventory
+    from hqc_ray.quantum import devices
+    from hqc_ray.quantum.devices import parity
 
     try:
-        return inventory.parity(name), ""
-    except Exception as problem:  # a device that breaks is what is being looked for
-        return float("inf"), f"{type(problem).__name__}: {' '.join(str(problem).split())}"
+        return parity.deviation(devices.get(name)), ""
+    except DeviceError as problem:
+        return float("inf"), str(problem)

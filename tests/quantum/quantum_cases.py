@@ -47,3 +47,22 @@ def reuploading(b: Builder) -> None:
     b.embed()
     b.add("CNOT", 0, 1)
     b.every("RY")
+
+
+def mixed(b: Builder) -> None:
+    """No symmetry between three wires, bit orders, or controls and targets."""
+    b.add("CNOT", 0, 2)
+    b.add("U3", 1)
+    b.add("CRX", 2, 1)
+    b.add("H", 0)
+    b.add("CRZ", 0, 1)
+    b.add("U2", 2)
+    b.add("CZ", 1, 2)
+    b.every("RX", "RZ")
+    b.add("CNOT", 1, 0)
+    b.every("RY", wires=(0, 2))
+
+
+def turned(b: Builder) -> None:
+    """After the embedding RX, H leaves <Z> at 0, and <X> at the cosine of the input."""
+    b.every("H")

@@ -16,6 +16,8 @@ from hqc_ray import circuits, cli, devices
 from hqc_ray.errors import DeviceError
 from hqc_ray.quantum.circuits import drawing
 from hqc_ray.quantum.circuits.ir import Circuit
+from hqc_ray.quantum.devices import parity
+from hqc_ray.quantum.devices.ibm import device as ibm
 from hqc_ray.quantum.devices.pennylane import LightningQubit
 from hqc_ray.quantum.study import analysis, catalogue, inventory
 
@@ -37,8 +39,8 @@ def test_a_row_holds_what_the_analysis_and_the_device_say() -> None:
     assert row.entangling == analysis.entangling_capability(circuit, 600, seed=2)
     assert (row.reported, len(row.dead_weights), row.dead_inputs) == (1.431, 8, ())
     facts = devices.get("qiskit.aer", noise="fake_manila").facts(circuit)
-    assert row.compiled == {"fake_manila": catalogue.Compiled(facts["depth"], facts["two_qubit_gates"])}
-    assert facts["two_qubit_gates"] > 16  # of the circuit as written: its rings need swaps on a line of qubits
+    assert row.compiled == {"fake_manila": facts}
+    assert facts.two_qubit_gates > 16  # of the circuit as written: its rings need swaps on a line of qubits
     embedded = catalogue.row(circuits.get("vqc5", 3), pairs=100, embedded=True)
     assert embedded.entangling.value > 0.3 > catalogue.row(circuits.get("vqc5", 3), pairs=100).entangling.value
 
@@ -185,7 +187,7 @@ def test_devices_are_shown_with_versions_and_pip_lines(
 
     monkeypatch.setattr(inventory, "version", version)
     found = {device.name: device for device in inventory.installed()}
-    assert found["qiskit.aer"] == inventory.Found("qiskit.aer", "", False, "pip install qiskit-aer")
+    assert found["qiskit.aer"] == inventory.Found("qiskit.aer", "", False, "pip install qiskit-aer qiskit")
     assert found["default.qubit"].usable
     out = output(capsys, "devices")
     assert "pip install pennylane-lightning-gpu" in out
@@ -207,7 +209,7 @@ def test_a_device_that_does_not_open_is_not_usable(monkeypatch: pytest.MonkeyPat
 def test_an_account_is_told_and_never_shown(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(inventory, "ACCOUNT_FILE", tmp_path / "accounts.json")
+    monkeypatch.setattr(ibm, "ACCOUNT_FILE", tmp_path / "accounts.json")
     monkeypatch.delenv("QISKIT_IBM_TOKEN", raising=False)
     assert "no account" in output(capsys, "devices")
     assert not states_of(inventory.installed())["ibm"]
@@ -250,7 +252,7 @@ def test_a_device_that_differs_fails_the_check(
 
 
 def test_the_circuit_of_the_check_would_show_any_exchange_of_wires() -> None:
-    circuit = inventory.asymmetric()
+    circuit = parity.asymmetric()
     outcome = devices.get("default.qubit").probabilities(circuit, *inputs(circuit)).reshape(5, 2, 2, 2)
     for order in list(itertools.permutations(range(1, 4)))[1:]:
         assert (outcome.permute(0, *order) - outcome).abs().amax((1, 2, 3)).min() > 0.02
@@ -258,7 +260,7 @@ def test_the_circuit_of_the_check_would_show_any_exchange_of_wires() -> None:
 
 
 def test_parity_of_a_device_that_cannot_run_it_is_an_error() -> None:
-    with pytest.raises(DeviceError, match="unknown device 'none'"):
-        inventory.parity("none")
-    assert inventory.parity("default.qubit") < 1e-12
+    with pytest.raises(DeviceError, match="more qubits than fake_armonk"):
+        parity.deviation(devices.get("qiskit.aer", noise="fake_armonk"))
+    assert parity.deviation(devices.get("default.qubit")) < 1e-12
     assert torch.get_default_dtype() == torch.float32

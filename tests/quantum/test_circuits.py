@@ -110,7 +110,10 @@ def test_every_circuit_in_every_embedding_survives_a_round_trip(name: str, embed
 def test_repr_tells_circuits_apart() -> None:
     shown = {repr(circuits.get(n, q, e)) for n in ("vqc1", "sim1") for q in (3, 4) for e in EMBEDDINGS}
     assert len(shown) == 12
-    assert repr(asymmetric()) == "Circuit(name='asymmetric', n_qubits=3, embedding='rx', layers=1, n_weights=12)"
+    assert (
+        repr(asymmetric())
+        == "Circuit(name='asymmetric', n_qubits=3, embedding='rx', layers=1, n_weights=12, reuploads=1, readout='z')"
+    )
 
 
 def test_a_users_circuit(user: Callable[..., Circuit]) -> None:

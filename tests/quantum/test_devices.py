@@ -10,6 +10,7 @@ from torch import Tensor
 from hqc_ray import circuits, devices
 from hqc_ray.quantum.circuits.ir import Builder, Circuit
 from hqc_ray.quantum.devices.device import Device
+from hqc_ray.quantum.devices.facts import CompiledFacts
 
 REFERENCE = devices.get("default.qubit")
 OTHERS = ["lightning.qubit", "qiskit.aer", "default.mixed"]
@@ -158,4 +159,4 @@ def test_an_empty_batch() -> None:
 
 
 def test_facts_of_a_circuit_as_written() -> None:
-    assert REFERENCE.facts(asymmetric()) == {"qubits": 3, "gates": 17, "two_qubit_gates": 5, "depth": 10}
+    assert REFERENCE.facts(asymmetric()) == CompiledFacts(qubits=3, gates=17, two_qubit_gates=5, depth=10)

@@ -2,17 +2,18 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from noise_cases import chi_square, counted
 from quantum_cases import AXIS, asymmetric, inputs, uneven
 
 from hqc_ray import circuits, devices
 from hqc_ray.quantum.circuits.ir import Circuit
-from hqc_ray.quantum.devices import aer
+from hqc_ray.quantum.devices import qiskit
 from hqc_ray.quantum.devices.aer import Aer
 from hqc_ray.quantum.devices.device import combinations
 from hqc_ray.quantum.noise import base, machines
+from hqc_ray.quantum.transfer import blocks, ptm, vectors
 from hqc_ray.quantum.transfer import grid as transfer
-from hqc_ray.quantum.transfer import ptm
 
 SHOTS = 40_000
 LEVEL = 1e-3  # of the chi-square tests; the samples are seeded
@@ -57,11 +58,12 @@ def test_readout_goes_to_the_physical_qubit_of_each_wire() -> None:
 def test_noise_is_bound_to_the_circuit_and_to_the_machine() -> None:
     circuit = circuits.get("vqc1", 3)
     facts = devices.get("qiskit.aer", noise="fake_manila").facts(circuit)
-    assert set(facts) == {"qubits", "gates", "two_qubit_gates", "depth", "layout", "noisy_gates", "noisy_readouts"}
-    assert facts["noisy_gates"] > facts["two_qubit_gates"] >= 12
-    assert facts["noisy_readouts"] == len(set(facts["layout"])) == 3
-    assert facts["depth"] > devices.get("default.qubit").facts(circuit)["depth"] / 2
-    assert devices.get("qiskit.aer").facts(circuit)["noisy_gates"] == 0
+    assert facts.noisy_gates > facts.two_qubit_gates >= 12
+    assert facts.layout is not None
+    assert facts.noisy_readouts == len(set(facts.layout)) == 3
+    assert facts.depth > devices.get("default.qubit").facts(circuit).depth / 2
+    assert devices.get("qiskit.aer").facts(circuit).noisy_gates == 0
+    assert facts.backend is None
 
 
 def test_the_compiled_circuit_has_the_machines_gates_and_the_angles_as_parameters() -> None:
@@ -73,7 +75,7 @@ def test_the_compiled_circuit_has_the_machines_gates_and_the_angles_as_parameter
     coupled = set(machines.backend("fake_manila").coupling_map.get_edges())
     two = [base.positions(compiled, step) for step in compiled.data if step.operation.name == "cx"]
     assert set(two) <= coupled
-    aer._compile.cache_clear()
+    qiskit.compiled.cache_clear()
     again = device.compiled(circuit, weights)  # the transpiler is seeded; parameters of two compilations are never equal
     assert again.assign_parameters(angles[0].tolist()) == compiled.assign_parameters(angles[0].tolist())
 
@@ -141,18 +143,45 @@ def test_rare_terms_are_dropped_as_aer_drops_them(monkeypatch: pytest.MonkeyPatc
     assert 1e-10 < np.abs(device.tabulate(circuit, weights, AXIS) - exact).max() < 1e-8
 
 
-def test_fusing_keeps_the_map() -> None:
+def test_blocks_are_the_same_map_in_fewer_steps() -> None:
     generator = np.random.default_rng(0)
     matrices = {1: lambda: generator.normal(size=(4, 4)) / 2, 2: lambda: generator.normal(size=(16, 16)) / 4}
     wires = [(0,), (1,), (0, 1), (1, 0), (2,), (1, 2), (2,), (0,), (0, 1), (2, 1), (1, 2), (0,), (2, 0)]
-    steps = [(at, matrices[len(at)]()) for at in wires]
-    fused = ptm.fuse(steps)
-    assert len(fused) == 5
+    steps = [blocks.Fixed(at, matrices[len(at)]()) for at in wires]
+    arranged = blocks.arrange([*steps])
+    assert len(arranged) == 5
 
-    def whole(parts: list[ptm.Step]) -> np.ndarray:
-        state = np.eye(64).reshape(64, 4, 4, 4)
-        for qubits, matrix in parts:
-            state = transfer._apply(state, matrix, [1 + qubit for qubit in qubits])
-        return state
+    def whole(parts: list[blocks.Fixed] | list[blocks.Block]) -> torch.Tensor:
+        state, qubits = torch.eye(64, dtype=torch.float64), [0, 1, 2]
+        for part in parts:
+            state, qubits = vectors.apply(state, qubits, part.qubits, torch.from_numpy(part.matrix).T)
+        return vectors.ordered(state, qubits, [0, 1, 2])
 
-    np.testing.assert_allclose(whole(fused), whole(steps), atol=1e-10)
+    torch.testing.assert_close(whole(arranged), whole(steps), atol=1e-10, rtol=0)
+
+
+def test_an_angle_may_enter_a_gate_with_a_slope_and_beside_another() -> None:
+    """What no circuit of the table compiles to, but a compiler may: rz(2 x0 - x1 + 0.3)."""
+    from qiskit import QuantumCircuit
+    from qiskit.circuit import ParameterVector
+    from qiskit_aer import AerSimulator
+
+    angle, device = ParameterVector("angle", 2), devices.get("qiskit.aer", depolarizing_2q=0.1, amplitude_damping=0.05)
+    noise = device.noise_model()
+    assert noise is not None
+    written = QuantumCircuit(2)
+    for wire in (0, 1):
+        written.sx(wire)
+    written.rz(2 * angle[0] - angle[1] + 0.3, 0)
+    written.rz(angle[1], 1)
+    for wire in (0, 1):
+        written.sx(wire)
+    written.cx(0, 1)
+    found = transfer.probabilities(written, AXIS, angle, noise, [0, 1])
+    program = written.copy()
+    program.save_probabilities([1, 0])
+    simulator = AerSimulator(method="density_matrix", noise_model=noise.model(written))
+    bound = [program.assign_parameters(row) for row in combinations(AXIS, 2)]
+    exact = np.stack([simulator.run(one).result().data(0)["probabilities"] for one in bound])
+    np.testing.assert_allclose(found, exact, atol=1e-12)
+    assert np.ptp(found, axis=0).max() > 0.1

@@ -130,10 +130,10 @@ def test_scale_0_is_the_ideal_device_bit_for_bit() -> None:
         device = devices.get("qiskit.aer", **options)
         assert torch.equal(device.probabilities(circuit, weights, angles), ideal)
         facts = device.facts(circuit)
-        assert facts["noisy_gates"] == facts["noisy_readouts"] == 0
+        assert facts.noisy_gates == facts.noisy_readouts == 0
     on_machine, off = devices.get("qiskit.aer", noise="fake_guadalupe"), devices.get("qiskit.aer").facts(circuit)
     silent = on_machine.model_copy(update={"noise_scale": 0.0}).facts(circuit)
-    assert silent["depth"] == on_machine.facts(circuit)["depth"] > off["depth"]  # facts remain those of the machine
+    assert silent.depth == on_machine.facts(circuit).depth > off.depth  # facts remain those of the machine
 
 
 def test_scale_multiplies_the_numbers_and_divides_the_times() -> None:
@@ -247,9 +247,9 @@ def test_gates_without_a_machine_are_the_basis_on_any_pair_and_rz_is_free() -> N
     pairs = {frozenset(base.positions(compiled, step)) for step in compiled.data if step.operation.name == "cx"}
     assert len(pairs) == 6  # nothing is routed
     facts = device.facts(circuit)
-    assert facts["layout"] == [0, 1, 2, 3]
-    assert facts["noisy_gates"] == counts["sx"] + counts.get("x", 0) + counts["cx"] < facts["gates"]
-    assert facts["noisy_readouts"] == 4
+    assert facts.layout == (0, 1, 2, 3)
+    assert facts.noisy_gates == counts["sx"] + counts.get("x", 0) + counts["cx"] < facts.gates
+    assert facts.noisy_readouts == 4
 
 
 def test_labels_and_dumps_show_what_differs() -> None:
@@ -258,9 +258,7 @@ def test_labels_and_dumps_show_what_differs() -> None:
     named = get("qiskit.aer", depolarizing_2q=0, t1_us=100, gate_time_1q_ns=35, transpile_seed=3)
     assert named.label == "qiskit.aer[depolarizing_2q=0,t1_us=100,transpile_seed=3]"
     assert get("qiskit.aer", noise="manila", noise_scale=1).label == "qiskit.aer[fake_manila]"
-    plain = {"shots": None, "seed": 0, "noise": None, "optimization_level": 1, "transpile_seed": 0}
-    assert get("qiskit.aer").model_dump(mode="json") == plain  # a content key of an earlier version is found again
-    dumped = named.model_dump(mode="json")
+    dumped, plain = named.model_dump(mode="json"), get("qiskit.aer").model_dump(mode="json")
     assert dumped == {**plain, "depolarizing_2q": 0.0, "t1_us": 100.0, "transpile_seed": 3}
     assert get("qiskit.aer", **dumped) == named
 

@@ -7,14 +7,16 @@ from typing import Any
 from hqc_ray.entries import lookup
 from hqc_ray.errors import CircuitError, unknown
 from hqc_ray.quantum.circuits.ansatze import SIM, TEMPLATES, VQC, Ansatz
-from hqc_ray.quantum.circuits.ir import EMBEDDINGS, MAX_QUBITS, Builder, Circuit
+from hqc_ray.quantum.circuits.ir import EMBEDDINGS, MAX_QUBITS, READOUTS, Builder, Circuit
 
-__all__ = ["CIRCUITS", "EMBEDDINGS", "Circuit", "get"]
+__all__ = ["CIRCUITS", "EMBEDDINGS", "READOUTS", "Circuit", "get"]
 
 CIRCUITS: dict[str, Ansatz] = {**VQC, **SIM, **TEMPLATES}
 
 
-def get(name: str, n_qubits: int | None = None, embedding: str = "rx", layers: int = 1, reuploads: int = 1) -> Circuit:
+def get(
+    name: str, n_qubits: int | None = None, embedding: str = "rx", layers: int = 1, reuploads: int = 1, readout: str = "z"
+) -> Circuit:
     """The circuit `name`: a name in `CIRCUITS`, or a user's own `package.module:function`.
 
     A user's function takes a `Builder`, which already holds the embedding, and adds gates to it.
@@ -26,12 +28,15 @@ def get(name: str, n_qubits: int | None = None, embedding: str = "rx", layers: i
         layers: repetitions of the ansatz.
         reuploads: r, how often the embedding and all layers after it are repeated, each time with fresh weights: each angle
             enters r times, and outcome probabilities are of degree r in it (Pérez-Salinas et al., Quantum 4, 226, 2020).
+        readout: the Pauli operator that is measured on every wire: x, y or z.
 
     Raises:
-        CircuitError: an unknown name or embedding, an embedding without input gradient, a count out of range.
+        CircuitError: an unknown name, embedding or readout, an embedding without input gradient, a count out of range.
     """
     ansatz = described(name)
     _check_embedding(embedding)
+    if readout not in READOUTS:
+        raise unknown("readout", readout, READOUTS, CircuitError)
     qubits = ansatz.n_qubits if n_qubits is None else n_qubits
     _check_count("n_qubits", qubits, 2, MAX_QUBITS, name)
     _check_count("layers", layers, 1, 100, name)
@@ -45,7 +50,8 @@ def get(name: str, n_qubits: int | None = None, embedding: str = "rx", layers: i
         for layer in range(layers):
             builder.layer = layer
             ansatz.layer(builder)
-    return Circuit(name, qubits, embedding, layers, builder.n_weights, tuple(builder.gates), reuploads)
+    builder.read(readout)
+    return Circuit(name, qubits, embedding, layers, builder.n_weights, tuple(builder.gates), reuploads, readout)
 
 
 def described(name: str) -> Ansatz:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from hqc_ray.quantum.circuits.ir import Angle, Circuit, Gate, Parameter, Weight
+from hqc_ray.quantum.circuits.ir import READOUTS, Angle, Circuit, Gate, Parameter, Weight
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+QUARTERS = {-math.pi / 2: "-π/2", math.pi / 2: "π/2"}  # turns, as they are written
 COLUMNS = 22  # of a figure, before it goes on below
 INPUT, WEIGHTED, PLAIN, INK = "#f6c99a", "#bfd7ee", "#e9e9e9", "#222222"
-CAPTION = "orange: inputs x, blue: weights w, grey: fixed; <Z> of every wire is read"
+CAPTION = "orange: inputs x, blue: weights w, grey: fixed; "
 
 
 def columns(circuit: Circuit) -> list[list[Gate]]:
@@ -35,7 +37,16 @@ def title(circuit: Circuit) -> str:
     """What a circuit is, in one line."""
     counts = [f"{circuit.n_qubits} qubits", f"{circuit.n_weights} weights", f"embedding {circuit.embedding}"]
     counts += [f"{n} {what}" for n, what in ((circuit.layers, "layers"), (circuit.reuploads, "uploads")) if n > 1]
+    counts += [f"readout {circuit.readout}"] if circuit.readout != "z" else []
     return f"{circuit.name}: {', '.join(counts)}"
+
+
+def caption(circuit: Circuit) -> str:
+    """What the colours mean, and what is read."""
+    turn = READOUTS[circuit.readout]
+    if turn is None:
+        return f"{CAPTION}<Z> of every wire is read"
+    return f"{CAPTION}{turn[0]}({_name(turn[1])}) and <Z> at the end of every wire read <{circuit.readout.upper()}>"
 
 
 def text(circuit: Circuit, width: int = 120) -> str:
@@ -80,7 +91,9 @@ def _symbol(gate: Gate) -> str:
 def _name(parameter: Parameter) -> str:
     if isinstance(parameter, Angle):
         return f"x{parameter.index}"
-    return f"w{parameter.index}" if isinstance(parameter, Weight) else f"{parameter:.3g}"
+    if isinstance(parameter, Weight):
+        return f"w{parameter.index}"
+    return QUARTERS.get(parameter, f"{parameter:.3g}")
 
 
 def figure(circuit: Circuit) -> Figure:
@@ -90,14 +103,14 @@ def figure(circuit: Circuit) -> Figure:
 
     placed = columns(circuit)
     rows = [placed[start : start + COLUMNS] for start in range(0, len(placed), COLUMNS)]
-    wide = max(max(len(row) for row in rows) + 2.2, 0.17 * len(title(circuit)), 0.13 * len(CAPTION))  # in columns
+    wide = max(max(len(row) for row in rows) + 2.2, 0.17 * len(title(circuit)), 0.13 * len(caption(circuit)))  # in columns
     pitch = circuit.n_qubits + 0.9
     made = Figure(figsize=(0.6 * wide, 0.6 * (pitch * len(rows) + 0.9)), dpi=150)
     FigureCanvasAgg(made)
     axes = made.add_axes((0.0, 0.0, 1.0, 1.0), xlim=(-1.2, wide - 1.2), ylim=(-pitch * len(rows), 0.9))
     axes.set_axis_off()
     axes.text(-1.0, 0.62, title(circuit), fontsize=11, weight="bold", color=INK, va="center")
-    axes.text(-1.0, 0.62 - pitch * len(rows) - 0.2, CAPTION, fontsize=7, color=INK, va="center")
+    axes.text(-1.0, 0.62 - pitch * len(rows) - 0.2, caption(circuit), fontsize=7, color=INK, va="center")
     for number, row in enumerate(rows):
         _draw_row(axes, row, -pitch * number - 0.4, circuit.n_qubits, last=number == len(rows) - 1)
     return made

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -24,6 +27,11 @@ GATES: dict[str, tuple[int, int]] = {  # name: (wires, parameters); the names an
 }
 ANGLE_GATES = ("RX", "RY", "RZ", "PhaseShift", "U1")  # frequency 1: keeps the surrogate's degree whole
 EMBEDDINGS: dict[str, tuple[str, ...]] = {"rx": ("RX",), "ry": ("RY",), "h+ry": ("H", "RY")}
+READOUTS: dict[str, tuple[str, float] | None] = {  # the Pauli operator that is read: the gate that turns it into Z, and its angle
+    "x": ("RY", -math.pi / 2),
+    "y": ("RX", math.pi / 2),
+    "z": None,
+}
 MAX_QUBITS = 16  # dense unitaries and 3^Q features end well before this
 
 
@@ -55,9 +63,11 @@ class Gate:
 
 @dataclass(frozen=True)
 class Circuit:
-    """Embedding + weighted gates, read out as <Z> or as probabilities of every wire; a pure function of (angles, weights).
+    """Embedding + weighted gates + readout; a pure function of (angles, weights) that gives outcome probabilities.
 
-    Wire 0 is the leftmost bit of an outcome. Angles [B, Q] and weights [W] are radians.
+    Wire 0 is the leftmost bit of an outcome. Angles [B, Q] and weights [W] are radians. Every wire is measured in the Z basis
+    after all gates. A readout of X or Y is made of gates, too: the last gate of each wire turns that basis into Z, so that <Z>
+    after all gates is <X> or <Y> before them.
 
     Args:
         name: the name it was asked for by.
@@ -65,8 +75,9 @@ class Circuit:
         embedding: name of the embedding that the gates begin with.
         layers: repetitions of the ansatz.
         n_weights: W.
-        gates: all gates in order, embedding included.
+        gates: all gates in order, embedding and readout included.
         reuploads: how often the embedding, and all layers after it, are repeated.
+        readout: the Pauli operator of each wire that is read, a name in `READOUTS`.
 
     Raises:
         CircuitError: a gate that is unknown, lies off the wires, or takes a parameter it cannot.
@@ -89,10 +100,10 @@ class Circuit:
         if used != set(range(self.n_weights)):
             raise CircuitError(f"{len(used)} weights in use, {self.n_weights} declared", where=f"circuit {self.name!r}")
 
-    def __repr__(self) -> str:
-        """All settings; `reuploads` where it is not 1, because device samples are seeded by this text."""
-        shown = ["name", "n_qubits", "embedding", "layers", "n_weights", *(["reuploads"] if self.reuploads != 1 else [])]
-        return f"Circuit({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
+    @functools.cached_property
+    def digest(self) -> str:
+        """A hash of what is computed: equal for equal gates on as many wires, whatever they are called."""
+        return hashlib.blake2b(repr((self.n_qubits, self.gates)).encode(), digest_size=16).hexdigest()
 
     @property
     def degree(self) -> int:
@@ -140,6 +151,12 @@ class Builder:
         for name in EMBEDDINGS[self.embedding]:
             for wire in range(self.n_qubits):
                 self.gates.append(Gate(name, (wire,), (Angle(wire),) if GATES[name][1] else ()))
+
+    def read(self, readout: str) -> None:
+        """The last gates: they turn the basis of the operator `readout`, a name in `READOUTS`, into that of Z on every wire."""
+        turn = READOUTS[readout]
+        if turn is not None:
+            self.gates += [Gate(turn[0], (wire,), (turn[1],)) for wire in range(self.n_qubits)]
 
     def add(self, name: str, *wires: int) -> None:
         """One gate on `wires` (control first), with fresh weights.

@@ -1,8 +1,9 @@
-"""Other ways to run a trained circuit inside a classifier than its exact surrogate: natively, or by shots alone."""
+"""Ways to run a trained circuit inside a classifier without its exact surrogate: on the device itself, or by shots alone."""
 
 from __future__ import annotations
 
 import hashlib
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from hqc_ray.seeds import rng
 
 
 class Native(nn.Module):
-    """<Z> [B, Q] of angles [B, Q] by the device itself, with gradients to the angles by parameter shift: 2Q more circuits each.
+    """<Z> [B, Q] of angles [B, Q] by the device itself; gradients by parameter shift run 2 Q more circuits per row of angles.
 
     Args:
         circuit: Q qubits, W weights.
@@ -33,27 +34,43 @@ class Native(nn.Module):
         self.circuit, self.device = circuit, device
         self.register_buffer("weights", weights.detach().double())
 
+    @property
+    def stochastic(self) -> bool:
+        """Whether the device gives frequencies of shots."""
+        return self.device.shots is not None
+
+    def drawn(self, k: int) -> Native:
+        """See `cores.Redrawable`: the device with another seed, which on a machine that counts shots is another measurement."""
+        return Native(self.circuit, self.weights, self.device.drawn(k)) if k and self.stochastic else self
+
     def forward(self, angles: Tensor) -> Tensor:
         """<Z> of every wire [B, Q], in the dtype of angles [B, Q], radians."""
         return self.device.expectations(self.circuit, self.weights, angles.double()).to(angles.dtype)
 
 
 class ShotEstimate(nn.Module):
-    """<Z> [B, Q] of angles [B, Q] estimated from `shots` of each circuit; gradients by parameter shift from as many again.
+    """<Z> [B, Q] of angles [B, Q] estimated from `shots` samples per circuit; gradients by parameter shift from as many again.
 
-    What an attacker sees who can run the device, and knows neither its noise nor its exact expectations. The samples are a
-    function of (seed, angles of the batch), so that an attack at one strength does not depend on what ran before.
+    This is what an attacker sees who can run the device but knows neither its noise nor its exact expectations. The samples are a
+    function of (seed, draw, angles of the batch), so that an attack at one strength does not depend on what ran before.
 
     Args:
         surrogate: gives the exact distribution of the device.
         circuit: whose angles they are; its degree decides the shifts.
         shots: samples of each circuit.
         seed: of the samples.
+        draw: which of the independent samples under one seed, see `drawn`.
     """
 
-    def __init__(self, surrogate: Surrogate, circuit: Circuit, shots: int, seed: int) -> None:
+    stochastic: ClassVar[bool] = True
+
+    def __init__(self, surrogate: Surrogate, circuit: Circuit, shots: int, seed: int, draw: int = 0) -> None:
         super().__init__()
-        self.surrogate, self.circuit, self.shots, self.seed = surrogate, circuit, shots, seed
+        self.surrogate, self.circuit, self.shots, self.seed, self.draw = surrogate, circuit, shots, seed, draw
+
+    def drawn(self, k: int) -> ShotEstimate:
+        """See `cores.Redrawable`; the surrogate is shared."""
+        return ShotEstimate(self.surrogate, self.circuit, self.shots, self.seed, k)
 
     def forward(self, angles: Tensor) -> Tensor:
         """<Z> of every wire [B, Q], in the dtype of angles [B, Q], radians."""
@@ -67,4 +84,5 @@ class ShotEstimate(nn.Module):
         with torch.no_grad():
             exact = self.surrogate.probabilities(torch.from_numpy(angles).to(self.surrogate.coefficients.device))
         digest = hashlib.blake2b(np.ascontiguousarray(angles).tobytes(), digest_size=16).hexdigest()
-        return sample(exact.cpu().numpy(), self.shots, rng(self.seed, "estimate", digest))
+        names = ("estimate", digest, *(("draw", self.draw) if self.draw else ()))
+        return sample(exact.cpu().numpy(), self.shots, rng(self.seed, *names))

@@ -1,36 +1,32 @@
 """A circuit on a noisy device as a torch layer with trainable weights: training under noise, with exact gradients.
 
-What comes after the last gate of an input angle is propagated backwards, once a step, whatever the batch: not a density matrix
-for each image and not 2^Q outcomes, but the Q observables as they are read (the Heisenberg picture). What comes before is a
-small state of each image.
+What comes after the last gate of an input angle is propagated backwards once per training step, whatever the size of the batch:
+not a density matrix per image, nor 2^Q outcomes, but the Q observables as they are read (the Heisenberg picture). What comes
+before that gate is a small state per image.
 """
 
 from __future__ import annotations
 
 import math
 from functools import reduce
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hqc_ray.errors import CircuitError, DeviceError, HqcError
+from hqc_ray.errors import CircuitError, DeviceError
 from hqc_ray.quantum.circuits.ir import Circuit
-from hqc_ray.quantum.devices.aer import Aer
 from hqc_ray.quantum.devices.device import Device
-from hqc_ray.quantum.devices.pennylane import DefaultQubit, LightningQubit
 from hqc_ray.quantum.ideal.layer import CircuitLayer
 from hqc_ray.quantum.noise.base import Noise
 from hqc_ray.quantum.transfer import blocks as symbolic
 from hqc_ray.quantum.transfer.blocks import Block
 from hqc_ray.quantum.transfer.ptm import TRACE, ZERO, UnsupportedError
 from hqc_ray.quantum.transfer.track import Track
-from hqc_ray.seeds import rng
+from hqc_ray.quantum.transfer.vectors import Vectors, apply
 
-MAX_ENTRIES = 2**26  # of the observables at every block, which the gradient needs, twice: 1 GiB
-PARITY = 1e-6  # largest difference in probability to the ideal circuit that is no noise
-
-Vectors = tuple[Tensor, list[int]]  # Pauli vectors [N, 4^k], and the k physical qubits of their axes
+MAX_ENTRIES = 2**26  # of the observables at every block, which the gradient needs twice: 1 GiB
 
 
 def on(ideal: CircuitLayer, device: Device) -> CircuitLayer | NoisyLayer:
@@ -54,13 +50,10 @@ def is_noisy(circuit: Circuit, device: Device) -> bool:
     """
     _refuse_shots(device)
     device.check(circuit)
-    if isinstance(device, Aer) and device.noise_model() is not None:
-        _open(circuit, device)
-        return True
-    if type(device) not in (Aer, DefaultQubit, LightningQubit) and not _agrees(circuit, device):
-        what = f"training under the noise of {device.label} needs its transfer matrices, which only qiskit.aer has"
-        raise DeviceError(what, valid="qiskit.aer with noise, or an ideal device")
-    return False
+    if device.kind == "ideal":
+        return False
+    _open(circuit, device)
+    return True
 
 
 def _refuse_shots(device: Device) -> None:
@@ -69,32 +62,20 @@ def _refuse_shots(device: Device) -> None:
         raise DeviceError(what, where="shots", valid="no shots, on a device that is exact without them")
 
 
-def _agrees(circuit: Circuit, device: Device) -> bool:
-    """Whether a device that we know nothing of is ideal; it may have noise among its options."""
-    stream = rng(0, "parity")
-    weights, angles = (torch.from_numpy(stream.uniform(0, 2 * math.pi, n)) for n in (circuit.n_weights, (2, circuit.n_qubits)))
-    try:
-        theirs = device.probabilities(circuit, weights, angles)
-    except HqcError:
-        raise
-    except Exception as problem:  # each plugin has exceptions of its own
-        raise DeviceError(f"{device.label} failed on {circuit!r}: {problem}") from problem
-    return float((theirs - DefaultQubit().probabilities(circuit, weights, angles)).abs().max()) < PARITY
-
-
 def _open(circuit: Circuit, device: Device) -> tuple[list[Block], list[Block], list[int], Noise]:
     """The compiled circuit in blocks (see `symbolic.blocks`), the physical qubit of each wire at the end, and the noise."""
-    noise = device.noise_model() if isinstance(device, Aer) else None
-    if not isinstance(device, Aer) or noise is None:
-        raise DeviceError(f"{device.label} has no noise with transfer matrices", valid="CircuitLayer, or qiskit.aer with noise")
-    compiled = device._compile(circuit)
+    program = device.noisy_program(circuit)
+    if program is None:
+        what = f"training under the noise of {device.label} needs its transfer matrices, which it does not give"
+        raise DeviceError(what, valid="qiskit.aer with noise; without noise, a CircuitLayer")
+    compiled, noise = program
     try:
         first, rest = symbolic.blocks(compiled.gates, compiled.weights, compiled.angles, noise)
     except UnsupportedError as problem:
         raise DeviceError(f"cannot train {circuit!r} on {device.label}: {problem}", valid="another noise model") from problem
     entries = circuit.n_qubits * 4 ** symbolic.width(rest, symbolic.touched(first), compiled.layout) * len(rest)
     if entries > MAX_ENTRIES:
-        what = f"training {circuit!r} on {device.label} needs {entries} numbers a step"
+        what = f"training {circuit!r} on {device.label} needs {entries} numbers per step"
         raise DeviceError(what, valid=f"up to {MAX_ENTRIES}: fewer qubits, or a machine that needs less routing")
     return first, rest, compiled.layout, noise
 
@@ -116,6 +97,7 @@ class NoisyLayer(nn.Module):
     observables: Tensor  # [Q, 4^Q] <Z> of each wire as it is read, over the qubits of the layout
     zero: Tensor  # [4] the Pauli vector of |0>
     trace: Tensor  # [4] of the observable 1
+    stochastic: ClassVar[bool] = False
 
     def __init__(self, circuit: Circuit, device: Device, generator: torch.Generator) -> None:
         super().__init__()
@@ -124,7 +106,7 @@ class NoisyLayer(nn.Module):
         device.check(circuit)
         first, rest, self.layout, noise = _open(circuit, device)
         self.begin, self.leaving = symbolic.touched(first), symbolic.leaving(rest, symbolic.touched(first))
-        self.first, self.rest = Track(first, circuit), Track(rest, circuit)
+        self.first, self.rest = (Track(part, circuit.n_weights, circuit.n_qubits) for part in (first, rest))
         self.weights = nn.Parameter(2 * math.pi * torch.rand(circuit.n_weights, generator=generator, dtype=torch.float64))
         self.register_buffer("observables", torch.from_numpy(_observables(self.layout, noise)), persistent=False)
         for name, vector in (("zero", ZERO), ("trace", TRACE)):
@@ -140,14 +122,14 @@ class NoisyLayer(nn.Module):
             shape, valid = list(angles.shape), f"[B, {self.circuit.n_qubits}]"
             raise CircuitError(f"angles of shape {shape}", where=repr(self.circuit), valid=valid)
         effects, qubits = self._effects()
-        return (self._states(angles.double(), qubits) @ effects.T).to(angles.dtype)
+        return (self.first.states(self.weights, angles.double(), qubits) @ effects.T).to(angles.dtype)
 
     def _effects(self) -> Vectors:
         """The observables before the later blocks [Q, 4^n], over the n qubits that angles act on."""
         vectors, qubits = self.observables, list(self.layout)
         for at, (touched, matrix) in reversed(list(enumerate(self.rest(self.weights)))):
             vectors, qubits = self._entered(vectors, qubits, touched)
-            vectors, qubits = _apply(vectors, qubits, touched, matrix)
+            vectors, qubits = apply(vectors, qubits, touched, matrix)
             vectors, qubits = self._left(vectors, qubits, self.leaving.get(at, ()))
         vectors, qubits = self._entered(vectors, qubits, self.begin)
         return self._left(vectors, qubits, [qubit for qubit in qubits if qubit not in self.begin])
@@ -162,45 +144,13 @@ class NoisyLayer(nn.Module):
     def _left(self, vectors: Tensor, qubits: list[int], gone: list[int] | tuple[int, ...]) -> Vectors:
         """Without the axes of the qubits `gone`, which are |0> here."""
         for qubit in gone:
-            vectors, qubits = _apply(vectors, qubits, (qubit,), self.zero[:, None])
+            vectors, qubits = apply(vectors, qubits, (qubit,), self.zero[:, None])
             qubits = qubits[:-1]
         return vectors, qubits
-
-    def _states(self, angles: Tensor, order: list[int]) -> Tensor:
-        """[B, 4^n]: the Pauli vectors after the first blocks, n qubits in `order`."""
-        groups: dict[tuple[int, ...], Tensor] = {(qubit,): self.zero.expand(len(angles), 4) for qubit in self.begin}
-        for touched, matrix in self.first(self.weights, angles):
-            joint = _joint([(groups.pop(key), list(key)) for key in list(groups) if set(key) & set(touched)])
-            state, qubits = _apply(*joint, touched, matrix.mT)
-            groups[tuple(qubits)] = state
-        return _ordered(*_joint([(state, list(key)) for key, state in groups.items()]), order)
 
     def extra_repr(self) -> str:
         """What `print(model)` shows."""
         return f"{self.circuit!r} on {self.label}"
-
-
-def _apply(vectors: Tensor, qubits: list[int], touched: tuple[int, ...], matrix: Tensor) -> Vectors:
-    """Vectors [N, 4^k] @ matrix [4^m, .], or one for each of N, on the axes of the m qubits `touched`, which become the last."""
-    order = [qubit for qubit in qubits if qubit not in touched] + list(touched)
-    rows = _ordered(vectors, qubits, order).reshape(len(vectors), 4 ** (len(qubits) - len(touched)), 4 ** len(touched))
-    return (rows @ matrix).flatten(1), order
-
-
-def _ordered(vectors: Tensor, qubits: list[int], order: list[int]) -> Tensor:
-    """Vectors [N, 4^k] with their axes in another order."""
-    if qubits == order:
-        return vectors
-    axes = vectors.reshape(len(vectors), *[4] * len(qubits))
-    return axes.permute(0, *(1 + qubits.index(qubit) for qubit in order)).flatten(1)
-
-
-def _joint(factors: list[Vectors]) -> Vectors:
-    """The product of vectors on different qubits."""
-    (vectors, qubits), *others = factors
-    for other, more in others:
-        vectors, qubits = (vectors[:, :, None] * other[:, None, :]).flatten(1), qubits + more
-    return vectors, qubits
 
 
 def _observables(layout: list[int], noise: Noise) -> np.ndarray:

@@ -2,21 +2,24 @@
 
 Every outcome probability is a trigonometric polynomial in each angle, of the degree with which the angle enters, also on a noisy
 device; so its values on a grid of (2 degree + 1)^Q points determine it (Schreiber, Eisert, Meyer, PRL 131, 100803, 2023).
-A machine that only counts shots gives these values with an error, which the surrogate then knows at every angle: its squared
-weights sum to 1, so that it is never larger than that of one direct measurement with the same shots, 1 / sqrt(shots).
+A machine that only counts shots gives these values with a statistical error, which propagates to every angle with squared weights
+that sum to 1: it is never larger than that of one direct measurement with the same shots, 1 / sqrt(shots).
 """
 
 from __future__ import annotations
 
+import io
 import math
+import pickle
+from collections.abc import Mapping
 from functools import reduce
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hqc_ray.errors import CircuitError
+from hqc_ray.errors import CircuitError, ResultsError
 from hqc_ray.quantum.circuits.ir import Circuit
 from hqc_ray.quantum.devices.device import combinations
 from hqc_ray.quantum.ideal.sampling import sample, sample_expectations
@@ -40,7 +43,7 @@ def trig_features(angles: Tensor, degree: int = 1) -> Tensor:
 
 
 def _product(axes: Tensor) -> Tensor:
-    """[B, P**Q] of a factor each wire, [B, Q, P]; wire 0 slowest."""
+    """[B, P**Q] of one factor per wire, [B, Q, P]; wire 0 slowest."""
     return reduce(lambda left, right: (left[:, :, None] * right[:, None, :]).flatten(1), axes.unbind(1))
 
 
@@ -69,6 +72,7 @@ class Surrogate(nn.Module):
     readout: Tensor  # [(2 degree + 1)**Q, Q] float64, of <Z>
     error: Tensor  # [] float64
     shots: Tensor  # [] float64, of each circuit of a measured fit; 0 for an exact one
+    stochastic: ClassVar[bool] = False
 
     def __init__(self, n_qubits: int, degree: int = 1) -> None:
         super().__init__()
@@ -140,7 +144,7 @@ class Surrogate(nn.Module):
     def standard_error(self, angles: Tensor) -> Tensor:
         """Of <Z> of every wire [B, Q] float64 at angles [B, Q], radians, by the shots of the fit; 0 where the fit is exact.
 
-        <Z> is a sum of the independent measurements on the grid, each times a product of one weight a wire; their multinomial
+        <Z> is a sum of the independent measurements on the grid, each times a product of one weight per wire; their multinomial
         variances add up with the squares. Laplace's rule keeps a grid point whose shots all agree from counting as certain.
         """
         if not self.measured:
@@ -164,11 +168,6 @@ class Surrogate(nn.Module):
         drawn.set_values(torch.from_numpy(sample(self.values().cpu().numpy(), int(self.shots), numbers)))
         return drawn
 
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any) -> None:
-        """A surrogate that was kept before shots were known is an exact one."""
-        state_dict.setdefault(f"{prefix}shots", torch.zeros((), dtype=torch.float64))
-        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
-
     def _features(self, angles: Tensor) -> Tensor:
         return trig_features(angles.to(_working(angles.dtype)), self.degree)
 
@@ -184,12 +183,12 @@ def _working(dtype: torch.dtype) -> torch.dtype:
 
 
 def n_circuits(circuit: Circuit, measured: bool) -> int:
-    """How many circuits measure the surrogate of `circuit` on a device, exact or measured, its check included."""
+    """How many circuits the fit of `circuit` takes on a device, exact or measured, its check included."""
     return int((2 * circuit.degree + 1) ** circuit.n_qubits) + n_checks(circuit.n_qubits, measured)
 
 
 def n_checks(n_qubits: int, measured: bool) -> int:
-    """At how many random angles a fit is compared with its device: where it is exact, any one shows a wrong coefficient."""
+    """The number of random angles at which a fit is compared with its device; an exact one is refuted by any single angle."""
     return 16 if measured or n_qubits < LARGE else 4
 
 
@@ -232,3 +231,25 @@ def fit(circuit: Circuit, weights: Tensor, device: Device) -> Surrogate:
             valid=f"an exact device (error below {TOLERANCE}); else mode: native",
         )
     return fitted
+
+
+def dumps(fitted: Surrogate, facts: Mapping[str, Any]) -> bytes:
+    """The content of a surrogate's file: the surrogate, and plain values (numbers, text, lists of them) that belong to it."""
+    buffer = io.BytesIO()
+    torch.save({"n_qubits": fitted.n_qubits, "degree": fitted.degree, "state": fitted.state_dict(), "facts": dict(facts)}, buffer)
+    return buffer.getvalue()
+
+
+def loads(content: bytes) -> tuple[Surrogate, dict[str, Any]]:
+    """What `dumps` was given, on the CPU; nothing in `content` is executed.
+
+    Raises:
+        ResultsError: something else.
+    """
+    try:
+        found = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        fitted = Surrogate(found["n_qubits"], found["degree"])
+        fitted.load_state_dict(found["state"])
+        return fitted, found["facts"]
+    except (RuntimeError, EOFError, KeyError, TypeError, ValueError, pickle.UnpicklingError) as problem:
+        raise ResultsError(f"not a surrogate of hqc_ray: {str(problem).partition(chr(10))[0]}") from problem

@@ -1,10 +1,11 @@
-"""What every device has in common: a frozen entry that turns (circuit, weights, angles) into outcome probabilities."""
+"""What all devices have in common: a frozen entry that turns (circuit, weights, angles) into outcome probabilities."""
 
 from __future__ import annotations
 
 import hashlib
 from abc import abstractmethod
-from typing import Annotated, Any, ClassVar, Literal, Self
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -14,14 +15,30 @@ from torch import Tensor
 from hqc_ray.entries import Entry
 from hqc_ray.errors import CircuitError
 from hqc_ray.quantum.circuits.ir import Circuit
+from hqc_ray.quantum.devices import parity
+from hqc_ray.quantum.devices.facts import CompiledFacts
 from hqc_ray.quantum.devices.shift import Shifted
 from hqc_ray.quantum.ideal.sampling import sample
 from hqc_ray.quantum.ideal.simulate import z_signs
-from hqc_ray.seeds import rng
+from hqc_ray.quantum.noise.base import Noise
+from hqc_ray.seeds import rng, stream
+
+if TYPE_CHECKING:
+    from hqc_ray.quantum.devices.qiskit import Compiled
+
+Kind = Literal["ideal", "noisy", "measured"]
+_COMPARED: dict[tuple[type, str], Kind] = {}
 
 
 class Device(Entry):
     """Evaluates circuits in batches, exactly or by shots.
+
+    A class in the table, and a user's own, states what it is:
+        name: as sweep files say it, and labels begin.
+        title: for readers; the name, where a class has none.
+        packages: what `pip install` brings it; the version of the first one is shown.
+        examples: options that the contract tests run it with.
+        exactness: "measured" where `run` itself returns frequencies and there is no exact twin.
 
     Args:
         shots: samples of each circuit; None for exact probabilities.
@@ -29,9 +46,44 @@ class Device(Entry):
     """
 
     name: ClassVar[str]
-    exactness: ClassVar[Literal["exact", "measured"]] = "exact"  # measured: no exact twin, `run` itself returns frequencies
+    title: ClassVar[str] = ""
+    packages: ClassVar[tuple[str, ...]] = ()
+    examples: ClassVar[tuple[Mapping[str, Any], ...]] = ({},)
+    exactness: ClassVar[Literal["exact", "measured"]] = "exact"
     shots: Annotated[int, Field(ge=1)] | None = None
     seed: int = 0
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Without a title, the name is one."""
+        super().__init_subclass__(**options)
+        cls.title = cls.title or getattr(cls, "name", cls.__name__)
+
+    @property
+    def kind(self) -> Kind:
+        """Whether its probabilities are those of the ideal circuit, of a noisy machine, or frequencies counted on a machine.
+
+        A device without shots is compared with the ideal circuit, on a test circuit, once per process.
+
+        Raises:
+            DeviceError: it cannot run the test circuit.
+        """
+        if self.exactness == "measured":
+            return "measured"
+        twin = self.exact()
+        key = type(self), repr(twin)
+        if key not in _COMPARED:
+            _COMPARED[key] = "ideal" if parity.deviation(twin) < parity.EQUAL else "noisy"
+        return _COMPARED[key]
+
+    @classmethod
+    def look(cls) -> str:
+        """What there is to know of this device on this machine, where its packages are installed; cheap, and connects to nothing.
+
+        Raises:
+            DeviceError: why it cannot be used here.
+        """
+        cls(**cls.examples[0]).check(parity.asymmetric())
+        return ""
 
     @abstractmethod
     def run(self, circuit: Circuit, weights: np.ndarray, angles: np.ndarray) -> np.ndarray:
@@ -48,18 +100,18 @@ class Device(Entry):
         return self.run(circuit, weights, combinations(axis, circuit.n_qubits))
 
     def check(self, circuit: Circuit) -> None:
-        """Raise what `probabilities` would raise, before anything is computed.
+        """Raise the errors of `probabilities` before anything is computed.
 
         Raises:
             DeviceError: the device cannot run `circuit`.
         """
 
     def n_jobs(self, circuits: int) -> int:
-        """In how many jobs that many circuits are sent to a machine; 0 where nothing is sent."""
+        """The number of jobs in which `circuits` circuits are sent to a machine; 0 where nothing is sent."""
         return 0
 
     def prepare(self, circuit: Circuit) -> None:
-        """`check`, and what only the device's own service can tell; asked once for each circuit when a sweep starts.
+        """`check`, and what only the device's own service can tell; called once per circuit when a sweep starts.
 
         Raises:
             DeviceError: the device cannot be reached, or cannot run `circuit`.
@@ -72,14 +124,17 @@ class Device(Entry):
         _check_values("angles", angles, (len(angles) if angles.ndim else 0, circuit.n_qubits), circuit)
         self.check(circuit)
 
-    def facts(self, circuit: Circuit) -> dict[str, Any]:
-        """What the device makes of `circuit`: qubits, gates, two-qubit gates, depth; after compilation where there is one."""
-        two = sum(len(gate.wires) == 2 for gate in circuit.gates)
-        return {"qubits": circuit.n_qubits, "gates": len(circuit.gates), "two_qubit_gates": two, "depth": depth(circuit)}
+    def facts(self, circuit: Circuit) -> CompiledFacts:
+        """What the device makes of `circuit`; as it is written, where nothing is compiled."""
+        return CompiledFacts.written(circuit)
 
-    def executed(self, circuit: Circuit, weights: Tensor) -> dict[str, Any]:
+    def executed(self, circuit: Circuit, weights: Tensor) -> CompiledFacts:
         """`facts` of the circuit as it ran with weights [W]: on a machine that measures once, as it was compiled then."""
         return self.facts(circuit)
+
+    def noisy_program(self, circuit: Circuit) -> tuple[Compiled, Noise] | None:
+        """The compiled circuit and the noise after its gates, which a noisy layer is trained with; None where there is none."""
+        return None
 
     @property
     def kind(self) -> Literal["ideal", "noisy", "measured"]:
@@ -98,6 +153,10 @@ class Device(Entry):
     def exact(self) -> Self:
         """The same device without shots; a measured one has no such twin and is its own."""
         return self.model_copy(update={"shots": None})
+
+    def drawn(self, k: int) -> Self:
+        """The same device with the seed of the k-th independent draw; itself for k = 0."""
+        return self.model_copy(update={"seed": stream(self.seed, "draw", k)}) if k else self
 
     def probabilities(self, circuit: Circuit, weights: Tensor, angles: Tensor) -> Tensor:
         """Outcome probabilities [B, 2**Q] float64 of weights [W], angles [B, Q], radians; wire 0 is the leftmost bit.
@@ -121,23 +180,13 @@ class Device(Entry):
         exact = self.run(circuit, weights, angles)
         if self.shots is None:
             return exact
-        streams = [rng(self.seed, "shots", repr(circuit), _digest(weights, row)) for row in angles]
+        streams = [rng(self.seed, "shots", circuit.digest, _digest(weights, row)) for row in angles]
         return np.stack([sample(row, self.shots, stream) for row, stream in zip(exact, streams, strict=True)])
 
 
 def combinations(axis: np.ndarray, n_qubits: int) -> np.ndarray:
     """[P**Q, Q]: all combinations of the values `axis` [P], wire 0 slowest."""
     return np.stack(np.meshgrid(*[axis] * n_qubits, indexing="ij"), -1).reshape(-1, n_qubits)
-
-
-def depth(circuit: Circuit) -> int:
-    """Gates on the longest path through the circuit as written."""
-    at = [0] * circuit.n_qubits
-    for gate in circuit.gates:
-        level = 1 + max(at[wire] for wire in gate.wires)
-        for wire in gate.wires:
-            at[wire] = level
-    return max(at)
 
 
 def _digest(*arrays: np.ndarray) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
 from typing import Any, ClassVar
 
@@ -12,11 +12,13 @@ from pydantic import Field
 
 from hqc_ray.errors import DeviceError, unknown
 from hqc_ray.quantum.circuits.ir import Angle, Circuit, Parameter, Weight
+from hqc_ray.quantum.devices import parity
 from hqc_ray.quantum.devices.device import Device
 
 QNode = Callable[[np.ndarray, np.ndarray], Any]
 OURS = ("default.qubit", "lightning.qubit", "qiskit.aer")  # names that mean a device of this room
 PACKAGES = {  # devices that are not ours -> the package that brings them
+    "default.mixed": "pennylane",
     "lightning.kokkos": "pennylane-lightning-kokkos",
     "lightning.gpu": "pennylane-lightning-gpu",
     "cirq.simulator": "pennylane-cirq",
@@ -57,6 +59,12 @@ def _value(parameter: Parameter, weights: np.ndarray, angles: np.ndarray) -> Any
 class _Native(Device):
     """A device of PennyLane's own, exact; shots are samples of the exact probabilities."""
 
+    @classmethod
+    def look(cls) -> str:
+        """See `Device.look`: whether PennyLane opens it."""
+        build(parity.asymmetric(), cls.name)
+        return ""
+
     def run(self, circuit: Circuit, weights: np.ndarray, angles: np.ndarray) -> np.ndarray:
         """See `Device.run`; the batch is one broadcast execution."""
         return np.asarray(_qnode(circuit, self.name)(weights, angles), dtype=np.float64).reshape(len(angles), -1)
@@ -66,12 +74,16 @@ class DefaultQubit(_Native):
     """PennyLane's `default.qubit`: a dense state vector in NumPy."""
 
     name: ClassVar[str] = "default.qubit"
+    title: ClassVar[str] = "PennyLane default.qubit"
+    packages: ClassVar[tuple[str, ...]] = ("pennylane",)
 
 
 class LightningQubit(_Native):
     """PennyLane's `lightning.qubit`: a dense state vector in C++. Pin OMP_NUM_THREADS to the CPUs of the trial."""
 
     name: ClassVar[str] = "lightning.qubit"
+    title: ClassVar[str] = "PennyLane lightning.qubit"
+    packages: ClassVar[tuple[str, ...]] = ("pennylane-lightning",)
 
 
 @functools.lru_cache(maxsize=64)
@@ -88,6 +100,9 @@ class PennyLane(Device):
     """
 
     name: ClassVar[str] = "pennylane"
+    title: ClassVar[str] = "PennyLane"
+    packages: ClassVar[tuple[str, ...]] = ("pennylane",)
+    examples: ClassVar[tuple[Mapping[str, Any], ...]] = ({"plugin": "default.mixed"}, {"plugin": "lightning.qubit"})
     plugin: str
     options: dict[str, Any] = Field(default_factory=dict)
 

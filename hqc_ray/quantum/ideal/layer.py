@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +22,7 @@ class CircuitLayer(nn.Module):
     """
 
     signs: Tensor
+    stochastic: ClassVar[bool] = False
 
     def __init__(self, circuit: Circuit, generator: torch.Generator) -> None:
         super().__init__()

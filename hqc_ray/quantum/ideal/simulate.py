@@ -60,6 +60,7 @@ class Program(nn.Module):
     keep: Tensor  # [R, 2**Q] where a rotation acts: the mask of its control
     turn: Tensor  # [R, 2**Q] the factor of sin(angle/2), and of the amplitude at `flip`
     flip: Tensor  # [R, 2**Q] the outcome whose amplitude the rotation brings in
+    entry: Tensor  # [E, 2, 2] -i times the axis of each rotation of the embedding
 
     def __init__(self, circuit: Circuit) -> None:
         super().__init__()
@@ -86,6 +87,10 @@ class Program(nn.Module):
             else:
                 self.steps.append(("fixed", len(fixed)))
                 fixed.append(_entangler(gate, circuit.n_qubits))
+        self.embedding = [turn for name in EMBEDDINGS[circuit.embedding] for turn in rotations(Gate(name, (0,), (Angle(0),)))]
+        self._pack(
+            "entry", [-1j * torch.tensor(PAULI[axis], dtype=torch.complex128) for axis, _ in self.embedding], torch.complex128
+        )
         self._pack_moments(moments)
         self._pack("fixed", fixed, torch.complex128)
         for position, (name, dtype) in enumerate((("keep", torch.float64), ("turn", torch.complex128), ("flip", torch.int64))):
@@ -129,11 +134,9 @@ class Program(nn.Module):
         """The product state [B, 2**Q] after the embedding."""
         state = torch.zeros(*angles.shape, 2, dtype=torch.complex128, device=angles.device)
         state[..., 0] = 1.0
-        for name in EMBEDDINGS[self.circuit.embedding]:
-            for axis, angle in rotations(Gate(name, (0,), (Angle(0),))):
-                theta = angles / 2 if isinstance(angle, Angle) else torch.full_like(angles, float(angle) / 2)  # type: ignore[arg-type]
-                pauli = -1j * torch.tensor(PAULI[axis], dtype=state.dtype, device=angles.device)
-                state = theta.cos()[..., None] * state + theta.sin()[..., None] * (state @ pauli.T)
+        for pauli, (_, angle) in zip(self.entry, self.embedding, strict=True):
+            theta = angles / 2 if isinstance(angle, Angle) else torch.full_like(angles, float(angle) / 2)  # type: ignore[arg-type]
+            state = theta.cos()[..., None] * state + theta.sin()[..., None] * (state @ pauli.T)
         return reduce(lambda left, right: (left[:, :, None] * right[:, None, :]).flatten(1), state.unbind(1))
 
     def _run(self, weights: Tensor, angles: Tensor, state: Tensor) -> Tensor:

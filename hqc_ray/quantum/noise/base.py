@@ -38,7 +38,7 @@ class Noise(ABC):
 
     @abstractmethod
     def check(self, compiled: Any) -> None:
-        """Look whether what was declared acts on a transpiled circuit, and whether it can be scaled as asked for there.
+        """Refuse noise that does not act on a transpiled circuit, or that cannot be scaled there as asked for.
 
         Raises:
             DeviceError: an error that never fires, or a probability above 1.

@@ -108,7 +108,7 @@ def canonical(name: str) -> str:
     raise DeviceError(f"unknown fake backend {name!r}", where="noise", valid=", ".join(f"fake_{key}" for key in near) + ", ...")
 
 
-@functools.lru_cache(maxsize=4)
+@functools.lru_cache(maxsize=16)  # as many as machines: circuits are compiled once for each backend object
 def backend(name: str) -> Any:
     """The fake backend with the canonical `name`."""
     with warnings.catch_warnings():

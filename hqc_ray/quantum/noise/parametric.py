@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from hqc_ray.entries import Entry
 from hqc_ray.errors import DeviceError
@@ -25,14 +25,14 @@ NOISY = {"sx": 1, "x": 1, "cx": 2}  # gates that take time, and their qubits
 PROBABILITIES = ("depolarizing_1q", "depolarizing_2q", "amplitude_damping", "phase_damping", "readout_01", "readout_10")
 DECLARED = (*PROBABILITIES, "t1_us", "t2_us")  # the options of which one makes a parametric model
 TIMES = {"gate_time_1q_ns": 1, "gate_time_2q_ns": 2}
-LATER = ("noise_scale", *DECLARED, *TIMES)  # options that came after `noise`
+NUMBERS = ("noise_scale", *DECLARED, *TIMES)  # every option but `noise`
 
 Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Time = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class NoiseOptions(Entry):
-    """The options of a device's noise: either a fake backend, or numbers, which combine; each is a scalar, so a list is an axis.
+    """The options of a device's noise: a fake backend, or numbers, which can be combined; each is a scalar, so a list is an axis.
 
     Args:
         noise: a fake backend of qiskit-ibm-runtime by name, as fake_manila; None for none.
@@ -85,16 +85,11 @@ class NoiseOptions(Entry):
                 raise DeviceError(what, where="noise_scale", valid=f"0 to {1 / numbers[name]:.3g}")
         return self
 
-    @model_serializer(mode="wrap")
-    def _dumped(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without the later options that are not in use: what is stored under a device's options is still found."""
-        return {name: value for name, value in handler(self).items() if name not in LATER or name in self.changed}
-
     @property
     def changed(self) -> dict[str, float]:
         """The numbers that differ from their defaults."""
         fields = NoiseOptions.model_fields
-        return {name: getattr(self, name) for name in LATER if getattr(self, name) != fields[name].default}
+        return {name: getattr(self, name) for name in NUMBERS if getattr(self, name) != fields[name].default}
 
     @property
     def numbers(self) -> dict[str, float]:
@@ -116,7 +111,7 @@ class NoiseOptions(Entry):
         return None if found.silent else found
 
     def check_noise(self, compiled: Any) -> None:
-        """Look at a transpiled circuit: also with scale 0, which is one point of an axis, what is declared has to act.
+        """Refuse declared noise that does not act on a transpiled circuit; also at scale 0, which is one point of an axis.
 
         Raises:
             DeviceError: see `Noise.check`.

@@ -43,7 +43,7 @@ class Estimate:
     high: float
 
 
-def expressibility(circuit: Circuit, pairs: int = PAIRS, bins: int = BINS, seed: int = 0, embedded: bool = False) -> Estimate:
+def expressibility(circuit: Circuit, pairs: int = PAIRS, seed: int = 0, embedded: bool = False) -> Estimate:
     """KL divergence, in nats, of the fidelities of `pairs` random pairs of states to those of Haar-random states; 0 is the best.
 
     Weights are uniform in [0, 2 pi). The interval is what repetitions of this estimate scatter in, by a bootstrap of the
@@ -52,22 +52,21 @@ def expressibility(circuit: Circuit, pairs: int = PAIRS, bins: int = BINS, seed:
     Args:
         circuit: what to sample.
         pairs: fidelities in the histogram.
-        bins: of the histogram of fidelities on [0, 1].
         seed: of the samples.
         embedded: with the embedding, at inputs uniform in [0, 2 pi); without it as published: weighted gates on |0...0>.
     """
     fidelities = [_overlaps(block) for block in _blocks(circuit, 2 * pairs, seed, embedded)]
-    counts = np.histogram(np.concatenate(fidelities), bins=bins, range=(0.0, 1.0))[0]
-    haar = _log_haar(circuit.n_qubits, bins)
+    counts = np.histogram(np.concatenate(fidelities), bins=BINS, range=(0.0, 1.0))[0]
+    haar = _log_haar(circuit.n_qubits, BINS)
     value = float(_divergence(counts, haar))
     resampled = rng(seed, "bootstrap").multinomial(pairs, counts / pairs, size=RESAMPLES)
     spread = NORMAL * float(np.std(_divergence(resampled, haar), ddof=1))
     return Estimate(value, max(value - spread, 0.0), value + spread)
 
 
-def floor(n_qubits: int, pairs: int = PAIRS, bins: int = BINS, seed: int = 0) -> float:
+def floor(n_qubits: int, pairs: int = PAIRS, seed: int = 0) -> float:
     """What `expressibility` gives on average for Haar-random states: the bias of its sample size."""
-    haar = _log_haar(n_qubits, bins)
+    haar = _log_haar(n_qubits, BINS)
     return float(_divergence(rng(seed, "floor").multinomial(pairs, np.exp(haar), size=RESAMPLES), haar).mean())
 
 

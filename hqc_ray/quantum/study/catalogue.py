@@ -9,16 +9,9 @@ from hqc_ray.errors import CircuitError, DeviceError
 from hqc_ray.quantum import devices
 from hqc_ray.quantum.circuits import described
 from hqc_ray.quantum.circuits.ir import Circuit
+from hqc_ray.quantum.devices.facts import CompiledFacts
 from hqc_ray.quantum.study import analysis
 from hqc_ray.quantum.study.analysis import Estimate
-
-
-@dataclass(frozen=True)
-class Compiled:
-    """A circuit in a machine's own gates and couplings: its depth, and how many gates act on two qubits."""
-
-    depth: int
-    two_qubit_gates: int
 
 
 @dataclass(frozen=True)
@@ -41,7 +34,7 @@ class Row:
     entangling: Estimate
     dead_weights: tuple[int, ...]
     dead_inputs: tuple[int, ...]
-    compiled: Mapping[str, Compiled | None] = field(default_factory=dict)
+    compiled: Mapping[str, CompiledFacts | None] = field(default_factory=dict)
 
 
 def row(
@@ -83,11 +76,10 @@ def machine(backend: str) -> devices.Device:
     return devices.get("qiskit.aer", noise=backend)
 
 
-def compiled(circuit: Circuit, device: devices.Device) -> Compiled | None:
+def compiled(circuit: Circuit, device: devices.Device) -> CompiledFacts | None:
     """What the device's compiler makes of `circuit`; None where it has too few qubits."""
     try:
         device.check(circuit)
     except DeviceError:
         return None
-    facts = device.facts(circuit)
-    return Compiled(facts["depth"], facts["two_qubit_gates"])
+    return device.facts(circuit)

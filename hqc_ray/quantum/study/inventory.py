@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 import functools
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from hqc_ray.errors import DeviceError
 from hqc_ray.quantum import devices
-from hqc_ray.quantum.circuits.ir import Builder, Circuit
-from hqc_ray.quantum.devices.pennylane import PACKAGES, plugin_names
-from hqc_ray.quantum.ideal.simulate import Program
+from hqc_ray.quantum.devices import parity
+from hqc_ray.quantum.devices.pennylane import PACKAGES, PennyLane, plugin_names
 from hqc_ray.quantum.noise import machines
-from hqc_ray.seeds import rng
-
-PARITY = 1e-6  # largest difference of a probability that counts as equal
-BATCH = 5
-ACCOUNT_FILE = Path("~/.qiskit/qiskit-ibm.json")  # where qiskit-ibm-runtime saves accounts; only whether it is there matters here
-NO_ACCOUNT = "no account: export QISKIT_IBM_TOKEN=..., or once QiskitRuntimeService.save_account(token=..., instance=...)"
 
 
 @dataclass(frozen=True)
@@ -36,6 +26,7 @@ class Found:
         version: of its package; empty where that is not installed.
         usable: whether a circuit can be run on it now.
         note: why not, the pip line that installs it, or what there is to know.
+        checkable: whether a check runs on this machine, and costs nothing.
     """
 
     name: str
@@ -43,20 +34,18 @@ class Found:
     usable: bool
     note: str
 
-    @property
-    def checkable(self) -> bool:
-        """Whether a check runs on this machine, and costs nothing."""
-        return self.usable and self.name != "ibm"
+    checkable: bool = False
 
 
 def installed() -> list[Found]:
-    """Every device that this package has been tried with."""
-    return [_found(name, package, look) for name, (package, look) in KNOWN.items()]
+    """Every device of the table, and of PennyLane's the ones whose package is known."""
+    own = [_found(name, entry.packages, entry.look) for name, entry in devices.DEVICES.items() if entry is not PennyLane]
+    return own + [_found(name, (package,), functools.partial(_plugin, name)) for name, package in PACKAGES.items()]
 
 
 def others() -> list[str]:
     """What else PennyLane finds here; not every one of them runs circuits of qubits."""
-    return sorted(plugin_names() - KNOWN.keys())
+    return sorted(plugin_names() - devices.DEVICES.keys() - PACKAGES.keys())
 
 
 def backends() -> list[str]:
@@ -67,89 +56,30 @@ def backends() -> list[str]:
         return []
 
 
-def _found(name: str, package: str, look: Callable[[], str]) -> Found:
+def _found(name: str, packages: Sequence[str], look: Callable[[], str]) -> Found:
     try:
-        at = version(package)
+        at = version(packages[0])
+        for package in packages[1:]:
+            version(package)
     except PackageNotFoundError:
-        return Found(name, "", False, f"pip install {package}")
+        return Found(name, "", False, f"pip install {' '.join(packages)}")
     try:
         note = look()
     except Exception as problem:  # each plugin has exceptions of its own
         return Found(name, at, False, " ".join(str(problem).split())[:200])
-    return Found(name, at, note != NO_ACCOUNT, note)
+    entry = devices.DEVICES.get(name, PennyLane)
+    return Found(name, at, True, note, checkable=entry.exactness == "exact")
 
 
-def _opens(name: str) -> Callable[[], str]:
-    def look() -> str:
-        import pennylane as qml
-
-        qml.device(name, wires=1)
-        return ""
-
-    return look
-
-
-def _aer() -> str:
-    devices.get("qiskit.aer").check(asymmetric())
-    return f"noise of {len(backends())} fake backends" if backends() else "fake backends: pip install qiskit-ibm-runtime"
-
-
-def _account() -> str:
-    """Whether there is an account; never what is in it."""
-    if os.environ.get("QISKIT_IBM_TOKEN"):
-        return "account: in the environment"
-    return "account: saved on this machine" if ACCOUNT_FILE.expanduser().is_file() else NO_ACCOUNT
-
-
-KNOWN: dict[str, tuple[str, Callable[[], str]]] = {  # name: (the package it needs, a look at it that gives its note)
-    "default.qubit": ("pennylane", _opens("default.qubit")),
-    "lightning.qubit": ("pennylane-lightning", _opens("lightning.qubit")),
-    "qiskit.aer": ("qiskit-aer", _aer),
-    "default.mixed": ("pennylane", _opens("default.mixed")),
-    "lightning.kokkos": (PACKAGES["lightning.kokkos"], _opens("lightning.kokkos")),
-    "lightning.gpu": (PACKAGES["lightning.gpu"], _opens("lightning.gpu")),
-    "ibm": ("qiskit-ibm-runtime", _account),
-}
-
-
-@functools.cache
-def asymmetric() -> Circuit:
-    """Three qubits, most gates, no symmetry between wires, bit orders, or controls and targets."""
-    b = Builder(3, "rx")
-    b.add("CNOT", 0, 2)
-    b.add("U3", 1)
-    b.add("CRX", 2, 1)
-    b.add("H", 0)
-    b.add("CRZ", 0, 1)
-    b.add("U2", 2)
-    b.add("CZ", 1, 2)
-    b.add("PhaseShift", 1)
-    b.add("RY", 0)
-    b.add("CNOT", 1, 0)
-    b.every("RZ", "RX")
-    return Circuit("asymmetric", 3, "rx", 1, b.n_weights, tuple(b.gates))
+def _plugin(name: str) -> str:
+    devices.get(name).check(parity.asymmetric())
+    return ""
 
 
 def probabilities(name: str, options: Mapping[str, Any] | None = None, seed: int = 0) -> torch.Tensor:
-    """What a device with `options` says of `asymmetric`, at random weights and angles of `seed`: [BATCH, 8].
+    """What a device with `options` says of `parity.asymmetric`, at random weights and angles of `seed`: [BATCH, 8].
 
     Raises:
         DeviceError: the device cannot run it.
     """
-    return devices.get(name, **(options or {})).probabilities(*_inputs(seed))
-
-
-def parity(name: str, seed: int = 0) -> float:
-    """Largest difference of a probability between a device and this package's own simulation, on `asymmetric`.
-
-    Raises:
-        DeviceError: the device cannot run it.
-    """
-    circuit, weights, angles = _inputs(seed)
-    return float((probabilities(name, seed=seed) - Program(circuit)(weights, angles)).abs().max())
-
-
-def _inputs(seed: int) -> tuple[Circuit, torch.Tensor, torch.Tensor]:
-    circuit, random = asymmetric(), rng(seed, "parity")
-    weights = torch.from_numpy(random.uniform(0, 2 * np.pi, circuit.n_weights))
-    return circuit, weights, torch.from_numpy(random.uniform(-np.pi, np.pi, (BATCH, circuit.n_qubits)))
+    return devices.get(name, **(options or {})).probabilities(parity.asymmetric(), *parity.inputs(seed))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -112,17 +112,18 @@ class _Reader:
             self.errors[key] = error_transfer(error, len(qubits))
         return self.errors[key]
 
-    def _rotation(self, qubit: int, axis: str, value: Any) -> Dial:
+    def _rotation(self, qubit: int, axis: str, value: Any) -> Step:
         """A rotation by a linear expression, or by a number."""
-        row, offset = np.zeros(len(self.place)), value
-        if getattr(value, "parameters", ()):
-            for parameter in value.parameters:
-                slope = value.gradient(parameter)
-                if getattr(slope, "parameters", ()):
-                    raise UnsupportedError(f"the angle {value} is not linear")
-                row[self.place[parameter]] = float(slope)
-            offset = value.bind(dict.fromkeys(value.parameters, 0.0))
-        return Dial(qubit, _parts(axis), row[: self.n_weights], row[self.n_weights :], float(offset))
+        if not getattr(value, "parameters", ()):
+            return Fixed((qubit,), np.tensordot([1, np.cos(float(value)), np.sin(float(value))], _parts(axis), 1))
+        row = np.zeros(len(self.place))
+        for parameter in value.parameters:
+            slope = value.gradient(parameter)
+            if getattr(slope, "parameters", ()):
+                raise UnsupportedError(f"the angle {value} is not linear")
+            row[self.place[parameter]] = float(slope)
+        offset = float(value.bind(dict.fromkeys(value.parameters, 0.0)))
+        return Dial(qubit, _parts(axis), row[: self.n_weights], row[self.n_weights :], offset)
 
 
 @functools.cache
@@ -198,9 +199,9 @@ def leaving(blocks: list[Block], begin: tuple[int, ...]) -> dict[int, list[int]]
     return {at: [qubit for qubit in first if first[qubit] == at] for at in first.values()}
 
 
-def width(blocks: list[Block], begin: tuple[int, ...], layout: list[int]) -> int:
-    """How many qubits the observables extend over, at most."""
-    gone, live = leaving(blocks, begin), set(layout)
+def width(blocks: list[Block], begin: tuple[int, ...], end: Sequence[int] = ()) -> int:
+    """How many qubits the observables extend over, at most, where they extend over the qubits `end` after the last block."""
+    gone, live = leaving(blocks, begin), set(end)
     most = len(live | set(begin))
     for at in reversed(range(len(blocks))):
         live |= set(blocks[at].qubits)

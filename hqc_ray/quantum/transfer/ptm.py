@@ -6,12 +6,10 @@ its qubits, errors included (Greenbaum, arXiv 1509.02921). One kind of object fo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-Step = tuple[tuple[int, ...], np.ndarray]  # qubits, and their transfer matrix [4^k, 4^k] or [N, 4, 4]; first most significant
 THIRDS = 2 * np.pi * np.arange(3) / 3
 AER_THRESHOLD = 1e-10  # Aer drops rarer terms of an error, without renormalising; so does this, to be the same function
 ZERO, TRACE = np.array([1, 0, 0, 1]) / np.sqrt(2), np.array([np.sqrt(2), 0, 0, 0])
@@ -19,26 +17,7 @@ BASIS = np.array([[[1, 0], [0, 1]], [[0, 1], [1, 0]], [[0, -1j], [1j, 0]], [[1, 
 
 
 class UnsupportedError(Exception):
-    """The circuit has no such form, or too large a one: ask Aer for each angle instead."""
-
-
-@dataclass(frozen=True)
-class Turn:
-    """A gate of one angle: its transfer matrix is constant + cosine * cos(angle) + sine * sin(angle).
-
-    Args:
-        qubit: where it acts.
-        angle: index of the angle.
-        parts: [3, 4, 4] constant, cosine, sine.
-    """
-
-    qubit: int
-    angle: int
-    parts: np.ndarray
-
-    def at(self, x: np.ndarray) -> Step:
-        """The step [N, 4, 4] for values [N] of its angle."""
-        return (self.qubit,), np.einsum("kn,kij->nij", np.stack([np.ones_like(x), np.cos(x), np.sin(x)]), self.parts)
+    """The circuit has no transfer matrices, or too large ones: Aer has to run it at each angle."""
 
 
 def unitary_transfer(matrix: np.ndarray) -> np.ndarray:
@@ -83,27 +62,6 @@ def _term(circuit: Any, qubits: tuple[int, ...], known: dict[tuple[object, ...],
             known[key] = widen(there, PTM(SuperOp(instruction)).data.real, qubits)
         done = known[key] @ done
     return done
-
-
-def fuse(steps: list[Step]) -> list[Step]:
-    """The same map in fewer steps: one-qubit steps go into their two-qubit neighbours, equal pairs into one."""
-    fused: list[Step | None] = []
-    last: dict[int, int] = {}  # position of the latest step on a qubit
-    for qubits, matrix in steps:
-        before = {last[qubit] for qubit in qubits if qubit in last}
-        covering = [at for at in before if set(qubits) <= set(fused[at][0])]  # type: ignore[index]  # latest steps are never None
-        if covering and len(before) == 1:
-            at = covering[0]
-            wide, done = fused[at]  # type: ignore[misc]
-            fused[at] = wide, widen(qubits, matrix, wide) @ done
-            continue
-        for at in before:
-            narrow, done = fused[at]  # type: ignore[misc]
-            if len(narrow) == 1:
-                matrix, fused[at] = matrix @ widen(narrow, done, qubits), None
-        fused.append((qubits, matrix))
-        last.update(dict.fromkeys(qubits, len(fused) - 1))
-    return [step for step in fused if step is not None]
 
 
 def widen(qubits: tuple[int, ...], matrix: np.ndarray, wide: tuple[int, ...]) -> np.ndarray:

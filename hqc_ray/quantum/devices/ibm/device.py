@@ -1,16 +1,18 @@
 """IBM's quantum computers, through the V2 sampler of qiskit-ibm-runtime: shots are counted, nothing is exact.
 
-A whole grid of angles is one PUB of one parameterised circuit, so one job; each job is known by its content, recorded when it is
-submitted, and never paid for twice. Fake backends take the same path in the runtime's local testing mode.
+A whole grid of angles is one PUB of one parameterised circuit, and so one job. A job is identified by its content, recorded when
+it is submitted, and never paid for twice. Fake backends take the same path in the runtime's local testing mode.
 """
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
 import math
-from dataclasses import dataclass
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -19,14 +21,17 @@ from torch import Tensor
 
 from hqc_ray.errors import DeviceError
 from hqc_ray.quantum.circuits.ir import Circuit
-from hqc_ray.quantum.devices.aer import _written
+from hqc_ray.quantum.devices import qiskit
 from hqc_ray.quantum.devices.device import Device
+from hqc_ray.quantum.devices.facts import CompiledFacts
 from hqc_ray.quantum.devices.ibm import jobs as ibm_jobs
 from hqc_ray.quantum.devices.ibm import service as ibm_service
 from hqc_ray.quantum.devices.ibm.service import guarded, placed
+from hqc_ray.quantum.devices.qiskit import Compiled
 from hqc_ray.quantum.noise import machines
 from hqc_ray.seeds import stream
 
+ACCOUNT_FILE = Path("~/.qiskit/qiskit-ibm.json")  # where qiskit-ibm-runtime saves accounts; only whether it is there matters here
 FAILURES = ("RuntimeJobFailureError", "RuntimeJobMaxTimeoutError", "RuntimeInvalidStateError")  # no result will ever come
 
 
@@ -42,7 +47,7 @@ class _Ticket:
 class IBM(Device):
     """A quantum computer of IBM, or a fake one in the runtime's local testing mode. Probabilities are frequencies of shots.
 
-    Equal seeds mean the same measurement, which is made once; another seed measures again. Readout is not mitigated.
+    Equal seeds mean the same measurement, which is made once; another seed measures anew. Readout errors are not mitigated.
 
     Args:
         backend: a machine's name, as ibm_torino; least_busy; or a fake backend, as fake_manila, which runs on this computer.
@@ -53,6 +58,9 @@ class IBM(Device):
     """
 
     name: ClassVar[str] = "ibm"
+    title: ClassVar[str] = "IBM Quantum"
+    packages: ClassVar[tuple[str, ...]] = ("qiskit-ibm-runtime", "qiskit")
+    examples: ClassVar[tuple[Mapping[str, Any], ...]] = ({"backend": "fake_manila", "shots": 4000},)
     exactness: ClassVar[Literal["exact", "measured"]] = "measured"
     backend: str
     shots: Annotated[int, Field(ge=1)] = 4096
@@ -69,6 +77,15 @@ class IBM(Device):
         if not plain.replace("_", "").isalnum():
             raise ValueError("a backend is named like ibm_torino, least_busy or fake_manila")
         return plain
+
+    @classmethod
+    def look(cls) -> str:
+        """See `Device.look`: whether there is an account; never what is in it."""
+        if os.environ.get("QISKIT_IBM_TOKEN"):
+            return "account: in the environment"
+        if not ACCOUNT_FILE.expanduser().is_file():
+            raise DeviceError("no account", valid=ibm_service.ACCOUNT)
+        return "account: saved on this machine"
 
     @property
     def fake(self) -> bool:
@@ -89,7 +106,7 @@ class IBM(Device):
         return math.ceil(circuits / max(self.job_executions // self.shots, 1))
 
     def check(self, circuit: Circuit) -> None:
-        """Look for what can be known without a connection.
+        """Refuse what can be seen to fail without a connection.
 
         Raises:
             DeviceError: the package is missing, a circuit's shots exceed a job, or a fake backend has too few qubits.
@@ -101,7 +118,7 @@ class IBM(Device):
             self._check_size(circuit, machines.backend(self.backend))
 
     def prepare(self, circuit: Circuit) -> None:
-        """Connect, and look whether the machine is there and large enough; fixes the folder of the jobs.
+        """Connect, see that the machine is there and large enough, and fix the folder of the jobs.
 
         Raises:
             DeviceError: see `check`; no account, no connection, or no such machine.
@@ -110,16 +127,16 @@ class IBM(Device):
         ibm_jobs.pin()
         self._open(circuit)
 
-    def facts(self, circuit: Circuit) -> dict[str, Any]:
-        """After transpilation, unmeasured: qubits, gates, two_qubit_gates, depth, layout, backend. Connects to the machine."""
+    def facts(self, circuit: Circuit) -> CompiledFacts:
+        """See `Device.facts`: after transpilation. Connects to the machine."""
         self.check(circuit)
         machine = self._open(circuit)
-        return _facts(circuit, self._compile(circuit, machine)[0], machine)
+        return self._compile(circuit, machine).facts(backend=machine.name)
 
-    def executed(self, circuit: Circuit, weights: Tensor) -> dict[str, Any]:
+    def executed(self, circuit: Circuit, weights: Tensor) -> CompiledFacts:
         """See `Device.executed`: as recorded with the job; `facts` where there is no record."""
         record = ibm_jobs.here().latest(self._model_key(circuit, weights.detach().cpu().double().numpy()), "model")
-        return record["compiled"] if record else self.facts(circuit)
+        return CompiledFacts.recorded(record["compiled"]) if record else self.facts(circuit)
 
     def run(self, circuit: Circuit, weights: np.ndarray, angles: np.ndarray) -> np.ndarray:
         """Frequencies [N, 2**Q] of `shots` for weights [W], angles [N, Q]; all jobs are submitted before the first is waited for.
@@ -149,8 +166,8 @@ class IBM(Device):
             what = f"{circuit!r} has more qubits than {machine.name}"
             raise DeviceError(what, where="backend", valid=f"up to {machine.num_qubits} qubits")
 
-    def _compile(self, circuit: Circuit, machine: Any) -> tuple[Any, Any, Any]:
-        return _compile(circuit, machine, self.optimization_level, self.transpile_seed)
+    def _compile(self, circuit: Circuit, machine: Any) -> Compiled:
+        return qiskit.compiled(circuit, machine, self.optimization_level, self.transpile_seed)
 
     def _key(self, circuit: Circuit, weights: np.ndarray, angles: np.ndarray) -> str:
         """The content of a job: the circuit's gates, weights, angles, and every option that changes what is measured."""
@@ -185,20 +202,20 @@ class IBM(Device):
 
     def _send(self, key: str, jobs: ibm_jobs.Jobs, circuit: Circuit, weights: np.ndarray, angles: np.ndarray) -> Any:
         runtime, service, machine = ibm_service.require(), self._service(), self._open(circuit)
-        compiled, at_angles, at_weights = self._compile(circuit, machine)
-        bound = compiled.assign_parameters(dict(zip(at_weights, weights, strict=True)), strict=False)
-        columns = [list(at_angles).index(parameter) for parameter in bound.parameters]  # the compiler may have dropped one
+        compiled = self._compile(circuit, machine)
+        bound = compiled.bound(weights, measured=True)
+        columns = [list(compiled.angles).index(parameter) for parameter in bound.parameters]  # the compiler may have dropped one
         options: dict[str, Any] = {"environment": {"job_tags": [_tag(key)]}}
         if self.fake:
             seed = stream(self.seed, "ibm", key) % (2**31 - 1) + 1  # Aer's are 32 bit, and 0 counts as none
-            options["simulator"] = {"seed_simulator": seed, "noise_model": _noise(self.backend, bound)}
+            options["simulator"] = {"seed_simulator": seed, "noise_model": _noise(self.backend, compiled)}
         sampler = runtime.SamplerV2(mode=machine, options=options)
         valid = "the same command, once IBM Quantum answers; what was submitted is found again"
         pub = (bound, angles[:, columns])
         job = guarded(f"cannot submit to {machine.name}", valid, lambda: sampler.run([pub], shots=self.shots))
         service.submitted(job)
         facts = {"backend": machine.name, "circuits": len(angles), "shots": self.shots, "circuit": repr(circuit)}
-        facts |= {"model": self._model_key(circuit, weights), "compiled": _facts(circuit, compiled, machine)}
+        facts |= {"model": self._model_key(circuit, weights), "compiled": asdict(compiled.facts(backend=machine.name))}
         jobs.record("submitted", key, job=job.job_id(), **facts)
         return job
 
@@ -206,16 +223,16 @@ class IBM(Device):
         """The counts [N, 2**Q] of a job, waited for."""
         if ticket.counts is not None:
             return ticket.counts
-        id, jobs = ticket.job.job_id(), ibm_jobs.here()
+        job_id, jobs = ticket.job.job_id(), ibm_jobs.here()
         try:
             outcome = ticket.job.result()[0].data.outcome
         except Exception as problem:  # of the machine, the account, the connection
             says = ibm_service.blotted(f"{type(problem).__name__}: {problem}")
             if type(problem).__name__ not in FAILURES:
                 valid = "the same command: the job goes on, and is fetched by its id"
-                raise DeviceError(f"lost sight of job {id}: {says}", where="device ibm", valid=valid) from None
-            jobs.failed_here[ticket.key] = f"job {id} failed: {says}"
-            jobs.record("failed", ticket.key, job=id, error=says)
+                raise DeviceError(f"lost sight of job {job_id}: {says}", where="device ibm", valid=valid) from None
+            jobs.failed_here[ticket.key] = f"job {job_id} failed: {says}"
+            jobs.record("failed", ticket.key, job=job_id, error=says)
             valid = "the same command, which submits it once more"
             raise DeviceError(jobs.failed_here[ticket.key], where="device ibm", valid=valid) from None
         counts = _counts(outcome, circuit.n_qubits)
@@ -234,43 +251,11 @@ def _counts(outcome: Any, n_qubits: int) -> np.ndarray:
     return np.stack([np.bincount(shots @ places, minlength=2**n_qubits) for shots in bits])
 
 
-def _facts(circuit: Circuit, compiled: Any, machine: Any) -> dict[str, Any]:
-    """See `IBM.facts`."""
-    bare = _unmeasured(compiled)
-    return {
-        "qubits": circuit.n_qubits,
-        "gates": bare.size(),
-        "two_qubit_gates": bare.num_nonlocal_gates(),
-        "depth": bare.depth(),
-        "layout": list(compiled.layout.final_index_layout()),
-        "backend": machine.name,
-    }
-
-
-def _unmeasured(compiled: Any) -> Any:
-    gates = compiled.copy_empty_like()
-    for step in compiled.data:
-        if step.operation.name != "measure":
-            gates.append(step)
-    return gates
-
-
-def _noise(name: str, compiled: Any) -> Any:
-    """The noise that qiskit.aer has for a fake backend, of this circuit only; that of the local testing mode reads otherwise."""
+def _noise(name: str, compiled: Compiled) -> Any:
+    """The noise that qiskit.aer has for a fake backend, of this circuit only; the local testing mode has other readout errors."""
     machine = machines.machine(name)
-    model = machine.model(_unmeasured(compiled))
-    for qubit in compiled.layout.final_index_layout():
+    model = machine.model(compiled.gates)
+    for qubit in compiled.layout:
         if (matrix := machine.assignment(qubit)) is not None:
             model.add_readout_error(matrix, [qubit])
     return model
-
-
-@functools.lru_cache(maxsize=16)
-def _compile(circuit: Circuit, machine: Any, level: int, seed: int) -> tuple[Any, Any, Any]:
-    """The circuit in the machine's own gates, measured: classical bit i is wire i; and its parameters of angles and weights."""
-    from qiskit import transpile
-
-    written, angles, weights = _written(circuit)
-    wires = range(circuit.n_qubits)
-    written.measure(wires, wires)
-    return transpile(written, machine, optimization_level=level, seed_transpiler=seed), angles, weights

@@ -1,7 +1,7 @@
-"""What was submitted to a quantum computer and what came back, so that nothing is paid for twice: a folder of our own.
+"""What was submitted to a quantum computer and what came back, kept in a folder so that nothing is paid for twice.
 
-`jobs.jsonl` has a line for each event, appended as soon as it happens; `<key>.npz` holds the counts of a finished job. The key
-is the content of the job. No line names an account: who pays is the business of qiskit-ibm-runtime alone.
+`jobs.jsonl` has one line per event, appended as soon as it happens; `<key>.npz` holds the counts of a finished job. The key is a
+digest of the job's content. No line names an account: who pays is known to qiskit-ibm-runtime alone.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import functools
+import io
 import json
 import os
 import time
@@ -18,7 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from hqc_ray.errors import DeviceError
+from hqc_ray import files
+from hqc_ray.errors import DeviceError, WriteError
 
 VARIABLE = "HQC_JOBS"
 DEFAULT = Path("results/.cache/ibm_jobs")
@@ -46,7 +48,7 @@ class Jobs:
         return found
 
     def record(self, event: str, key: str, **facts: Any) -> None:
-        """Append a line, on the disk when this returns.
+        """Append a line; it is on the disk when this returns.
 
         Raises:
             DeviceError: it cannot be written.
@@ -71,22 +73,19 @@ class Jobs:
             return np.asarray(arrays["counts"])
 
     def keep(self, key: str, counts: np.ndarray) -> None:
-        """Keep the counts [N, 2**Q] of a finished job, whole or not at all.
+        """Write the counts [N, 2**Q] of a finished job to its file, whole or not at all.
 
         Raises:
             DeviceError: they cannot be written.
         """
-        temporary = self.folder / f".{key}.{os.getpid()}.tmp"
+        content = io.BytesIO()
+        np.savez_compressed(content, counts=counts)
         with self._writable():
-            with temporary.open("wb") as file:
-                np.savez_compressed(file, counts=counts)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(self.folder / f"{key}.npz")
+            files.write(self.folder / f"{key}.npz", content.getvalue())
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """Only one process at a time looks whether a job is there and submits it.
+        """Let only one process at a time look for a job and submit it.
 
         Raises:
             DeviceError: the folder cannot be written to, found out before anything is paid for.
@@ -102,13 +101,13 @@ class Jobs:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             yield
-        except OSError as problem:
-            what = f"cannot write the record of IBM jobs: {problem.strerror}"
+        except (OSError, WriteError) as problem:
+            what = f"cannot write the record of IBM jobs: {getattr(problem, 'strerror', problem)}"
             raise DeviceError(what, where=str(self.folder), valid=f"export {VARIABLE}=a folder that can be written") from problem
 
 
 def pin() -> None:
-    """Fix the default folder for this process and those that it starts, whatever folder they work in."""
+    """Make the default folder absolute for this process and those that it starts, wherever they run."""
     os.environ.setdefault(VARIABLE, str(DEFAULT.resolve()))
 
 

@@ -1,6 +1,6 @@
-"""The ways to IBM's machines: the cloud, through the account that qiskit-ibm-runtime finds, and its local testing mode.
+"""Two ways to IBM's machines: the cloud, with the account that qiskit-ibm-runtime finds, and its local testing mode.
 
-Credentials never pass through here: qiskit-ibm-runtime reads them itself, and what it says goes on only with them blotted out.
+Credentials are read by qiskit-ibm-runtime itself. Its messages are passed on only after any credential in them is blotted out.
 """
 
 from __future__ import annotations
@@ -26,38 +26,35 @@ OVER = ("ERROR", "CANCELLED")  # states from which no result comes
 class Service(Protocol):
     """What a device needs of a service."""
 
-    options: dict[str, Any]  # of its sampler
-
     def backend(self, name: str, n_qubits: int) -> Any:
         """The backend `name`, or the least busy one with as many qubits."""
 
-    def job(self, id: str) -> Any | None:
+    def job(self, job_id: str) -> Any | None:
         """A job that was submitted before; None if it died with its process."""
 
     def tagged(self, tag: str) -> Any | None:
         """The latest job with a tag that may still give a result, or has given one."""
 
     def submitted(self, job: Any) -> None:
-        """Hear of a job."""
+        """Take note of a job that was submitted."""
 
 
 class Local:
     """The local testing mode: fake backends, through Aer. A job lives as long as its process."""
 
     def __init__(self) -> None:
-        self.options: dict[str, Any] = {}
         self._jobs: dict[str, Any] = {}
 
     def backend(self, name: str, n_qubits: int) -> Any:
         """See `Service.backend`."""
         return machines.backend(name)
 
-    def job(self, id: str) -> Any | None:
+    def job(self, job_id: str) -> Any | None:
         """See `Service.job`."""
-        return self._jobs.get(id)
+        return self._jobs.get(job_id)
 
     def tagged(self, tag: str) -> Any | None:
-        """See `Service.tagged`: nobody else has heard of a local job."""
+        """See `Service.tagged`: no other process knows of a local job."""
         return None
 
     def submitted(self, job: Any) -> None:
@@ -74,7 +71,6 @@ class Cloud:
 
     def __init__(self) -> None:
         runtime = require()
-        self.options: dict[str, Any] = {}
         self._service = guarded("cannot reach IBM Quantum", ACCOUNT, runtime.QiskitRuntimeService)
 
     def backend(self, name: str, n_qubits: int) -> Any:
@@ -86,10 +82,10 @@ class Cloud:
         valid = "a machine that QiskitRuntimeService().backends() lists, or least_busy"
         return guarded(f"cannot open backend {name!r}", valid, lambda: self._service.backend(name))
 
-    def job(self, id: str) -> Any | None:
+    def job(self, job_id: str) -> Any | None:
         """See `Service.job`."""
         valid = "the same account, and a connection; the job is not submitted again"
-        return guarded(f"cannot find job {id}", valid, lambda: self._service.job(id))
+        return guarded(f"cannot find job {job_id}", valid, lambda: self._service.job(job_id))
 
     def tagged(self, tag: str) -> Any | None:
         """See `Service.tagged`."""
@@ -98,7 +94,7 @@ class Cloud:
         return next((job for job in jobs if state(job) not in OVER), None)
 
     def submitted(self, job: Any) -> None:
-        """See `Service.submitted`: the cloud knows."""
+        """See `Service.submitted`: the cloud keeps its own list."""
 
 
 @functools.cache
@@ -109,7 +105,7 @@ def local() -> Local:
 
 @functools.cache
 def cloud() -> Cloud:
-    """The cloud, connected to once a process."""
+    """The cloud; one connection per process."""
     return Cloud()
 
 
@@ -123,7 +119,7 @@ def require() -> Any:
 
 
 def placed(ask: Callable[[], T]) -> T:
-    """What the room of noise says, with its complaint put where it belongs: the device ibm.
+    """The result of `ask`; an error of the noise models is reported as one of the device ibm.
 
     Raises:
         DeviceError: that of `ask`.
@@ -153,7 +149,7 @@ def guarded(what: str, valid: str, ask: Callable[[], T]) -> T:
 
 
 def blotted(text: str) -> str:
-    """`text` without the tokens and instances that this machine knows."""
+    """`text` without the tokens and instances that are known on this machine."""
     for secret in sorted(_secrets(), key=len, reverse=True):
         text = text.replace(secret, "***")
     return text
