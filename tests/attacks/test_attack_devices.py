@@ -16,6 +16,7 @@ from hqc_ray.attacks.view import View
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 TO_HOST = {"aten._local_scalar_dense.default", "aten.item.default"}
 LOOKS = {"aten.nonzero.default"}  # which images are active: a transfer too, and the only one that early stopping needs
+BY_MASK = {"aten.index.Tensor", "aten.index_put_.default", "aten.index_put.default"}  # with a mask, these look as well
 
 device = pytest.mark.parametrize("device", DEVICES)
 
@@ -30,7 +31,8 @@ class Watch(TorchDispatchMode):
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         name = str(func)
         self.waits += name in TO_HOST
-        self.looks += name in LOOKS
+        masks = [i for i in args[1] if i is not None and i.dtype == torch.bool] if name in BY_MASK else []
+        self.looks += (name in LOOKS) + len(masks)
         result = func(*args, **(kwargs or {}))
         if self.device != "cpu" and name == "aten._to_copy.default":
             assert result.device.type == self.device, f"{name} to {result.device}"
@@ -74,9 +76,7 @@ def test_the_contract_goes_to_the_models_device(attack, device):
     assert lengths(result.per_epsilon[0].adversarial - values.cpu(), attack.norm).max() <= 0.1 + 1e-6
 
 
-PATIENT = [
-    attacks.FGSM(), attacks.FGSM(norm="l2"), attacks.PGD(steps=5, early_stop=False), attacks.PGD(steps=5, early_stop=False, norm="l2")
-]  # fmt: skip
+PATIENT = [a for n in ("linf", "l2") for a in (attacks.FGSM(norm=n), attacks.PGD(norm=n, steps=5, early_stop=False))]
 
 
 @device
@@ -121,8 +121,11 @@ def test_no_gradient_waits_whatever_the_loss(loss, device):
 
 def test_the_watch_sees_what_it_looks_for():
     values = torch.rand(4)
+    mask = values > 0.5
     with Watch("cpu") as watch:
         float(values.sum())
-        values[values > 2].sum().item()
-    assert watch.waits == 2
-    assert watch.looks >= 1 or values[values > 2].numel() == 0
+        values.max().item()
+        values[mask] = values[mask] + 1
+        mask.nonzero()
+        values[torch.tensor([1, 2])]
+    assert (watch.waits, watch.looks) == (2, 3)

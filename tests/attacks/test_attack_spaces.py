@@ -16,7 +16,17 @@ from hqc_ray.attacks.view import View
 from hqc_ray.errors import AttackError
 
 SHAPES = {"pixels": (5, 3, 4, 6), "features": (5, 7), "angles": (5, 3)}
-CASES = [(e.example(norm=n), level) for e in attacks.ATTACKS.values() for n in e.norms for level in e.levels]
+
+
+class Own(attacks.Attack):
+    """A user's own, with nothing but a search; it leaves the box and the ball."""
+
+    def search(self, view, values, labels, epsilons, generator):
+        for _ in epsilons:
+            yield values + 50 * view.gradient(values, labels).gradient.sign()
+
+
+CASES = [(e.example(norm=n), level) for e in (*attacks.ATTACKS.values(), Own) for n in e.norms for level in e.levels]
 every = pytest.mark.parametrize(("attack", "level"), CASES, ids=repr)
 
 
