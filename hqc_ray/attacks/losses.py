@@ -42,3 +42,8 @@ def fooled(logits: Tensor, labels: Tensor) -> Tensor:
 def predicted(logits: Tensor) -> Tensor:
     """Predicted classes [B]; -1, which is no class, where a logit is not a number."""
     return logits.argmax(1).masked_fill(logits.isnan().any(1), -1)
+
+
+def runners_up(logits: Tensor, labels: Tensor, k: int) -> Tensor:
+    """The k classes [B, k] with the largest logits but for the label; fewer where there are no more."""
+    return logits.scatter(1, labels[:, None], -torch.inf).topk(min(k, logits.shape[1] - 1), dim=1).indices

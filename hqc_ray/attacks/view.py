@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from hqc_ray.attacks.losses import Loss, cross_entropy, predicted
+from hqc_ray.attacks.losses import Loss, cross_entropy, predicted, runners_up
 from hqc_ray.attacks.spaces import PIXELS, Space
 from hqc_ray.errors import AttackError
 
@@ -55,13 +55,12 @@ class View:
     Args:
         model: values [B, ...] -> logits [B, K].
         n_values: B of the whole batch; the first gradient that covers it says which values have a bad one.
-        space: of the values.
+        space: of the values: its box, and the unit of epsilon.
         decides: whether this model is also the one that judges success.
 
     Attributes:
         counts: work done so far.
         draws: of a stochastic model, over which each gradient is averaged.
-        space: of the values: its box, and the unit of epsilon.
         decides: False where another model judges (sampled devices, transfer): fooling this one just barely is then
             not enough, and a search should use its whole budget.
         bad_gradient: [n_values] bool, gradient all zero or not finite at the first step; None before any.
@@ -163,7 +162,7 @@ class View:
             values = values.detach().requires_grad_(True)
             logits = self._forward(model, values)
             if isinstance(others, int):
-                others = _runners_up(logits.detach(), labels, others)
+                others = runners_up(logits.detach(), labels, others)
             differences = logits.gather(1, others) - logits.gather(1, labels[:, None])
             totals = differences.sum(0)
             gradients = torch.stack([self._backward(t, values, keep_graph=i + 1 < len(totals)) for i, t in enumerate(totals)], 1)
@@ -213,11 +212,6 @@ class _Counted(nn.Module):
 def _mean(parts: list[tuple[Tensor, ...]]) -> list[Tensor]:
     """The mean of each member of equal tuples; of one tuple, its own tensors."""
     return [members[0] if len(parts) == 1 else torch.stack(members).mean(0) for members in zip(*parts, strict=True)]
-
-
-def _runners_up(logits: Tensor, labels: Tensor, k: int) -> Tensor:
-    rivals = logits.scatter(1, labels[:, None], -torch.inf)
-    return rivals.topk(min(k, logits.shape[1] - 1), dim=1).indices
 
 
 def check_logits(logits: Tensor, n_values: int) -> Tensor:

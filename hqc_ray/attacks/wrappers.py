@@ -45,9 +45,7 @@ def strongest(runs: Sequence[Run], norm: Norm) -> Callable[..., Iterator[Tensor]
     return several
 
 
-def _strongest(
-    runs: Sequence[Run], norm: Norm, view: View, values: Tensor, labels: Tensor, epsilon: float, seed: int
-) -> Tensor:
+def _strongest(runs: Sequence[Run], norm: Norm, view: View, values: Tensor, labels: Tensor, epsilon: float, seed: int) -> Tensor:
     best, margins = values.clone(), values.new_full((len(values),), -torch.inf)
     left = torch.arange(len(values), device=values.device)
     for run in runs:

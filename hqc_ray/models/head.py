@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import copy
 import math
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from hqc_ray.errors import ModelError
 from hqc_ray.models.levels import BOTTLENECK, DIRECT
-from hqc_ray.quantum.cores import noisy_layer, surrogate
+from hqc_ray.quantum.cores import Redrawable, noisy_layer, surrogate
 from hqc_ray.quantum.cores.noisy_layer import NoisyLayer
 from hqc_ray.quantum.cores.surrogate import Surrogate
 from hqc_ray.quantum.devices import Device
@@ -19,14 +19,6 @@ from hqc_ray.quantum.ideal.layer import CircuitLayer
 from hqc_ray.spec import Level
 
 FEATURE_NORM = 10.0
-
-
-@runtime_checkable
-class Stochastic(Protocol):
-    """A core whose outputs are random samples: `drawn(k)` is the same core with the k-th independent stream of samples."""
-
-    def drawn(self, k: int) -> nn.Module:
-        """The k-th independent draw; draw 0 is the core as it stands."""
 
 
 class Head(nn.Module):
@@ -187,11 +179,11 @@ class Bottleneck(Head):
     @property
     def stochastic(self) -> bool:
         """See `Head`."""
-        return isinstance(self.core, Stochastic)
+        return isinstance(self.core, Redrawable)
 
     def drawn(self, k: int) -> Head:
         """See `Head`."""
-        return self.with_core(self.core.drawn(k)) if isinstance(self.core, Stochastic) else self
+        return self.with_core(self.core.drawn(k)) if isinstance(self.core, Redrawable) else self
 
     def sampled(
         self, angles: Tensor, shots: int, generator: torch.Generator, repeats: int = 1, replicas: torch.Generator | None = None

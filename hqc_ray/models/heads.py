@@ -144,8 +144,7 @@ class CircuitHead(HeadEntry):
 
 @cache
 def _checked(name: str, n_qubits: int | None, embedding: str, layers: int, reuploads: int, readout: str) -> circuits.Circuit:
-    basis: dict[str, Any] = {} if readout == "z" else {"readout": readout}
-    found = circuits.get(name, n_qubits, embedding, layers, reuploads, **basis)
+    found = circuits.get(name, n_qubits, embedding, layers, reuploads, readout)
     refuse_dead_embedding(found)
     return found
 

@@ -137,11 +137,6 @@ class Device(Entry):
         return None
 
     @property
-    def kind(self) -> Literal["ideal", "noisy", "measured"]:
-        """Whether it is ideal, noisy, or only shots of a machine."""
-        return "measured" if self.exactness == "measured" else "noisy" if getattr(self, "noisy", False) else "ideal"
-
-    @property
     def label(self) -> str:
         """The name and what differs from its defaults: 'qiskit.aer[fake_manila,shots=4096]'."""
         extras = [*self._tags(), *([f"shots={self.shots}"] if self.shots else []), *([f"seed={self.seed}"] if self.seed else [])]

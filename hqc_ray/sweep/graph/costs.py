@@ -46,7 +46,7 @@ def train(job: Training) -> float:
 
 def circuits(model: ModelSpec, device: DeviceSpec) -> int:
     """Circuit executions that measure the surrogate of a model on a device, its check included."""
-    return surrogate.n_circuits(resolve.circuit(model), resolve.device_of(device).kind == "measured")
+    return surrogate.n_circuits(resolve.circuit(model), resolve.device_of(device).exactness == "measured")
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def measured(plan: Plan) -> dict[str, Measured]:
     found: dict[str, Measured] = {}
     for job, spec in plan.deployments:
         device = resolve.device_of(spec)
-        if device.kind == "measured":
+        if device.exactness == "measured":
             n, so_far = circuits(job.model, spec), found.get(device.label, Measured())
             found[device.label] = Measured(
                 so_far.circuits + n, so_far.shots + n * (device.shots or 0), so_far.jobs + device.n_jobs(n), so_far.surrogates + 1
@@ -107,7 +107,7 @@ def sampled_shots(group: Group) -> int:
     total = 0
     for judge in group.judges:
         if judge.device and (shots := judge.device.options.get("shots")):
-            measured = resolve.device_of(judge.device).kind == "measured"
+            measured = resolve.device_of(judge.device).exactness == "measured"
             evaluations = max(judge.repeats, SPREAD) * (1 + len(group.epsilons)) * (2 if measured else 1)  # and its replicates
             total += int(shots) * evaluations * _images(group.search)
     return total

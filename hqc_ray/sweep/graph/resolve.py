@@ -132,7 +132,7 @@ class Rooms:
 
     def exact(self, device: DeviceSpec) -> DeviceSpec:
         """The device without shots and their seed; one that is measured has no such twin and is its own."""
-        if device_of(device).kind == "measured":
+        if device_of(device).exactness == "measured":
             return device
         return DeviceSpec(**{"name": device.name, **device.options, "shots": None, "seed": 0})
 

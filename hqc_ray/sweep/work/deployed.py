@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import json
 from typing import Any
-
-import torch
 
 from hqc_ray.attacks.judges import Exact, Judge
 from hqc_ray.errors import ModelError
 from hqc_ray.evaluation.sampled import Samples
 from hqc_ray.models.classifier import Classifier
 from hqc_ray.plan import Search
+from hqc_ray.quantum.cores import surrogate
 from hqc_ray.quantum.cores.native import Native, ShotEstimate
 from hqc_ray.quantum.cores.surrogate import Surrogate, check_angles
 from hqc_ray.quantum.devices.device import Device
@@ -42,18 +40,13 @@ def native(model: Classifier, device: Device) -> tuple[Classifier, Deployed]:
 
 def dumps(model: Classifier, known: Deployed) -> bytes:
     """The surrogate of a model on its device and what is known of it, as a file's content."""
-    core, content = _surrogate(model), io.BytesIO()
-    facts = known.model_dump()
-    torch.save({"n_qubits": core.n_qubits, "degree": core.degree, "state": core.state_dict(), "facts": facts}, content)
-    return content.getvalue()
+    return surrogate.dumps(_surrogate(model), known.model_dump())
 
 
 def loads(model: Classifier, content: bytes) -> tuple[Classifier, Deployed]:
     """A trained model with the surrogate that `dumps` wrote."""
-    found = torch.load(io.BytesIO(content), weights_only=True)
-    core = Surrogate(found["n_qubits"], found["degree"])
-    core.load_state_dict(found["state"])
-    return model.with_core(core), Deployed(**found["facts"])
+    core, facts = surrogate.loads(content)
+    return model.with_core(core.to(model.device)), Deployed(**facts)
 
 
 def differentiated(model: Classifier, search: Search) -> Classifier:
@@ -92,9 +85,5 @@ def _surrogate(model: Classifier) -> Surrogate:
 def _compiled(device: Device, ideal: CircuitLayer) -> dict[str, Any]:
     """The columns of the compiled circuit."""
     facts = device.executed(ideal.circuit, ideal.weights)
-    layout = facts.get("layout")
-    return {
-        "depth": facts["depth"],
-        "two_qubit_gates": facts["two_qubit_gates"],
-        "layout": None if layout is None else json.dumps(layout),
-    }
+    layout = None if facts.layout is None else json.dumps(facts.layout)
+    return {"depth": facts.depth, "two_qubit_gates": facts.two_qubit_gates, "layout": layout}
