@@ -207,9 +207,10 @@ def get(
     else:
         weight_files.load_into(body, _own(body, weight_files.read(name, weights)), name, origin)
     try:
-        return Backbone(body, image_size, trainable=found.trainable)
+        backbone = Backbone(body, image_size, trainable=found.trainable)
     except ModelError as problem:
         raise problem.at(name) from problem
+    return backbone if found.trainable else backbone.folded()
 
 
 def weights_id(name: str, weights: str = "imagenet") -> WeightsId:

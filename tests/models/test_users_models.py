@@ -1,0 +1,78 @@
+"""A user's own head and backbone, from a module of theirs, in a sweep: nothing in this package knows them."""
+
+from __future__ import annotations
+
+import pytest
+from rich.console import Console
+
+from hqc_ray import load_classifier
+from hqc_ray.sweep import run
+
+MODULE = '''
+from torch import nn
+
+from hqc_ray.models.backbones import BackboneEntry
+from hqc_ray.models.head import Dense, linear
+from hqc_ray.models.heads import HeadEntry
+
+
+class Deep(HeadEntry):
+    """Two hidden layers."""
+
+    title = "deep"
+    units: int = 6
+
+    def build(self, n_features, n_classes, generator):
+        sizes = [n_features, self.units, self.units, n_classes]
+        first, second, last = (linear(a, b, generator) for a, b in zip(sizes, sizes[1:]))
+        return Dense(n_features, n_classes, nn.Sequential(first, nn.Tanh(), second, nn.Tanh(), last))
+
+
+class Patch(BackboneEntry):
+    """One layer of patches."""
+
+    title = "patch"
+    side: int = 8
+
+    def build(self):
+        return nn.Sequential(nn.Conv2d(3, 12, self.side, self.side), nn.ReLU(), nn.AdaptiveMaxPool2d(1), nn.Flatten())
+
+
+class PatchTrained(Patch):
+    trainable = True
+'''
+SWEEP = """
+name: own
+defaults:
+  data: {source: synthetic, size: 40, images: 60}
+  train: {epochs: 2}
+  evaluate: {images: 4, batch_size: 4}
+  attack: {name: fgsm, epsilon: 0.1}
+blocks:
+  - model: {backbone: [their_models:Patch, their_models:PatchTrained], weights: random, image_size: 32, side: [8, 16],
+            head: their_models:Deep, units: 5}
+"""
+
+
+@pytest.fixture
+def swept(tmp_path, monkeypatch):
+    (tmp_path / "their_models.py").write_text(MODULE)
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def execute(text):
+        (tmp_path / "own.yaml").write_text(text)
+        return run.execute(tmp_path / "own.yaml", tmp_path / "results", serial=True, console=Console(quiet=True))
+
+    return execute
+
+
+def test_a_sweep_runs_a_users_head_and_backbone_with_their_options(swept):
+    found = swept(SWEEP)
+    assert (found.failed, found.missing) == (0, 0)
+    assert found.rows["model_key"].nunique() == 4
+    models = {key: load_classifier(found.folder, key) for key in found.rows["model_key"]}
+    assert {model.backbone.body[0].kernel_size for model in models.values()} == {(8, 8), (16, 16)}
+    assert {model.backbone.trainable for model in models.values()} == {True, False}
+    assert {model.head.layers[0].out_features for model in models.values()} == {5}
+    assert set(found.rows["head"]) == {"their_models:Deep"}
+    assert found.rows["n_qubits"].isna().all()
