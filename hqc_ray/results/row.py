@@ -1,71 +1,120 @@
-"""The row of a cell: what was planned and what was measured, with units."""
+"""The row of a cell: what was planned and what was measured, two validated parts that nothing misspelt can enter."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
+from pydantic.fields import FieldInfo
+
+from hqc_ray.errors import ResultsError
 
 VOLATILE = ("seconds", "host", "finished_at")  # measured; every other column is the same in every run
 
+Access = Literal["exact", "shots", "ideal"]
+Level = Literal["pixels", "features", "angles"]
+Mode = Literal["surrogate", "native"]
+Audience = Literal["itself", "samples", "others"]
 
-class Row(BaseModel):
-    """One cell and what was found. Accuracies are fractions; epsilon, mean_linf and mean_l2 are in pixel units of [0, 1]."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class Part(BaseModel):
+    """Some columns of a row. Strict: a text is no number and a truth value no count."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Planned(Part):
+    """What is known of a cell before anything is computed: search x epsilon x judge."""
 
     key: str
-    status: Literal["ok", "failed"]
     sweep: str
     data_source: str
     data_size: int
     data_digest: str
-    seed: int
+    n_classes: int
+    class_names: str = Field(description="JSON list: the names of the classes, in the order of their labels")
+    n_train: int
+    n_test: int
+    seed: int = Field(description="of the model that judges: its images, split, first weights, and the attacks on it")
     backbone: str
     weights: str
     weights_origin: str
-    image_size: int
+    image_size: int = Field(description="side in pixels that the backbone sees")
     head: str
-    n_qubits: int | None
+    head_kind: Literal["classical", "circuit"]
+    n_qubits: int | None = Field(description="width of the bottleneck; None without one")
     embedding: str | None
     layers: int | None
-    reuploads: int | None = None
-    train_device: str = Field("", description="label of the noisy device that it was trained on; empty: an ideal one")
+    reuploads: int | None
+    readout: str | None = Field(description="the Pauli basis that is measured, x, y or z; None without a circuit")
+    model_options: str = Field(description="JSON of all options of head and backbone, defaults included")
+    train_device: str = Field(description="label of the noisy device that it was trained on; empty: an ideal one")
     model_key: str
-    device: str
+    search_key: str = Field(description="of what was searched: rows with the same one share candidates and their gradients")
+    search_model_key: str = Field(description="the model that was attacked; another one than model_key: a transferred attack")
+    search_head: str
+    search_seed: int
+    search_device: str = Field(description="through which the attacker looked: label of a device, `ideal`, or `classical`")
+    access: Access = Field(description="what the attacker differentiates: the device exactly, its shots, or the ideal twin")
+    audience: Audience = Field(
+        description="whom the search is for: the attacked model itself (it may stop at success), its samples, or others"
+    )
+    level: Level = Field(description="where the perturbation is: in the pixels, the head's features, or the circuit's angles")
     attack: str
+    attack_title: str
+    attack_kind: Literal["none", "budget", "minimal"]
     attack_options: str = Field(description="JSON of the attack's options, defaults included")
-    attack_label: str
+    attack_label: str = Field(description="the name, with the options that tell it from another attack of the sweep")
+    one_search: bool = Field(description="one search serves all epsilons: `gradients` of its rows are the same work")
     norm: str
     epsilon: float
-    n_train: int | None = None
-    n_test: int | None = None
-    test_accuracy: float | None = Field(
-        None, description="on the whole test part, on this device (of sampled ones: its exact twin)"
-    )
-    n_evaluated: int | None = None
-    clean_accuracy: float | None = Field(None, description="on the evaluated images")
-    clean_low: float | None = Field(None, description="95 % Wilson interval")
-    clean_high: float | None = None
-    robust_accuracy: float | None = Field(None, description="correct before and after, over the evaluated images")
-    robust_low: float | None = None
-    robust_high: float | None = None
-    clean_correct: str | None = Field(None, description="one bit an evaluated image, packed, hexadecimal")
-    robust_correct: str | None = None
-    mean_linf: float | None = Field(None, description="mean over the attacked images of the largest change of a pixel")
-    mean_l2: float | None = None
-    bad_gradient_share: float | None = Field(None, description="of the attacked images: input gradient zero or not finite")
-    gradients: int | None = Field(None, description="input gradients of single images that this epsilon took")
-    forwards: int | None = None
+    epsilon_unit: str
+    device: str = Field(description="that judges")
+    device_kind: Literal["classical", "ideal", "noisy", "measured"]
+    shots: int | None = Field(description="per circuit; None is exact")
+    mode: Mode = Field(description="how the circuit ran: as its exact surrogate, or on the device itself")
+    example: str = Field("", description="file with the first images, clean and adversarial")
+
+
+class Deployed(Part):
+    """What is known of a judge, a model on its device, whatever it judges."""
+
+    test_accuracy: float | None = Field(description="on the whole test part, on this device (of sampled ones: its exact twin)")
     surrogate_error: float | None = Field(None, description="largest error of the surrogate's probabilities at fresh angles")
-    circuits: int | None = Field(None, description="circuit executions that measured the surrogate on the device")
     surrogate_standard_error: float | None = Field(
         None, description="of <Z>, the largest at the same angles, by the shots of a measured surrogate; None is exact"
     )
+    circuits: int | None = Field(None, description="circuit executions that measured the surrogate on the device")
     depth: int | None = Field(None, description="of the circuit as the device's compiler left it, readout not counted")
     two_qubit_gates: int | None = Field(None, description="in the compiled circuit")
     layout: str | None = Field(None, description="JSON: physical qubit of each wire at the end; None where nothing is compiled")
-    shots: int | None = Field(None, description="per circuit; None is exact")
+
+
+class Searched(Part):
+    """What a search did at one epsilon."""
+
+    mean_linf: float | None = Field(description="mean over the images that were right before, of the largest change of a value")
+    mean_l2: float | None
+    bad_gradient_share: float | None = Field(description="of these images: input gradient zero or not finite")
+    gradients: int = Field(description="input gradients of single images that this epsilon takes on its own")
+    forwards: int = Field(description="evaluations of single images that this epsilon takes on its own, this judge's included")
+    outputs_normalised: bool = Field(description="the attacked model's outputs look like probabilities, not logits")
+
+
+class Decided(Part):
+    """What a judge decided at one epsilon. Accuracies are fractions."""
+
+    n_evaluated: int
+    clean_accuracy: float = Field(description="on the evaluated images")
+    clean_low: float = Field(description="95 % Wilson interval")
+    clean_high: float
+    robust_accuracy: float = Field(description="correct before and after, over the evaluated images")
+    robust_low: float
+    robust_high: float
+    clean_correct: str = Field(description="one bit per evaluated image, packed, hexadecimal")
+    robust_correct: str
     repeats: int | None = Field(None, description="evaluations of each image on a sampled device; accuracies are their means")
     clean_shot_low: float | None = Field(
         None,
@@ -76,15 +125,98 @@ class Row(BaseModel):
     robust_shot_low: float | None = Field(None, description="the same of the same perturbations")
     robust_shot_high: float | None = None
     shot_flip_share: float | None = Field(None, description="of clean images and repeats: shot noise changed the prediction")
-    mode: str = Field("surrogate", description="how the circuit ran: as its exact surrogate, or natively on the device")
-    access: str = Field("exact", description="what the attacker differentiates: the device, its shots, or the ideal twin")
-    outputs_normalised: bool | None = Field(None, description="the outputs look like probabilities, not logits")
-    example: str = ""
+
+
+class Measured(Deployed, Searched, Decided):
+    """All that is measured of a cell."""
+
+    @classmethod
+    def of(cls, *parts: Part) -> Self:
+        """The union of a `Deployed`, a `Searched` and a `Decided`, validated once more as a whole."""
+        return cls(**{name: value for part in parts for name, value in part})
+
+
+def _optional(part: type[Part]) -> Any:
+    """The same columns, each None until it is measured."""
+    columns: dict[str, Any] = {}
+    for name, column in part.model_fields.items():
+        columns[name] = (column.annotation | None, FieldInfo(default=None, description=column.description))  # type: ignore[operator]
+    return create_model(f"{part.__name__}OrNone", __base__=Part, **columns)
+
+
+_MeasuredOrNone: Any = _optional(Measured)
+
+
+class Row(Planned, _MeasuredOrNone):
+    """One cell and what was found, flat: `Planned`, `Measured` (each column None while there is no result), and how it went."""
+
+    status: Literal["ok", "failed"]
     error: str = ""
-    seconds: float | None = Field(None, description="wall time of the cell's group, shared evenly over its cells")
+    seconds: float | None = Field(None, description="wall time of the cell's search, shared evenly over its cells")
     host: str = ""
     finished_at: str = ""
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        """A result has every column that a result must have."""
+        if self.status == "ok" and (lacking := [name for name in _REQUIRED if getattr(self, name) is None]):
+            raise ValueError(f"a result without {lacking[0]!r}")
+        return self
+
+    @classmethod
+    def ok(cls, planned: Planned, measured: Measured, **stamp: Any) -> Self:
+        """The row of a cell that was measured.
+
+        Args:
+            planned: the cell.
+            measured: its result.
+            stamp: `seconds`, `host`, `finished_at`.
+        """
+        return cls(**dict(planned), **dict(measured), **stamp, status="ok")
+
+    @classmethod
+    def failed(cls, planned: Planned, error: str, **stamp: Any) -> Self:
+        """The row of a cell that could not be measured, and why."""
+        return cls(**{**dict(planned), "example": ""}, **stamp, status="failed", error=error)
 
     def facts(self) -> dict[str, Any]:
         """All but the volatile columns: equal in every run of the same cell."""
         return self.model_dump(exclude=set(VOLATILE))
+
+
+_REQUIRED = [n for n, column in Measured.model_fields.items() if type(None) not in getattr(column.annotation, "__args__", ())]
+
+
+def parse(line: bytes, where: str) -> Row:
+    """The row of one line of JSON.
+
+    Raises:
+        ResultsError: it is none.
+    """
+    try:
+        return Row.model_validate_json(line)
+    except ValidationError as problem:
+        raise ResultsError("not a row of this version", where=where) from problem
+
+
+@dataclass(frozen=True)
+class AttackIdentity:
+    """What makes two rows the same attack: only these may be compared along epsilon."""
+
+    name: str
+    title: str
+    kind: str
+    options: str
+    norm: str
+    level: str
+    access: str
+    audience: str
+    search_model_key: str
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> AttackIdentity:
+        """That of a row, or of a line of a table of rows."""
+        return cls(
+            row["attack"], row["attack_title"], row["attack_kind"], row["attack_options"], row["norm"], row["level"],
+            row["access"], row["audience"], row["search_model_key"],
+        )  # fmt: skip
