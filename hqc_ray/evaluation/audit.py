@@ -51,7 +51,8 @@ class _Cell:
         return self.attack.kind != CONTROL
 
 
-_JUDGE = ("model_key", "device", "mode", "data_source", "data_digest", "n_evaluated")  # one model, one device, the same images
+# One model, one device, the same images: those of the seed that was attacked, whose test part another seed's model judges in part
+_JUDGE = ("model_key", "device", "mode", "data_source", "data_digest", "search_seed", "n_evaluated")
 _IDENTITY = (
     "attack", "attack_title", "attack_kind", "attack_options", "norm", "level", "access", "audience", "search_model_key",
 )  # fmt: skip
@@ -93,7 +94,7 @@ def annotate(rows: pd.DataFrame) -> pd.DataFrame:
 def notes(rows: pd.DataFrame) -> list[str]:
     """Which of `NOTES` hold for these rows."""
     evaluated = rows[rows["status"] == "ok"]
-    control, where = evaluated["attack_kind"] == CONTROL, ["model_key", "device", "level", "norm", "epsilon"]
+    control, where = evaluated["attack_kind"] == CONTROL, ["model_key", "device", "search_seed", "level", "norm", "epsilon"]
     tried = evaluated[~control][where].itertuples(index=False, name=None)
     controlled = set(evaluated[control][where].itertuples(index=False, name=None))
     holds = {

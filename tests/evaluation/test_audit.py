@@ -43,6 +43,7 @@ def row(attack, epsilon, robust, *, clean=CLEAN, **more):
         "data_digest": "d",
         "weights": "imagenet",
         "mode": "surrogate",
+        "search_seed": 0,
         "n_classes": 2,
         "attack_options": "{}",
         "norm": "linf",
@@ -130,7 +131,7 @@ def test_noise_as_strong_as_the_attack():
 
 
 def test_noise_is_noise_whoever_was_attacked():
-    """A transferred attack, or one by another access, is held to the noise of its own search, or else to any on the same judge."""
+    """A transferred attack, or one by another access, is held to the noise of its own search, else to any on the judge."""
     noise, transfer = row("noise", 0.05, survivors(0, 40)), {"search_model_key": "another", "audience": "others"}
     assert flags_of(noise, row("fgsm", 0.05, survivors(0, 36), access="ideal")) == [[], ["noise_as_strong"]]
     assert flags_of(noise, row("fgsm", 0.05, survivors(0, 36), **transfer)) == [[], ["noise_as_strong"]]
@@ -159,6 +160,7 @@ def test_a_transferred_attack_that_beats_every_attack_on_the_model_itself():
     row("pgd", 0.04, survivors(0, 20), **ANOTHER),
     row("pgd", 0.05, survivors(0, 20), **ANOTHER, device="qiskit.aer[fake_manila]"),
     row("pgd", 0.05, survivors(0, 20), **ANOTHER, data_digest="another"),
+    row("pgd", 0.05, survivors(0, 20), **ANOTHER, search_seed=1),  # another seed's images
 ])  # fmt: skip
 def test_transfer_needs_significance_and_the_same_ball_judge_and_images(other):
     rows = row("fgsm", 0.05, survivors(0, 30)), row("pgd", 0.05, survivors(0, 27)), other
@@ -234,6 +236,7 @@ def test_failed_rows_and_missing_numbers_raise_no_flag():
         "device": "default.qubit",
         "data_source": "pcam",
         "data_digest": "d",
+        "search_seed": 0,
         "attack_options": "{}",
         "norm": "linf",
         "epsilon": 0.05,
