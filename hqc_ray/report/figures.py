@@ -87,10 +87,7 @@ def _by_figure(lines: Sequence[Line]) -> dict[tuple[tuple[object, ...], str, str
     groups: dict[tuple[tuple[object, ...], str, str], list[Line]] = defaultdict(list)
     for line in lines:
         if line.ball and any(v.seeds for v in line.attacks.values()):  # a model whose every cell failed has no curve
-            m = line.model
-            size = m.image_size if m.image_size != reference.IMAGE_SIZE else ""
-            place = (m.data_source, m.task, m.data_size, m.backbone, m.weights, size)
-            groups[place, line.ball.level, line.ball.norm].append(line)
+            groups[line.model.place, line.ball.level, line.ball.norm].append(line)
     return groups
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Iterator, Sequence
 
 from matplotlib.axes import Axes
@@ -15,7 +16,7 @@ from hqc_ray.report.transfers import Matrix
 
 PANELS = 9  # of one figure
 COLOURS = "GnBu"  # dark: many images stay right
-SQUARE = 0.5  # of a value, in inches
+SQUARE, LETTER = 0.42, 0.065  # of a value, of a name's letter, in inches
 
 
 def transfers(matrices: Sequence[Matrix]) -> Iterator[tuple[str, Figure]]:
@@ -23,7 +24,7 @@ def transfers(matrices: Sequence[Matrix]) -> Iterator[tuple[str, Figure]]:
     groups: dict[tuple[object, ...], list[Matrix]] = {}
     for matrix in matrices:
         level = "" if matrix.ball.level == "pixels" else matrix.ball.level
-        groups.setdefault((*matrix.place, level, matrix.ball.norm), []).append(matrix)
+        groups.setdefault((*matrix.model.place, level, matrix.ball.norm), []).append(matrix)
     for place, its in groups.items():
         for page, chosen in pages(its, PANELS):
             yield slug("transfer", *place, page), _figure(chosen)
@@ -32,10 +33,9 @@ def transfers(matrices: Sequence[Matrix]) -> Iterator[tuple[str, Figure]]:
 def _figure(matrices: Sequence[Matrix]) -> Figure:
     columns = min(len(matrices), 3)
     rows = math.ceil(len(matrices) / columns)
-    wide = max(len(m.judges) for m in matrices)
-    high = max(len(m.found_on) for m in matrices)
-    names = 0.075 * max(len(name) for m in matrices for name in (*m.found_on, *m.judges))
-    size = (max(columns * SQUARE * wide + names + 1.2, 4.6), rows * (SQUARE * high + 0.75) + names + 1.1)
+    wide, high = (max(len(getattr(m, side)) for m in matrices) for side in ("judges", "found_on"))
+    names = LETTER * max(len(line) for m in matrices for name in (*m.found_on, *m.judges) for line in _wrapped(name).split("\n"))
+    size = (max(columns * (SQUARE * wide + 0.15) + names + 0.4, 4.6), rows * (SQUARE * high + 0.4) + names + 0.9)
     figure = Figure(figsize=size)
     model = matrices[0].model
     title = f"{model.name}, {model.data_size:,} images {model.data}".strip()
@@ -51,6 +51,11 @@ def _figure(matrices: Sequence[Matrix]) -> Figure:
     return figure
 
 
+def _wrapped(name: str) -> str:
+    """A long name on several lines, its words whole."""
+    return textwrap.fill(name, 20, break_long_words=False)
+
+
 def _panel(ax: Axes, matrix: Matrix, left: bool, bottom: bool) -> None:
     means = [[value.mean if value else math.nan for value in line] for line in matrix.values]
     ax.imshow(means, cmap=COLOURS, vmin=0, vmax=100)
@@ -58,8 +63,8 @@ def _panel(ax: Axes, matrix: Matrix, left: bool, bottom: bool) -> None:
     ax.spines[:].set_visible(False)
     ball = matrix.ball
     ax.set_title(f"{matrix.attack.text}, ε = {strength_text(ball.epsilon, ball.level)} ({norm_text(ball.norm)})")
-    ax.set_xticks(range(len(matrix.judges)), matrix.judges if bottom else [], rotation=90)
-    ax.set_yticks(range(len(matrix.found_on)), matrix.found_on if left else [])
+    ax.set_xticks(range(len(matrix.judges)), map(_wrapped, matrix.judges if bottom else []), rotation=90)
+    ax.set_yticks(range(len(matrix.found_on)), map(_wrapped, matrix.found_on if left else []))
     ax.tick_params(length=0)
     for f, line in enumerate(matrix.values):
         for j, value in enumerate(line):

@@ -89,6 +89,12 @@ class Model:
         return (*place, head, *circuit, natural(self.train_device), natural(self.device), self.variant)
 
     @property
+    def place(self) -> tuple[object, ...]:
+        """Data and backbone: what the models of one figure share, and what its file is named after."""
+        size = "" if self.image_size == reference.IMAGE_SIZE else self.image_size
+        return self.data_source, self.task, self.data_size, self.backbone, self.weights, size
+
+    @property
     def in_table2(self) -> bool:
         """Whether the reference study could have such a model: its own columns decide which."""
         ideal = self.device_kind in ("classical", "ideal") and self.shots is None

@@ -25,14 +25,15 @@ def notes(report: Report) -> list[str]:
 
 def reading(report: Report) -> list[str]:
     """How to read the table, what was evaluated, and whose weights."""
-    others = [UNITS[level] for level in UNITS if any(line.ball and line.ball.level == level for line in report.lines)]
-    units = "".join(f"; {unit}, where the line says so" for unit in others)
-    transferred = "noise and, on the same images, attacks found on other models included" if report.transfers else "noise included"
+    levels = [UNITS[level] for level in UNITS if any(line.ball and line.ball.level == level for line in report.lines)]
+    units = "".join(f"; {unit}, where the line says so" for unit in levels)
+    others = "noise and, on the same images, attacks found on other models"
+    included = others if report.transfers else "noise"
     texts = [
         "Accuracies in percent: mean over seeds, ± standard deviation over seeds where there are several, in brackets the 95 % "
         "Wilson interval over the evaluated images of all seeds. Robust accuracy counts images that are right before and after.",
         f"Epsilon is in pixel units of [0, 1]{units}; in the largest norm unless another is named. Worst case: images that no "
-        f"attack of the line, {transferred}, fooled at this epsilon or a smaller one.",
+        f"attack of the line, {included} included, fooled at this epsilon or a smaller one.",
         *_evaluated(report),
         *_weights(report.rows),
     ]

@@ -105,7 +105,7 @@ def transfer_tables(report: Report) -> list[tuple[str, list[str], list[list[Cell
     """(title, header, lines) for each data set and backbone: a line per attack, strength and model that it was found on."""
     places: dict[tuple[object, ...], list[Matrix]] = {}
     for matrix in report.transfers:
-        places.setdefault(matrix.place, []).append(matrix)
+        places.setdefault(matrix.model.place, []).append(matrix)
     tables = []
     for its in places.values():
         judges = list(dict.fromkeys(judge for matrix in its for judge in matrix.judges))

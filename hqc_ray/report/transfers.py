@@ -26,12 +26,6 @@ class Matrix:
     values: tuple[tuple[Value | None, ...], ...]  # [S, J]
     own: frozenset[tuple[int, int]]  # where a model judges attacks on itself
 
-    @property
-    def place(self) -> tuple[object, ...]:
-        """Matrices of one place stand in one table."""
-        m = self.model
-        return m.data_source, m.task, m.data_size, m.backbone, m.weights, m.image_size
-
 
 @dataclass(frozen=True)
 class _Point:
@@ -52,16 +46,12 @@ def matrices(rows: Sequence[Row], model: Callable[[Row], Model], show: Callable[
     known = {row["model_key"]: model(row) for row in rows}
     groups: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
     for row in searched:
-        groups[_place(known[row["model_key"]])].append(row)
+        groups[known[row["model_key"]].place].append(row)
     found = []
     for its in groups.values():
         if any(map(is_transfer, its)):
             found += _of_place(its, model, show, known)
-    return sorted(found, key=lambda m: (tuple(map(str, m.place)), m.attack.order, m.ball.order))
-
-
-def _place(model: Model) -> tuple[Any, ...]:
-    return model.data_source, model.class_names, model.data_size, model.backbone, model.weights, model.image_size
+    return sorted(found, key=lambda m: (tuple(map(str, m.model.place)), m.attack.order, m.ball.order))
 
 
 def _of_place(

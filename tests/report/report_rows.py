@@ -28,7 +28,8 @@ def make_row(attack="fgsm", epsilon=0.05, *, clean=176, robust=None, n=N, seed=0
     title, kind = KINDS.get(attack, (attack, "budget"))
     circuit = head not in ("linear", "mlp", "tanh", "fourier")
     device = device if circuit else "classical"
-    search = f"{more.get('search_model_key', model_key)}-{attack}-{more.get('attack_options')}-{more.get('access')}-{more.get('level')}"
+    told = (more.get(k) for k in ("attack_options", "access", "level"))
+    search = "-".join(map(str, (more.get("search_model_key", model_key), attack, *told)))
     values = {
         "key": hashlib.sha256(f"{model_key}-{device}-{search}-{epsilon}".encode()).hexdigest()[:16],
         "status": "ok", "sweep": "example", "data_source": "pcam", "data_size": 1000, "data_digest": f"d{seed}", "seed": seed,

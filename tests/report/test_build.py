@@ -68,7 +68,8 @@ def test_page_fetches_nothing_and_says_everything(built):
     assert not re.search(r"(?:src|href|url\(|@import)\s*=?\s*[\"']?\s*(?:https?:)?//", text)
     told = " ".join(page.texts)
     for expected in ("A <sweep> & more", "rises_with_epsilon (FGSM)", "MemoryError", "versions.torch", "2.15", "a, b",
-                     "FGSM rises_with_epsilon", "PGD [ideal]", "0.3 rad (angles)", "Transferred attacks", "15 of its 33 rows would be flagged", "(paper 77.8!)"):  # fmt: skip
+                     "FGSM rises_with_epsilon", "PGD [ideal]", "0.3 rad (angles)", "Transferred attacks",
+                     "15 of its 33 rows would be flagged", "(paper 77.8!)"):  # fmt: skip
         assert expected in told
     assert str(folder) not in text
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -51,7 +53,8 @@ def test_papers_number_is_marked_where_it_would_be_flagged(suspect):
     {"data_source": "synthetic"}, {"weights": "random"}, {"access": "ideal"}, {"n_qubits": 5}, {"layers": 2}, {"readout": "x"},
     {"shots": 1000}, {"level": "features"}, {"n_classes": 10}, {"search_model_key": "another"},
     {"reuploads": 2}, {"train_device": "qiskit.aer[fake_manila]"},
-    {"device": "qiskit.aer[fake_manila]"}, {"device_kind": "measured"}, {"epsilon": 0.06}, {"norm": "l2"}, {"data_size": 2000}, {"backbone": "vgg16"},
+    {"device": "qiskit.aer[fake_manila]"}, {"device_kind": "measured"},
+    {"epsilon": 0.06}, {"norm": "l2"}, {"data_size": 2000}, {"backbone": "vgg16"},
 ])  # fmt: skip
 def test_no_paper_number_beside_another_cell(change):
     (line,), _ = parsed(as_frame([make_row(robust=104, **change)]))
@@ -141,7 +144,7 @@ def test_access_is_told_and_levels_have_their_own_lines():
             make_row(**same, robust=50, level="features"), make_row("noise", 0.05, robust=150, access="ideal"),
             make_row("pgd", 4 / 255, robust=40, level="angles", norm="l2")]  # fmt: skip
     lines, notes = parsed(as_frame(rows))
-    assert list(lines[0])[8:12] == ["PGD", "PGD [ideal]", "PGD [shots]", "Noise [ideal]"]  # the control is last, seen as it may be
+    assert list(lines[0])[8:12] == ["PGD", "PGD [ideal]", "PGD [shots]", "Noise [ideal]"]  # the control is last
     assert [line["Epsilon"] for line in lines] == ["0.05", "0.05 std (features)", "0.05 rad (angles)", "0.0157 rad (angles, L2)"]
     assert [lines[0][c][:4] for c in list(lines[0])[8:12]] == ["45.0", "40.0", "35.0", "75.0"]
     assert [line["PGD"][:4] for line in lines[1:]] == ["25.0", "30.0", "20.0"]
@@ -151,14 +154,16 @@ def test_access_is_told_and_levels_have_their_own_lines():
 
 
 def test_attacks_through_several_devices_are_told_apart_where_one_judge_has_both():
-    rows = [make_row("pgd", 0.05, robust=90), make_row("pgd", 0.05, robust=80, search_device="qiskit.aer[fake_manila]", key="x"),
-            make_row("pgd", 0.05, robust=70, device="qiskit.aer[fake_manila,shots=9]", search_device="qiskit.aer[fake_manila]")]  # fmt: skip
+    noisy, sampled = "qiskit.aer[fake_manila]", "qiskit.aer[fake_manila,shots=9]"
+    rows = [make_row("pgd", 0.05, robust=90), make_row("pgd", 0.05, robust=80, search_device=noisy, key="x"),
+            make_row("pgd", 0.05, robust=70, device=sampled, search_device=noisy)]  # fmt: skip
     lines, _ = parsed(as_frame(rows))
-    assert [(line["PGD"][:4], line["PGD through qiskit.aer[fake_manila]"][:4]) for line in lines] == [("45.0", "40.0"), ("35.0", "–")]
+    assert [(line["PGD"][:4], line[f"PGD through {noisy}"][:4]) for line in lines] == [("45.0", "40.0"), ("35.0", "–")]
 
 
 def test_ten_classes_and_tasks_of_one_source():
-    digits = {"data_source": "idx", "image_size": 28, "n_classes": 10, "class_names": str([str(i) for i in range(10)]).replace("'", '"')}
+    names = json.dumps([str(i) for i in range(10)])
+    digits = {"data_source": "idx", "image_size": 28, "n_classes": 10, "class_names": names}
     (line,), _ = parsed(as_frame([make_row("pgd", 0.05, robust=90, **digits)]))
     assert (line["Model"], line["Images"], line["Flags"]) == ("ResNet18 (at 28 px)", "1,000 (idx, 10 classes)", "")
     (line,), _ = parsed(as_frame([make_row("pgd", 0.05, robust=9, clean=26, **digits)]))  # 13 % right, from 9 %
@@ -169,8 +174,8 @@ def test_ten_classes_and_tasks_of_one_source():
 
 
 def test_options_of_heads_are_told_where_they_differ():
-    rows = [make_row("pgd", 0.05, robust=90, head="mlp", model_options=f'{{"hidden": {n}, "n_qubits": {n}}}', model_key=f"m{n}", key=f"{n}")
-            for n in (16, 32)]  # fmt: skip
+    options = {f"{n}": json.dumps({"hidden": n, "n_qubits": n}) for n in (16, 32)}
+    rows = [make_row("pgd", 0.05, robust=90, head="mlp", model_options=o, model_key=n, key=n) for n, o in options.items()]
     lines, _ = parsed(as_frame(rows))
     assert [line["Head"] for line in lines] == ["mlp (hidden=16)", "mlp (hidden=32)"]
 
