@@ -152,8 +152,9 @@ def _sweep(arguments: argparse.Namespace) -> int:
         storage=arguments.storage,
     )  # fmt: skip
     if len(found.rows):
-        paths = report.build(found.folder, found.rows, found.provenance, found.folder.name)
-        commands.console().print(report.terminal_table(found.rows))
+        made = report.Report.of(found.rows)
+        paths = report.build(found.folder, made, found.provenance, found.folder.name)
+        commands.console().print(report.terminal_table(made))
         print(*paths, sep="\n")
         if found.storage:
             found.storage.publish(found.folder, paths)
@@ -180,7 +181,8 @@ def _report(arguments: argparse.Namespace) -> int:
     facts = json.loads(provenance.read_text()) if provenance.exists() else {}
     cells = folder / "cells.json"
     order = json.loads(cells.read_text()) if cells.exists() else latest
-    for path in report.build(folder, rows.frame(latest[k] for k in order if k in latest), facts, folder.resolve().name):
+    made = report.Report.of(rows.frame(latest[k] for k in order if k in latest))
+    for path in report.build(folder, made, facts, folder.resolve().name):
         print(path)
     return OK
 

@@ -10,58 +10,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hqc_ray.evaluation.flags import FLAGS, NOTES
 from hqc_ray.evaluation.statistics import Outcomes, sign_test, unpack
+from hqc_ray.results.row import AttackIdentity
 
 RISE_LEVEL = 0.01  # one-sided, of each paired test: a row is compared with several others
 NOISE_LEVEL = 0.05  # an attack has to show that it beats noise
 BAD_GRADIENT_SHARE = 0.05
 SURROGATE_ERROR = 1e-8
 STANDARD_ERRORS = 6  # of a measured surrogate's <Z>: its error is the largest of hundreds of probabilities, of two measurements
-UNBOUNDED = 0.5  # in the largest norm: from here on every image can be turned into the same grey one
-CONTROLS = ("clean", "noise")
-
-FLAGS: dict[str, str] = {
-    "rises_with_epsilon": (
-        "robust accuracy is significantly higher than at a smaller epsilon of the same attack on the same images, though every "
-        "smaller perturbation was allowed here too: the search failed; read the worst case, and use more steps or smaller ones."
-    ),
-    "pgd_weaker_than_fgsm": (
-        "PGD leaves significantly more images right than one step of FGSM in the same ball: its steps are too few, too small or "
-        "too large, or gradients are masked; change `steps` and `step_size` and add restarts."
-    ),
-    "noise_as_strong": (
-        "random noise of the same size fools images and the attack is not shown to fool more: its gradient carries no "
-        "information, or too few images were evaluated; evaluate more, then look for masked gradients."
-    ),
-    "survives_unbounded": (
-        "more than half of the images stay right where every image may become the same grey one: the attack fails, "
-        "the model is not robust; check its gradients and steps."
-    ),
-    "softmax_output": (
-        "the model's outputs look like probabilities, on which the loss saturates and gradients vanish: attack its logits."
-    ),
-    "bad_gradients": (
-        "the input gradient is zero or not finite for more than 5 % of the attacked images, so that a gradient attack does "
-        "nothing to them: look for saturated angles, a dead embedding or dead units, and add a black-box attack."
-    ),
-    "near_chance": (
-        "the interval of the clean accuracy reaches down to 50 %: the robustness of a model that learnt nothing means nothing; "
-        "train it longer or on more data."
-    ),
-    "surrogate_inexact": (
-        "the surrogate differs from its circuit by more than 1e-8, or a measured one by more than six of its standard errors, so "
-        "that the attack saw another model than the one judged: run the cell in native mode, or fit the degree that the "
-        "embedding needs; a machine may have drifted: measure again, with another seed."
-    ),
-}
-
-NOTES: dict[str, str] = {
-    "random_weights": "the backbone's weights are random, not pretrained: such rows test the tool, not the published model.",
-    "no_noise_control": (
-        "some attacks have no `noise` control at the same epsilon and norm: without it nobody can say that an attack does more "
-        "than noise; add `{name: noise}` to the attacks of the sweep."
-    ),
-}
+UNBOUNDED = {"pixels": 0.5, "angles": math.pi / 2}  # in the largest norm: from here on all inputs can be made the same one
+CONTROL = "none"  # the kind of what searches nothing: no attack, and noise
 
 
 @dataclass(frozen=True)
@@ -69,35 +28,55 @@ class _Cell:
     """One evaluated row, its outcomes [n] unpacked."""
 
     key: str
-    attack: str
-    options: str
-    norm: str
+    attack: AttackIdentity
+    through: str  # the device that the attacker looked through
+    transfer: bool
     epsilon: float
     clean: Outcomes | None
     robust: Outcomes | None
 
+    @property
+    def search(self) -> tuple[object, ...]:
+        """What was searched, and seen how: two attacks are compared only where both had the same chance."""
+        return self.attack.search_model_key, self.through, self.attack.access, self.attack.audience
 
-_GROUP = ("model_key", "device", "data_source", "data_digest", "n_evaluated")  # one model, one device, the same images
+    @property
+    def ball(self) -> tuple[object, ...]:
+        """Where the perturbation had to stay."""
+        return self.attack.level, self.attack.norm, self.epsilon
+
+    @property
+    def searches(self) -> bool:
+        """Whether it is an attack at all, not a control."""
+        return self.attack.kind != CONTROL
+
+
+# One model, one device, the same images: those of the seed that was attacked, whose test part another seed's model judges in part
+_JUDGE = ("model_key", "device", "mode", "data_source", "data_digest", "search_seed", "n_evaluated")
+_IDENTITY = (
+    "attack", "attack_title", "attack_kind", "attack_options", "norm", "level", "access", "audience", "search_model_key",
+)  # fmt: skip
 _FACTS = (
     "bad_gradient_share", "outputs_normalised", "surrogate_error", "surrogate_standard_error", "clean_low", "robust_low", "norm",
-    "epsilon", "attack",
+    "epsilon", "attack_kind", "level", "n_classes", "model_key", "search_model_key",
 )  # fmt: skip
 
 
 def flags(rows: pd.DataFrame) -> dict[str, list[str]]:
     """The flags of every row by its key, in the order of `FLAGS`; a failed row has none.
 
-    Rows are compared with those of the same model, device and images only, so `rows` should be those of a whole sweep.
+    Rows are compared only with those that the same model judged, on the same device and images, so `rows` should be those of a
+    whole sweep. Attacks of another level, norm or access, or on another model, are other attacks.
 
     Args:
-        rows: the columns of `hqc_ray.results.row.Row`, one row a cell. Columns that are missing raise no flag.
+        rows: the columns of `hqc_ray.results.row.Row`, one row per cell. Measured columns that are missing raise no flag.
     """
     found: dict[str, set[str]] = {str(key): set() for key in rows["key"]}
     evaluated = rows[rows["status"] == "ok"]
     facts = [f for f in _FACTS if f in evaluated]
     for key, *values in evaluated[["key", *facts]].itertuples(index=False, name=None):
         found[str(key)] |= set(_of_one(dict(zip(facts, values, strict=True))))
-    for cells in _groups(evaluated):
+    for cells in _judged(evaluated):
         for cell in cells:
             found[cell.key] |= {name for name, compare in _COMPARISONS.items() if compare(cell, cells)}
     return {key: [f for f in FLAGS if f in mine] for key, mine in found.items()}
@@ -115,9 +94,9 @@ def annotate(rows: pd.DataFrame) -> pd.DataFrame:
 def notes(rows: pd.DataFrame) -> list[str]:
     """Which of `NOTES` hold for these rows."""
     evaluated = rows[rows["status"] == "ok"]
-    where = ["model_key", "device", "norm", "epsilon"]
-    tried = evaluated[~evaluated["attack"].isin(CONTROLS)][where].itertuples(index=False, name=None)
-    controlled = set(evaluated[evaluated["attack"] == "noise"][where].itertuples(index=False, name=None))
+    control, where = evaluated["attack_kind"] == CONTROL, ["model_key", "device", "search_seed", "level", "norm", "epsilon"]
+    tried = evaluated[~control][where].itertuples(index=False, name=None)
+    controlled = set(evaluated[control][where].itertuples(index=False, name=None))
     holds = {
         "random_weights": bool((rows["weights"] == "random").any()),
         "no_noise_control": any(place not in controlled for place in tried),
@@ -134,27 +113,32 @@ def _of_one(row: dict[str, Any]) -> Iterator[str]:
     allowed = STANDARD_ERRORS * _number(row.get("surrogate_standard_error"))  # NaN of an exact one
     if _number(row.get("surrogate_error")) > (SURROGATE_ERROR if math.isnan(allowed) else allowed):
         yield "surrogate_inexact"
-    if _number(row.get("clean_low")) <= 0.5:
+    chance = 1 / _number(row["n_classes"])
+    if _number(row.get("clean_low")) <= chance:
         yield "near_chance"
-    unbounded = row.get("norm") == "linf" and _number(row.get("epsilon")) >= UNBOUNDED and row.get("attack") not in CONTROLS
-    if unbounded and _number(row.get("robust_low")) > 0.5:
+    own = row["attack_kind"] != CONTROL and row["search_model_key"] == row["model_key"]
+    unbounded = row["norm"] == "linf" and row["epsilon"] >= UNBOUNDED.get(row["level"], math.inf)
+    if own and unbounded and _number(row.get("robust_low")) > chance:
         yield "survives_unbounded"
 
 
 def _rises(cell: _Cell, cells: Sequence[_Cell]) -> bool:
-    same = (cell.attack, cell.options, cell.norm)
-    smaller = [c for c in cells if (c.attack, c.options, c.norm) == same and c.epsilon < cell.epsilon]
-    return cell.attack != "clean" and any(_higher(cell, c) for c in smaller)
+    same = [c for c in cells if c.attack == cell.attack and c.through == cell.through]
+    return any(c.epsilon < cell.epsilon and _higher(cell, c) for c in same)
 
 
 def _weaker_than_fgsm(cell: _Cell, cells: Sequence[_Cell]) -> bool:
-    return cell.attack == "pgd" and any(_higher(cell, c) for c in _beside(cell, cells, "fgsm"))
+    """The one comparison by registered names: it is about these two, of which one is the other with more steps."""
+    if cell.attack.name != "pgd":
+        return False
+    fgsm = [c for c in cells if c.attack.name == "fgsm" and c.search == cell.search and c.ball == cell.ball]
+    return any(_higher(cell, c) for c in fgsm)
 
 
 def _as_noise(cell: _Cell, cells: Sequence[_Cell]) -> bool:
-    if cell.attack in CONTROLS or cell.robust is None:
+    if not cell.searches or cell.robust is None:
         return False
-    for noise in _beside(cell, cells, "noise"):
+    for noise in _noise(cell, cells):
         if noise.robust is None or noise.clean is None:
             continue
         fooled = bool(np.any(noise.clean & ~noise.robust))
@@ -163,10 +147,24 @@ def _as_noise(cell: _Cell, cells: Sequence[_Cell]) -> bool:
     return False
 
 
+def _noise(cell: _Cell, cells: Sequence[_Cell]) -> list[_Cell]:
+    """The noise in the same ball: of the same search where there is one, else any, for noise knows no model."""
+    noise = [c for c in cells if not c.searches and c.ball == cell.ball]
+    return [c for c in noise if c.search == cell.search] or noise
+
+
+def _transfer_stronger(cell: _Cell, cells: Sequence[_Cell]) -> bool:
+    here = [c for c in cells if c.searches and c.ball == cell.ball]
+    own = [c for c in here if not c.transfer]
+    transfers = [c for c in here if c.transfer and (c is cell or not cell.transfer)]
+    return cell.searches and bool(own) and any(all(_higher(mine, c) for mine in own) for c in transfers)
+
+
 _COMPARISONS: dict[str, Callable[[_Cell, Sequence[_Cell]], bool]] = {
     "rises_with_epsilon": _rises,
     "pgd_weaker_than_fgsm": _weaker_than_fgsm,
     "noise_as_strong": _as_noise,
+    "transfer_stronger": _transfer_stronger,
 }
 
 
@@ -177,21 +175,21 @@ def _higher(first: _Cell, second: _Cell) -> bool:
     return sign_test(first.robust, second.robust) < RISE_LEVEL
 
 
-def _beside(cell: _Cell, cells: Sequence[_Cell], attack: str) -> list[_Cell]:
-    return [c for c in cells if c.attack == attack and c.norm == cell.norm and c.epsilon == cell.epsilon]
-
-
-def _groups(evaluated: pd.DataFrame) -> Iterator[list[_Cell]]:
-    """Evaluated rows that saw the same images through the same model and device."""
+def _judged(evaluated: pd.DataFrame) -> Iterator[list[_Cell]]:
+    """Evaluated rows that one model judged on one device, of the same images."""
     groups: dict[Hashable, list[_Cell]] = {}
-    columns = ["key", "attack", "attack_options", "norm", "epsilon", "n_evaluated", "clean_correct", "robust_correct"]
-    places = evaluated[list(_GROUP)].itertuples(index=False, name=None)
-    for place, values in zip(places, evaluated[columns].itertuples(index=False, name=None), strict=True):
-        key, attack, options, norm, epsilon, n, clean, robust = values
+    identities: dict[tuple[Any, ...], AttackIdentity] = {}  # a sweep has few: each is made once
+    columns = ["key", "model_key", "search_device", "epsilon", "n_evaluated", "clean_correct", "robust_correct"]
+    parts = (evaluated[list(some)].itertuples(index=False, name=None) for some in (_JUDGE, _IDENTITY, columns))
+    for judge, named, (key, model, through, epsilon, n, clean, robust) in zip(*parts, strict=True):
         if not _number(n) > 0:
             continue
+        if named not in identities:
+            identities[named] = AttackIdentity.of(dict(zip(_IDENTITY, named, strict=True)))
+        attack = identities[named]
         bits = (_bits(clean, int(n)), _bits(robust, int(n)))
-        groups.setdefault(place, []).append(_Cell(str(key), str(attack), str(options), str(norm), float(epsilon), *bits))
+        cell = _Cell(str(key), attack, str(through), attack.search_model_key != model, float(epsilon), *bits)
+        groups.setdefault(judge, []).append(cell)
     yield from groups.values()
 
 

@@ -1,14 +1,17 @@
-"""Intervals, paired tests and packed outcomes: what one bit an image says about a robust accuracy."""
+"""Intervals, paired tests and packed outcomes: what one bit per image says about a robust accuracy; what searches cost."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
+
+if TYPE_CHECKING:
+    import pandas as pd  # a worker packs outcomes, and needs no tables
 
 Outcomes = NDArray[np.bool_]
 NORMAL = 1.959964  # half width of a 95 % interval, in standard errors
@@ -92,7 +95,7 @@ def sign_test(first: ArrayLike, second: ArrayLike) -> float:
     """p-value of the one-sided paired test that the first is right more often than the second, on the same images [n].
 
     Under the null hypothesis an image on which the two differ is equally likely to go either way. This is what
-    `scipy.stats.binomtest(..., alternative="greater")` gives, without its cost: an audit makes one test a row.
+    `scipy.stats.binomtest(..., alternative="greater")` gives, without its cost: an audit makes several tests per row.
     """
     wins, losses = discordant(first, second)
     return float(special.bdtrc(wins - 1, wins + losses, 0.5)) if wins else 1.0
@@ -118,3 +121,18 @@ def worst_case(outcomes: Iterable[tuple[float, ArrayLike]], epsilon: float) -> O
     if not within:
         raise ValueError(f"no attack was tried within epsilon {epsilon}")
     return np.logical_and.reduce(np.stack(within), axis=0)
+
+
+def total_gradients(rows: pd.DataFrame) -> int:
+    """How many input gradients of single images all searches took, each search counted once, however many judges it had.
+
+    Args:
+        rows: one row per cell. Where one search serves all epsilons (`one_search`), the rows of each epsilon tell the work that
+            it takes on its own, and the largest holds the others; elsewhere each epsilon is a search of its own.
+    """
+    took: dict[tuple[str, bool], dict[float, int]] = {}
+    told = rows[["search_key", "one_search", "epsilon", "gradients"]].dropna(subset=["gradients"])
+    for key, shared, epsilon, gradients in told.itertuples(index=False, name=None):
+        mine = took.setdefault((key, bool(shared)), {})
+        mine[epsilon] = max(mine.get(epsilon, 0), int(gradients))
+    return sum(max(mine.values()) if shared else sum(mine.values()) for (_, shared), mine in took.items())

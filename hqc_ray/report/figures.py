@@ -1,4 +1,4 @@
-"""Accuracy against epsilon: one panel a model (what each attack does), and one panel an attack (what each head withstands)."""
+"""Accuracy against epsilon: one panel per model (what each attack does), and one per attack (what each head withstands)."""
 
 from __future__ import annotations
 
@@ -12,18 +12,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
-from hqc_ray.report.lines import Line, Model, Value, labels
-from hqc_ray.report.style import (
-    BLACK,
-    CLASSICAL_HEADS,
-    attack_name,
-    attack_style,
-    backbone_name,
-    epsilon_text,
-    head_style,
-    norm_text,
-    slug,
-)
+from hqc_ray.report import reference
+from hqc_ray.report.attacks import Style, attack_style
+from hqc_ray.report.lines import Ball, Line, Value, attacks_of
+from hqc_ray.report.models import Model
+from hqc_ray.report.style import BLACK, backbone_name, epsilon_text, head_style, norm_text, slug
 
 COLUMNS, PANELS = 3, 9  # of one figure; more panels go on to the next page
 CIRCUITS = 6  # lines of circuits in one panel, beside those of the classical controls
@@ -34,25 +27,24 @@ RC: Any = {
     "grid.linewidth": 0.6, "axes.axisbelow": True, "figure.constrained_layout.use": True, "legend.frameon": False,
 }  # fmt: skip
 _SYMBOL: dict[str, Any] = {"color": "#555555", "linestyle": "", "markeredgewidth": 1.2}
-Style = tuple[str, str, Any]  # colour, marker, dashes
 Curve = Sequence[tuple[float, Value]]
 T = TypeVar("T")
 
 
 def accuracy(lines: Sequence[Line]) -> Iterator[tuple[str, Figure]]:
-    """(name, figure) for each data, backbone, weights and norm: a panel for each head and device, a curve for each attack."""
-    for (place, norm), its in _by_figure(lines).items():
-        styles = attack_style(labels(its))
+    """(name, figure) for each data, backbone, level and norm: a panel for each head and device, a curve for each attack."""
+    for (place, level, norm), its in _by_figure(lines).items():
+        styles = attack_style(attacks_of(its))
         panels: dict[Model, list[Line]] = defaultdict(list)
         for line in its:
             panels[line.model].append(line)
-        for page, chosen in _pages(list(panels.items()), PANELS):
-            figure, axes = _grid(len(chosen), [e for e, _ in _points(its)], _title(chosen[0][0], page), norm)
+        for page, chosen in pages(list(panels.items()), PANELS):
+            figure, axes = _grid(len(chosen), its, _title(chosen[0][0], page))
             for ax, (model, its_lines) in zip(axes, chosen, strict=True):
                 _attack_panel(ax, model, its_lines, styles)
             drawn = [line for _, some in chosen for line in some]
-            _legend(figure, {attack_name(a): styles[a] for a in labels(drawn)}, [v for _, v in _points(drawn)])
-            yield slug("accuracy", *place, norm, page), figure
+            _legend(figure, {a.text: styles[a] for a in attacks_of(drawn)}, _values(drawn))
+            yield slug("accuracy", *place, "" if level == "pixels" else level, norm, page), figure
 
 
 def heads(lines: Sequence[Line]) -> Iterator[tuple[str, Figure]]:
@@ -60,51 +52,52 @@ def heads(lines: Sequence[Line]) -> Iterator[tuple[str, Figure]]:
 
     The classical controls stand in every one of them. A device that runs a single head is not drawn.
     """
-    for (place, norm), its in _by_figure(lines).items():
+    for (place, level, norm), its in _by_figure(lines).items():
         controls = [line for line in its if not line.model.hybrid]
         devices = sorted({line.model.device for line in its if line.model.hybrid}) or ["classical"]
         for device in devices:
             circuits = [line for line in its if line.model.hybrid and line.model.device == device]
             names = _heads(circuits)
-            for page, chosen in _pages(names, CIRCUITS) if names else [("", [])]:
+            for page, chosen in pages(names, CIRCUITS) if names else [("", [])]:
                 drawn = [*controls, *(line for line in circuits if _head(line.model) in chosen)]
                 if len(_heads(drawn)) > 1:
-                    yield slug("heads", *place, device, norm, page), _heads_figure(drawn, device, norm, page)
+                    name = slug("heads", *place, device, "" if level == "pixels" else level, norm, page)
+                    yield name, _heads_figure(drawn, device, page)
 
 
-def _heads_figure(lines: Sequence[Line], device: str, norm: str, page: str) -> Figure:
-    attacks = labels(lines)[:PANELS]
+def _heads_figure(lines: Sequence[Line], device: str, page: str) -> Figure:
+    attacks = attacks_of(lines)[:PANELS]
     names = _heads(lines)
-    styles = dict(zip(names, head_style([_any(lines, name).model.head for name in names]), strict=True))
+    models = [_any(lines, name).model for name in names]
+    styles = dict(zip(names, head_style([(m.head, m.hybrid) for m in models]), strict=True))
     title = _title(lines[0].model, page) + (f"\n{device}" if device != "classical" else "")
-    figure, axes = _grid(len(attacks), [e for e, _ in _points(lines)], title, norm)
+    figure, axes = _grid(len(attacks), lines, title)
     for ax, attack in zip(axes, attacks, strict=True):
-        ax.set_title(attack_name(attack))
+        ax.set_title(attack.text)
         for name in names:
             mine = [line for line in lines if _head(line.model) == name]
-            curve = [(line.epsilon or 0.0, line.attacks[attack]) for line in mine if attack in line.attacks]
+            curve = [(line.epsilon, line.attacks[attack]) for line in mine if attack in line.attacks]
             _draw(ax, curve, styles[name], mine[0].clean, band=len(names) <= 4)
-    _legend(figure, {name: styles[name] for name in names}, [v for _, v in _points(lines)], clean=False)
+    _legend(figure, {name: styles[name] for name in names}, _values(lines), clean=False)
     return figure
 
 
-def _by_figure(lines: Sequence[Line]) -> dict[tuple[tuple[object, ...], str], list[Line]]:
-    groups: dict[tuple[tuple[object, ...], str], list[Line]] = defaultdict(list)
+def _by_figure(lines: Sequence[Line]) -> dict[tuple[tuple[object, ...], str, str], list[Line]]:
+    """The lines of each figure: those of one place, level and norm."""
+    groups: dict[tuple[tuple[object, ...], str, str], list[Line]] = defaultdict(list)
     for line in lines:
-        if any(v.seeds for v in line.attacks.values()):  # a model whose every cell failed has no curve
-            m = line.model
-            size = m.image_size if m.image_size != 96 else ""
-            groups[(m.data_source, m.data_size, m.backbone, m.weights, size), line.norm].append(line)
+        if line.ball and any(v.seeds for v in line.attacks.values()):  # a model whose every cell failed has no curve
+            groups[line.model.place, line.ball.level, line.ball.norm].append(line)
     return groups
 
 
-def _attack_panel(ax: Axes, model: Model, lines: Sequence[Line], styles: Mapping[str, Style]) -> None:
+def _attack_panel(ax: Axes, model: Model, lines: Sequence[Line], styles: Mapping[Any, Style]) -> None:
     ax.set_title(_head(model) + (f"\n{model.device}" if model.hybrid else ""))
     clean = lines[0].clean
     if clean.seeds:
         ax.axhline(clean.mean, color=BLACK, dashes=(5, 3), linewidth=1, zorder=1.5)
-    for attack in labels(lines):
-        curve = [(line.epsilon or 0.0, line.attacks[attack]) for line in lines if attack in line.attacks]
+    for attack in attacks_of(lines):
+        curve = [(line.epsilon, line.attacks[attack]) for line in lines if attack in line.attacks]
         _draw(ax, curve, styles[attack], clean, band=True)
         paper = [(e, v.paper) for e, v in curve if v.paper is not None]
         if paper:
@@ -130,7 +123,9 @@ def _draw(ax: Axes, curve: Curve, style: Style, clean: Value, band: bool) -> Non
             drawn.set(zorder=5 + flagged, gid="flagged" if flagged else "believed")
 
 
-def _grid(n: int, epsilons: Sequence[float], title: str, norm: str) -> tuple[Figure, list[Axes]]:
+def _grid(n: int, lines: Sequence[Line], title: str) -> tuple[Figure, list[Axes]]:
+    """A figure of `n` panels with the axes that these lines, of one level and norm, need."""
+    balls = [line.ball for line in lines if line.ball]
     columns = min(n, COLUMNS if n != 4 else 2)
     rows = math.ceil(n / columns)
     figure = Figure(figsize=(max(2.75 * columns, 4.6), 2.25 * rows + 0.75))
@@ -140,19 +135,24 @@ def _grid(n: int, epsilons: Sequence[float], title: str, norm: str) -> tuple[Fig
         if i >= n:
             ax.remove()
             continue
-        _epsilon_axis(ax, epsilons)
+        _epsilon_axis(ax, [ball.epsilon for ball in balls], balls[0].level)
         ax.set_ylim(0, 103)
         ax.set_yticks(range(0, 101, 25))
-        ax.axhline(50, color="#B5B5B5", linewidth=0.8, linestyle=(0, (1, 2)), zorder=1)
+        ax.axhline(lines[0].model.chance, color="#B5B5B5", linewidth=0.8, linestyle=(0, (1, 2)), zorder=1)
         if i % columns == 0:
             ax.set_ylabel("accuracy, %")
         if i + columns >= n:
-            ax.set_xlabel(f"epsilon ({norm_text(norm)}, pixels in [0, 1])")
+            ax.set_xlabel(_epsilon_label(balls[0]))
             ax.tick_params(labelbottom=True)
     return figure, axes[:n]
 
 
-def _epsilon_axis(ax: Axes, epsilons: Sequence[float]) -> None:
+def _epsilon_label(ball: Ball) -> str:
+    space = "pixels in [0, 1]" if ball.level == "pixels" else f"{ball.level}, {ball.unit}"
+    return f"epsilon ({norm_text(ball.norm)}, {space})"
+
+
+def _epsilon_axis(ax: Axes, epsilons: Sequence[float], level: str) -> None:
     """Linear where it is readable, else linear up to the smallest epsilon and logarithmic from there; ticks at what was run."""
     positive = sorted({e for e in epsilons if e > 0})
     smallest, largest = (positive[0], positive[-1]) if positive else (1.0, 1.0)
@@ -165,7 +165,7 @@ def _epsilon_axis(ax: Axes, epsilons: Sequence[float]) -> None:
     for e in [*reversed(positive), 0.0]:
         if all(abs(place((e, 0))[0] - place((k, 0))[0]) > 0.17 * span for k in kept):
             kept.append(e)
-    ax.set_xticks(kept, ["0" if e == 0 else epsilon_text(e) for e in kept])
+    ax.set_xticks(kept, ["0" if e == 0 else epsilon_text(e, level) for e in kept])
     ax.xaxis.set_minor_locator(NullLocator())
     ax.set_xlim(0, largest * (1.15 if wide else 1.04))
 
@@ -186,17 +186,18 @@ def _legend(figure: Figure, styles: Mapping[str, Style], values: Sequence[Value]
 
 
 def _title(model: Model, page: str) -> str:
-    data = f"{model.data_size:,} images" + ("" if model.data_source == "pcam" else f" ({model.data_source})")
+    """'ResNet18, 1,000 images (synthetic), part 2'."""
     weights = ", random weights" if model.weights == "random" else ""
-    size = f" at {model.image_size} px" if model.image_size != 96 else ""
+    size = f" at {model.image_size} px" if model.image_size != reference.IMAGE_SIZE else ""
     more = f", part {page}" if page else ""
+    data = f"{model.data_size:,} images {model.data}".strip()
     return f"{backbone_name(model.backbone)}{size}{weights}, {data}{more}"
 
 
 def _head(model: Model) -> str:
     """The head, with what tells it from another of the same name."""
     width = f", {model.n_qubits} qubits" if model.hybrid and model.n_qubits else ""
-    kind = "" if model.hybrid or model.head not in CLASSICAL_HEADS else " (classical)"
+    kind = "" if model.hybrid else " (classical)"
     return model.head_name + width + kind + (f" [{model.variant}]" if model.variant else "")
 
 
@@ -208,11 +209,11 @@ def _any(lines: Sequence[Line], head: str) -> Line:
     return next(line for line in lines if _head(line.model) == head)
 
 
-def _points(lines: Sequence[Line]) -> list[tuple[float, Value]]:
-    return [(line.epsilon or 0.0, value) for line in lines for value in line.attacks.values()]
+def _values(lines: Sequence[Line]) -> list[Value]:
+    return [value for line in lines for value in line.attacks.values()]
 
 
-def _pages(items: Sequence[T], size: int) -> Iterator[tuple[str, list[T]]]:
+def pages(items: Sequence[T], size: int) -> Iterator[tuple[str, list[T]]]:
     """Parts of at most `size`, numbered from 1 where there are several."""
     for i in range(0, len(items), size):
         yield (str(i // size + 1) if len(items) > size else ""), list(items[i : i + size])

@@ -1,70 +1,36 @@
-"""Rows, one a cell, gathered into lines, one a model x images x device x epsilon, with the seeds averaged."""
+"""Rows, one per cell, gathered into lines, one per model, data, device and epsilon, with the seeds averaged."""
 
 from __future__ import annotations
 
 import statistics as st
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pandas as pd
 
 from hqc_ray.evaluation.statistics import unpack, wilson, worst_case
 from hqc_ray.report import reference
-from hqc_ray.report.style import attack_order, backbone_name, head_order, natural
+from hqc_ray.report.attacks import Row, Shown, is_clean, is_transfer
+from hqc_ray.report.models import Model
 
-Row = Mapping[str, Any]
-IDEAL = ("classical", "default.qubit", "lightning.qubit", "qiskit.aer")  # what the paper's simulator stands for
+LEVELS = ("pixels", "features", "angles")  # in the order of the lines
 
 
 @dataclass(frozen=True)
-class Model:
-    """What stands at the left of a line: everything of a cell but its seed, attack and epsilon."""
+class Ball:
+    """Where perturbations had to stay: the level, its unit, the norm and the radius."""
 
-    backbone: str
-    weights: str
-    image_size: int
-    head: str
-    n_qubits: int | None
-    embedding: str
-    data_source: str
-    data_size: int
-    device: str
-    layers: int | None = None
-    reuploads: int = 1
-    train_device: str = ""  # the noisy one that it was trained on
-    variant: str = ""  # the start of the model's key, where nothing else tells two models apart (their training does)
+    level: str
+    unit: str
+    norm: str
+    epsilon: float
 
     @property
-    def hybrid(self) -> bool:
-        """Whether a circuit is in it."""
-        return self.device != "classical"
-
-    @property
-    def name(self) -> str:
-        """The backbone, with what is not usual about it."""
-        unusual = [w for w in [f"{self.weights} weights" if self.weights == "random" else "", self.variant] if w]
-        if self.image_size != 96:
-            unusual.append(f"at {self.image_size} px")
-        return backbone_name(self.backbone) + (f" ({', '.join(unusual)})" if unusual else "")
-
-    @property
-    def head_name(self) -> str:
-        """The head, with a control's width, more than one layer or upload, an embedding other than RX, and noise in training."""
-        width = f" ({self.n_qubits})" if not self.hybrid and self.n_qubits is not None else ""
-        layers = f" x{self.layers}" if self.hybrid and self.layers is not None and self.layers > 1 else ""
-        layers += f" r{self.reuploads}" if self.reuploads > 1 else ""
-        embedding = f" ({self.embedding})" if self.hybrid and self.embedding not in ("rx", "") else ""
-        trained = f", trained on {self.train_device}" if self.train_device else ""
-        return self.head + width + layers + embedding + trained
-
-    @property
-    def order(self) -> tuple[Any, ...]:
-        """Sorts lines as the paper does: by backbone, size and head."""
-        place = (self.data_source, natural(self.backbone), self.weights, self.image_size, self.data_size, head_order(self.head))
-        circuit = (self.n_qubits or 0, self.layers or 0, self.reuploads, self.embedding)
-        return (*place, *circuit, natural(self.train_device), natural(self.device), self.variant)
+    def order(self) -> tuple[int, bool, str, float]:
+        """Pixels first, and the largest norm first."""
+        return LEVELS.index(self.level), self.norm != "linf", self.norm, self.epsilon
 
 
 @dataclass(frozen=True)
@@ -87,43 +53,45 @@ class Line:
     """One line of the table."""
 
     model: Model
-    norm: str
-    epsilon: float | None  # None: only clean accuracies
+    ball: Ball | None  # None: only clean accuracies
     clean: Value
-    attacks: Mapping[str, Value]  # by the attack's label
-    worst: Value | None  # over attacks and smaller epsilons of the same norm
+    attacks: Mapping[Shown, Value]  # on the model itself
+    worst: Value | None  # over all attacks on the same images, transferred ones included, at this or a smaller epsilon
 
     @property
-    def flags(self) -> dict[str, dict[str, str]]:
-        """Flag -> label of what earned it (`clean` or an attack) -> '1/3' where not every seed did, else ''."""
-        found: dict[str, dict[str, str]] = defaultdict(dict)
-        for label, value in {"clean": self.clean, **self.attacks}.items():
+    def epsilon(self) -> float:
+        """The radius; 0 where nothing was attacked."""
+        return self.ball.epsilon if self.ball else 0.0
+
+    @property
+    def flags(self) -> dict[str, dict[Shown | None, str]]:
+        """Flag -> the attack that earned it (None: the clean accuracy) -> '1/3' where not every seed did, else ''."""
+        found: dict[str, dict[Shown | None, str]] = defaultdict(dict)
+        values: list[tuple[Shown | None, Value]] = [(None, self.clean), *self.attacks.items()]
+        for attack, value in values:
             for flag, count in value.flags.items():
-                found[flag][label] = f"{count}/{value.seeds}" if count < value.seeds else ""
+                found[flag][attack] = f"{count}/{value.seeds}" if count < value.seeds else ""
         return dict(found)
 
 
-def gather(rows: pd.DataFrame) -> list[Line]:
-    """The lines of rows that carry the column `flags` (see `hqc_ray.evaluation.audit.annotate`), in the table's order."""
+def gather(rows: Sequence[Row], model: Callable[[Row], Model], show: Callable[[Row], Shown]) -> list[Line]:
+    """The lines of rows that carry the column `flags` (see `hqc_ray.evaluation.audit.annotate`), in the table's order.
+
+    Args:
+        rows: one per cell.
+        model: the model that judged a row.
+        show: the attack of a row.
+    """
     models: dict[Model, list[Row]] = defaultdict(list)
-    for row in rows.to_dict("records"):
-        models[_model(row)].append({str(k): v for k, v in row.items()})
-    told_apart = {m: r for model, its in models.items() for m, r in _told_apart(model, its).items()}
-    return [line for model in sorted(told_apart, key=lambda m: m.order) for line in _lines(model, told_apart[model])]
+    for row in rows:
+        models[model(row)].append(row)
+    told_apart = {m: r for one, its in models.items() for m, r in _told_apart(one, its).items()}
+    return [line for one in sorted(told_apart, key=lambda m: m.order) for line in _lines(one, told_apart[one], show)]
 
 
-def labels(lines: Iterable[Line]) -> list[str]:
-    """Every attack label of the lines, in the table's order."""
-    return sorted({label for line in lines for label in line.attacks}, key=attack_order)
-
-
-def _model(row: Mapping[Any, Any]) -> Model:
-    fields: dict[str, Any] = {k: str(row[k]) for k in ("backbone", "weights", "head", "data_source", "device")}
-    fields |= {k: int(row[k]) for k in ("image_size", "data_size")}
-    fields |= {k: None if pd.isna(row.get(k)) else int(row[k]) for k in ("n_qubits", "layers")}
-    fields["reuploads"] = 1 if pd.isna(row.get("reuploads")) else int(row["reuploads"])  # rows of before had no such column
-    fields["train_device"] = "" if pd.isna(row.get("train_device")) else str(row["train_device"])  # nor this one
-    return Model(**fields, embedding="" if pd.isna(row["embedding"]) else str(row["embedding"]))
+def attacks_of(lines: Iterable[Line]) -> list[Shown]:
+    """Every attack of the lines, in the table's order."""
+    return sorted({attack for line in lines for attack in line.attacks}, key=lambda a: a.order)
 
 
 def _told_apart(model: Model, rows: list[Row]) -> dict[Model, list[Row]]:
@@ -135,49 +103,52 @@ def _told_apart(model: Model, rows: list[Row]) -> dict[Model, list[Row]]:
         return {model: rows}
     variants: dict[Model, list[Row]] = defaultdict(list)
     for row in rows:
-        fields = {k: v for k, v in vars(model).items() if k != "variant"}
-        variants[Model(**fields, variant=str(row["model_key"])[:8])].append(row)
+        variants[replace(model, variant=str(row["model_key"])[:8])].append(row)
     return dict(variants)
 
 
-def _lines(model: Model, rows: Sequence[Row]) -> list[Line]:
-    clean = _value(_clean_rows(rows), "clean", _paper(model, None, "clean"))
-    cells: dict[tuple[str, float], dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
+def _lines(model: Model, rows: Sequence[Row], show: Callable[[Row], Shown]) -> list[Line]:
+    clean = value_of(_clean_rows(rows), "clean", _paper(model, None, "clean"))
+    balls: dict[Ball, dict[Shown, list[Row]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
-        if row["attack"] != "clean":
-            cells[str(row["norm"]), float(row["epsilon"])][str(row["attack_label"])].append(row)
-    if not cells:
-        return [Line(model, "", None, clean, {}, None)]
+        if not is_clean(row):
+            its = balls[Ball(row["level"], row["epsilon_unit"], row["norm"], float(row["epsilon"]))]
+            if not is_transfer(row):
+                its[show(row)].append(row)
+    if not balls:
+        return [Line(model, None, clean, {}, None)]
     lines = []
-    for norm, epsilon in sorted(cells, key=lambda c: (c[0] != "linf", c)):
-        attacks = {
-            label: _value(its, "robust", _paper(model, epsilon, label) if norm == "linf" else (None, False))
-            for label, its in sorted(cells[norm, epsilon].items(), key=lambda item: attack_order(item[0]))
-        }
-        lines.append(Line(model, norm, epsilon, clean, attacks, _worst(rows, norm, epsilon)))
+    for ball in sorted(balls, key=lambda b: b.order):
+        ordered = sorted(balls[ball].items(), key=lambda item: item[0].order)
+        attacks = {attack: value_of(its, "robust", _of_table2(model, ball, attack)) for attack, its in ordered}
+        lines.append(Line(model, ball, clean, attacks, _worst(rows, ball)))
     return lines
 
 
 def _clean_rows(rows: Sequence[Row]) -> list[Row]:
-    """One row a trained model: that of the attack `clean`, or the first other one without its flags, which are its attack's."""
+    """One row per trained model: one without an attack, or the first other one without its flags, which are its attack's."""
     chosen: dict[Any, Row] = {}
-    for row in sorted(rows, key=lambda r: (r["status"] != "ok", r["attack"] != "clean", r["epsilon"], str(r["attack_label"]))):
-        own = row["attack"] == "clean"
+    for row in sorted(rows, key=lambda r: (r["status"] != "ok", not is_clean(r), is_transfer(r), r["epsilon"], r["attack"])):
+        own = is_clean(row)
         chosen.setdefault(row["model_key"], row if own else {**row, "flags": [f for f in row["flags"] if f == "near_chance"]})
     return list(chosen.values())
 
 
-def _paper(model: Model, epsilon: float | None, label: str) -> tuple[float | None, bool]:
+def _of_table2(model: Model, ball: Ball, attack: Shown) -> tuple[float | None, bool]:
+    if not attack.plain or (ball.level, ball.norm) != ("pixels", "linf"):
+        return None, False
+    return _paper(model, ball.epsilon, attack.name)
+
+
+def _paper(model: Model, epsilon: float | None, attack: str) -> tuple[float | None, bool]:
     """The paper's number and whether it would be flagged, if the cell is one of the paper's."""
-    if model.data_source != "pcam" or model.device not in IDEAL or model.weights == "random":
+    if not model.in_table2:
         return None, False
-    if model.variant or model.train_device or (model.layers or 1) > 1 or model.reuploads > 1:
-        return None, False
-    place = (model.backbone, model.head, model.data_size, epsilon, label)
+    place = (model.backbone, model.head, model.data_size, epsilon, attack)
     return reference.paper(*place, n_qubits=model.n_qubits), reference.paper_flagged(*place)
 
 
-def _value(rows: Sequence[Row], kind: str, paper: tuple[float | None, bool] = (None, False)) -> Value:
+def value_of(rows: Sequence[Row], kind: str, paper: tuple[float | None, bool] = (None, False)) -> Value:
     """Mean over seeds and the pooled interval of `clean_accuracy` or `robust_accuracy`."""
     good = [r for r in rows if r["status"] == "ok" and not pd.isna(r[f"{kind}_accuracy"])]
     counts = [(round(r[f"{kind}_accuracy"] * r["n_evaluated"]), int(r["n_evaluated"])) for r in good]
@@ -186,7 +157,7 @@ def _value(rows: Sequence[Row], kind: str, paper: tuple[float | None, bool] = (N
 
 
 def _of_counts(counts: Sequence[tuple[int, int]], **more: Any) -> Value:
-    """The value of (right, of all) images, one pair a seed."""
+    """The value of (right, of all) images, one pair per seed."""
     shares = [100 * k / n for k, n in counts if n]
     if not shares:
         return Value(float("nan"), None, float("nan"), float("nan"), 0, **more)
@@ -194,15 +165,21 @@ def _of_counts(counts: Sequence[tuple[int, int]], **more: Any) -> Value:
     return Value(st.fmean(shares), st.stdev(shares) if len(shares) > 1 else None, 100 * low, 100 * high, len(shares), **more)
 
 
-def _worst(rows: Sequence[Row], norm: str, epsilon: float) -> Value | None:
-    """Right images that nothing fooled at this epsilon or a smaller one, model by model, from the stored outcomes."""
+def _worst(rows: Sequence[Row], ball: Ball) -> Value | None:
+    """Right images that nothing fooled at this epsilon or a smaller one, model by model, from the stored outcomes.
+
+    What was found on a model of another seed was found for that seed's images, and does not count here.
+    """
     outcomes: dict[tuple[Any, int], list[tuple[float, Any]]] = defaultdict(list)
     for row in rows:
-        bits = row["robust_correct"]
-        if row["status"] == "ok" and row["attack"] != "clean" and row["norm"] == norm and isinstance(bits, str) and bits:
+        bits, inside = row["robust_correct"], (row["level"], row["norm"]) == (ball.level, ball.norm) and not is_clean(row)
+        inside = inside and row["search_seed"] == row["seed"]
+        if row["status"] == "ok" and inside and isinstance(bits, str) and bits:
             n = int(row["n_evaluated"])
             outcomes[row["model_key"], n].append((float(row["epsilon"]), unpack(bits, n)))
     counts = [
-        (int(worst_case(tried, epsilon).sum()), n) for (_, n), tried in outcomes.items() if any(e <= epsilon for e, _ in tried)
+        (int(worst_case(tried, ball.epsilon).sum()), n)
+        for (_, n), tried in outcomes.items()
+        if any(e <= ball.epsilon for e, _ in tried)
     ]
     return _of_counts(counts) if counts else None

@@ -2,35 +2,42 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import pandas as pd
 
-from hqc_ray.evaluation import audit
+from hqc_ray.evaluation.flags import FLAGS, NOTES
 from hqc_ray.report import reference
-from hqc_ray.report.lines import Line
-from hqc_ray.report.style import backbone_name
+from hqc_ray.report.style import backbone_name, epsilon_text
+from hqc_ray.report.view import Report
 
 SHOWN_FAILURES = 20
+UNITS = {
+    "features": "of features, in units of their standard deviation as the head standardises them",
+    "angles": "of angles, in radians",
+}
 
 
-def notes(rows: pd.DataFrame, lines: Sequence[Line]) -> list[str]:
-    """Every note of a table, as plain sentences; `rows` carry the column `flags`."""
-    return [*reading(rows, lines), *(f"{flag}: {text}" for flag, text in flag_meanings(rows).items()), *failures(rows)]
+def notes(report: Report) -> list[str]:
+    """Every note of a table, as plain sentences."""
+    return [*reading(report), *(f"{flag}: {text}" for flag, text in flag_meanings(report).items()), *failures(report)]
 
 
-def reading(rows: pd.DataFrame, lines: Sequence[Line]) -> list[str]:
+def reading(report: Report) -> list[str]:
     """How to read the table, what was evaluated, and whose weights."""
+    levels = [UNITS[level] for level in UNITS if any(line.ball and line.ball.level == level for line in report.lines)]
+    units = "".join(f"; {unit}, where the line says so" for unit in levels)
+    others = "noise and, on the same images, attacks found on other models"
+    included = others if report.transfers else "noise"
     texts = [
         "Accuracies in percent: mean over seeds, ± standard deviation over seeds where there are several, in brackets the 95 % "
         "Wilson interval over the evaluated images of all seeds. Robust accuracy counts images that are right before and after.",
-        "Epsilon is in pixel units of [0, 1], in the largest norm unless another is named. Worst case: images that no attack of "
-        "the line, noise included, fooled at this epsilon or a smaller one.",
-        *_evaluated(rows),
-        *_weights(rows),
+        f"Epsilon is in pixel units of [0, 1]{units}; in the largest norm unless another is named. Worst case: images that no "
+        f"attack of the line, {included} included, fooled at this epsilon or a smaller one.",
+        *_evaluated(report),
+        *_weights(report.rows),
     ]
-    values = [v for line in lines for v in (line.clean, *line.attacks.values()) if v.paper is not None]
+    values = [v for line in report.lines for v in (line.clean, *line.attacks.values()) if v.paper is not None]
     if values:
         texts.append(f"(paper ...): the same cell in {reference.SOURCE}; its settings beyond those columns are not all known.")
     if any(v.paper_flagged for v in values):
@@ -38,38 +45,36 @@ def reading(rows: pd.DataFrame, lines: Sequence[Line]) -> list[str]:
     return texts
 
 
-def flag_meanings(rows: pd.DataFrame) -> dict[str, str]:
-    """The meaning of every flag and note that these rows raise."""
-    mine = raised(rows)
-    meanings = {flag: audit.FLAGS.get(flag, "raised by the cell itself.") for flag in mine}
-    return meanings | {note: audit.NOTES[note] for note in audit.notes(rows)}
+def flag_meanings(report: Report) -> dict[str, str]:
+    """The meaning of every flag and note that the report's rows raise."""
+    meanings = {flag: FLAGS.get(flag, "raised by the cell itself.") for flag in report.raised}
+    return meanings | {note: NOTES[note] for note in report.notes}
 
 
-def raised(rows: pd.DataFrame) -> dict[str, int]:
-    """Flag -> number of rows that carry it, in the audit's order."""
-    counts = Counter(flag for its in rows["flags"] for flag in its)
-    return {flag: counts[flag] for flag in [*audit.FLAGS, *sorted(set(counts) - set(audit.FLAGS))] if flag in counts}
-
-
-def failures(rows: pd.DataFrame) -> list[str]:
-    """One note a failed cell with the last line of its error; beyond twenty, how many more."""
-    failed = rows[rows["status"] != "ok"]
+def failures(report: Report) -> list[str]:
+    """One note per failed cell with the last line of its error; beyond twenty, how many more."""
+    failed = report.rows[report.rows["status"] != "ok"]
     texts = [
-        f"failed: {backbone_name(r['backbone'])} {r['head']}, {r['data_size']} images, {r['device']}, {r['attack_label']} at "
-        f"epsilon {r['epsilon']:g}, seed {r['seed']} (key {r['key']}): {_last_line(r['error'])}"
+        f"failed: {backbone_name(r['backbone'])} {r['head']}, {r['data_size']} images, {r['device']}, "
+        f"{report.shown[r['key']].text} at epsilon {epsilon_text(r['epsilon'], r['level'])}, seed {r['seed']} (key {r['key']}): "
+        f"{_last_line(r['error'])}"
         for r in failed.head(SHOWN_FAILURES).to_dict("records")
     ]
     more = len(failed) - len(texts)
     return [*texts, f"{more} more cells failed: their rows have status `failed` and an error."] if more > 0 else texts
 
 
-def _evaluated(rows: pd.DataFrame) -> list[str]:
-    good = rows[rows["status"] == "ok"]
+def _evaluated(report: Report) -> list[str]:
+    good = report.rows[report.rows["status"] == "ok"]
     if good.empty:
         return ["Nothing was evaluated: every cell failed."]
     least, most = int(good["n_evaluated"].min()), int(good["n_evaluated"].max())
     images = f"{least:,}" if least == most else f"{least:,} to {most:,}"
-    return [f"Evaluated: {images} test images a seed; seeds {_listed(sorted(set(good['seed'])))}."]
+    facts = report.facts
+    return [
+        f"Evaluated: {images} test images per seed; seeds {_listed(sorted(set(good['seed'])))}. {facts.searches:,} searches took "
+        f"{facts.gradients:,} input gradients of single images; a search that several models or devices judge counts once."
+    ]
 
 
 def _weights(rows: pd.DataFrame) -> list[str]:

@@ -8,11 +8,10 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from hqc_ray.report import notes, reference
-from hqc_ray.report.lines import Line, gather
-from hqc_ray.report.tables import cells, columns, header
+from hqc_ray.report.lines import Line
+from hqc_ray.report.tables import TRANSFERS, Cell, cells, header, transfer_tables
+from hqc_ray.report.view import Report
 
 FIGURES = 60  # inside the page; the rest stay beside it
 DPI = 150  # of the figures, on the page
@@ -43,22 +42,21 @@ figcaption { color: var(--soft); font-size: .8rem; } details summary { cursor: p
 """
 
 
-def page(rows: pd.DataFrame, figures: Sequence[Path], provenance: Mapping[str, Any], title: str) -> str:
+def page(report: Report, figures: Sequence[Path], provenance: Mapping[str, Any], title: str) -> str:
     """The page's HTML.
 
     Args:
-        rows: with the column `flags` (see `hqc_ray.evaluation.audit.annotate`).
+        report: of the sweep's rows.
         figures: PNG files, put into the page as data.
         provenance: versions, commit, hardware; nested mappings and lists are written out.
         title: of the page.
     """
-    lines = gather(rows)
     body = [
         f"<h1>{escape(title)}</h1>",
-        '<p class="soft">Adversarial robustness, one line a model x images x device x epsilon.</p>',
+        '<p class="soft">Adversarial robustness, one line per model, number of images, device and epsilon.</p>',
     ]
-    body += [_tiles(rows, lines), "<h2>Results</h2>", _results(lines), *_notes(rows, lines), *_flags(rows), *_failures(rows)]
-    body += [*_figures(figures), "<h2>The reference study</h2>", *_reference(), *_provenance(provenance)]
+    body += [_tiles(report), "<h2>Results</h2>", _results(report), *_notes(report), *_transfers(report), *_flags(report)]
+    body += [*_failures(report), *_figures(figures), "<h2>The reference study</h2>", *_reference(), *_provenance(provenance)]
     head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{escape(title)}</title>'
     return (
         f'<!DOCTYPE html>\n<html lang="en"><head>{head}<style>{CSS}</style></head>\n<body>\n'
@@ -67,45 +65,44 @@ def page(rows: pd.DataFrame, figures: Sequence[Path], provenance: Mapping[str, A
     )
 
 
-def _tiles(rows: pd.DataFrame, lines: Sequence[Line]) -> str:
-    good = rows["status"] == "ok"
-    suspect = int(rows["flags"].map(len).gt(0).sum())
+def _tiles(report: Report) -> str:
+    facts = report.facts
     tiles = [
-        (len(rows), "cells", False),
-        (int((~good).sum()), "failed", bool((~good).any())),
-        (rows["model_key"].nunique(), "trained models", False),
-        (rows["seed"].nunique(), "seeds", False),
-        (len(lines), "lines", False),
-        (suspect, "flagged cells", suspect > 0),
+        (facts.cells, "cells", False),
+        (facts.failed, "failed", facts.failed > 0),
+        (facts.models, "trained models", False),
+        (facts.seeds, "seeds", False),
+        (len(report.lines), "lines", False),
+        (facts.searches, "searches", False),
+        (facts.gradients, "input gradients", False),
+        (facts.flagged, "flagged cells", facts.flagged > 0),
     ]
     inner = (f'<div class="tile{" warn" if warn else ""}"><b>{number:,}</b>{text}</div>' for number, text, warn in tiles)
     return f'<div class="tiles">{"".join(inner)}</div>'
 
 
-def _results(lines: Sequence[Line]) -> str:
-    if not lines:
+def _results(report: Report) -> str:
+    if not report.lines:
         return "<p>No rows yet.</p>"
-    attacks = columns(lines)
-    rows, before = [], None
-    for line in lines:
-        rows.append(_row(line, attacks, first=line.model != before))
-        before = line.model
-    head = "".join(f"<th>{escape(h)}</th>" for h in header(attacks))
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>\n' + "\n".join(rows) + "\n</tbody></table></div>"
+    rows: list[str] = []
+    before: Line | None = None
+    for line in report.lines:
+        rows.append(_row(cells(line, report.attacks), first=before is None or line.model != before.model))
+        before = line
+    return _table(header(report), rows)
 
 
-def _row(line: Line, attacks: Sequence[str], first: bool) -> str:
-    """One line of the table; the first one of a model is set off."""
-    names, texts = header(attacks), cells(line, attacks)
-    start = len(names) - len(attacks) - 2
-    values = {names.index("Clean accuracy"): line.clean, len(names) - 2: line.worst}
-    values |= {start + i: line.attacks.get(attack) for i, attack in enumerate(attacks)}
-    kinds = {names.index("Device"): "device", len(names) - 1: "flags"}
+def _table(head: Sequence[str], rows: Sequence[str]) -> str:
+    names = "".join(f"<th>{escape(name)}</th>" for name in head)
+    return f'<div class="scroll"><table><thead><tr>{names}</tr></thead><tbody>\n' + "\n".join(rows) + "\n</tbody></table></div>"
+
+
+def _row(line: Sequence[Cell], first: bool) -> str:
+    """One line of a table; the first one of a model is set off."""
     tds = []
-    for i, text in enumerate(texts):
-        value = values.get(i)
-        kind = kinds.get(i, "number" if i in values else "text") + (" flagged" if value and value.flags else "")
-        tds.append(f'<td class="{kind}">{_stacked(text) if i in values else _breakable(text)}</td>')
+    for cell in line:
+        inner = _stacked(cell) if cell.kind == "number" else _breakable(cell.text)
+        tds.append(f'<td class="{cell.kind}{" flagged" if cell.flagged else ""}">{inner}</td>')
     return f"<tr{' class=model' if first else ''}>{''.join(tds)}</tr>"
 
 
@@ -114,33 +111,40 @@ def _breakable(text: str) -> str:
     return escape(text).replace("[", "<wbr>[").replace(",", ",<wbr>")
 
 
-def _stacked(text: str) -> str:
+def _stacked(cell: Cell) -> str:
     """The mean on one line, interval and the paper's number below it."""
-    mean, bracket, rest = text.partition(" [")
-    parts = [escape(p) for p in (bracket + rest).strip().replace(" (", "\n(").split("\n") if p]
-    return f"<b>{escape(mean)}</b>" + "".join(f"<small>{p}</small>" for p in parts)
+    mean, *rest = map(escape, cell.parts)
+    return f"<b>{mean}</b>" + "".join(f"<small>{part}</small>" for part in rest)
 
 
-def _notes(rows: pd.DataFrame, lines: Sequence[Line]) -> Iterator[str]:
-    yield from (f'<p class="note">{escape(note)}</p>' for note in notes.reading(rows, lines))
+def _notes(report: Report) -> Iterator[str]:
+    yield from (f'<p class="note">{escape(note)}</p>' for note in notes.reading(report))
 
 
-def _flags(rows: pd.DataFrame) -> Iterator[str]:
-    meanings = notes.flag_meanings(rows)
+def _transfers(report: Report) -> Iterator[str]:
+    if report.transfers:
+        yield f'<h2>Transferred attacks</h2><p class="soft">{escape(TRANSFERS)}</p>'
+    for title, head, lines in transfer_tables(report):
+        firsts = [i == 0 or line[:2] != lines[i - 1][:2] for i, line in enumerate(lines)]
+        yield f"<p>{escape(title)}, judged by:</p>"
+        yield _table(head, [_row(line, first) for line, first in zip(lines, firsts, strict=True)])
+
+
+def _flags(report: Report) -> Iterator[str]:
+    meanings = notes.flag_meanings(report)
     yield "<h2>What the audit says</h2>"
     if not meanings:
         yield "<p>No flag was raised.</p>"
         return
-    counts = notes.raised(rows)
     items = (
-        f"<dt>{escape(flag)}{f' · {counts[flag]} cells' if flag in counts else ''}</dt><dd>{escape(text)}</dd>"
+        f"<dt>{escape(flag)}{f' · {report.raised[flag]} cells' if flag in report.raised else ''}</dt><dd>{escape(text)}</dd>"
         for flag, text in meanings.items()
     )
     yield f"<dl>{''.join(items)}</dl>"
 
 
-def _failures(rows: pd.DataFrame) -> Iterator[str]:
-    failures = notes.failures(rows)
+def _failures(report: Report) -> Iterator[str]:
+    failures = notes.failures(report)
     if failures:
         yield "<h2>Failed cells</h2><ul>" + "".join(f"<li>{escape(f)}</li>" for f in failures) + "</ul>"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,19 +12,19 @@ from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from hqc_ray.report import style
-from hqc_ray.report.style import attack_name, attack_order, epsilon_text
+from hqc_ray.report.attacks import Shown, is_clean, is_transfer
+from hqc_ray.report.style import epsilon_text
+from hqc_ray.report.view import Report
 
 COLUMNS = 9  # attack x epsilon, of one figure
 FIGURES = 12  # models that are shown, of one report
 IMAGES = 2  # of one figure
 SIDE = 1.15  # of a patch, in inches
-CLASSES = {"pcam": ("normal", "tumour")}
 _GAINS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 _PLACE = ("data_source", "data_size", "backbone", "weights", "head", "device", "norm")
 _KEYS = ("clean", "adversarial", "labels", "clean_prediction", "prediction")
@@ -33,7 +34,7 @@ _KEYS = ("clean", "adversarial", "labels", "clean_prediction", "prediction")
 class Example:
     """The first k evaluated images of a cell: `clean` and `adversarial` [k, 3, H, W] in [0, 1], three times k class numbers."""
 
-    label: str
+    attack: Shown
     epsilon: float
     norm: str
     clean: NDArray[np.float32]
@@ -43,7 +44,7 @@ class Example:
     prediction: NDArray[np.int64]
 
 
-def load(path: Path, label: str, epsilon: float, norm: str) -> Example | None:
+def load(path: Path, attack: Shown, epsilon: float, norm: str) -> Example | None:
     """The example that a cell kept; None where its file is missing or broken: the report stands without it."""
     try:
         with path.open("rb") as binary, np.load(binary, allow_pickle=False) as file:  # np.load leaves a broken file open
@@ -51,24 +52,26 @@ def load(path: Path, label: str, epsilon: float, norm: str) -> Example | None:
             classes = [np.asarray(file[key], dtype=np.int64) for key in _KEYS[2:]]
     except (OSError, ValueError, KeyError, EOFError, BadZipFile):
         return None
-    return Example(label, epsilon, norm, images[0], images[1], classes[0], classes[1], classes[2])
+    return Example(attack, epsilon, norm, images[0], images[1], classes[0], classes[1], classes[2])
 
 
-def patches(rows: pd.DataFrame, folder: Path) -> Iterator[tuple[str, Figure | None]]:
+def patches(report: Report, folder: Path) -> Iterator[tuple[str, Figure | None]]:
     """(name, figure) for each model and device that kept examples, at its smallest seed; `folder` is the results folder.
+
+    Only attacks on pixels, and on the model itself, have patches.
 
     The figure is None where an example cannot be read any more (they are large, and often not copied with a results folder)
     but an earlier report has drawn the picture: that one is worth more than one with holes, so it stays.
     """
     unread = 0
-    has_example = rows["example"].map(lambda e: isinstance(e, str) and bool(e))
-    kept = rows[has_example & (rows["status"] == "ok") & (rows["attack"] != "clean")]
     models: dict[tuple[Any, ...], list[Mapping[Any, Any]]] = defaultdict(list)
-    for row in kept.sort_values("seed", kind="stable").to_dict("records"):
-        models[tuple(row[c] for c in _PLACE)].append(row)
-    for place in sorted(models, key=lambda p: (p[0], p[1], p[2], p[3], style.head_order(p[4]), p[5:]))[:FIGURES]:
+    for row in report.rows.sort_values("seed", kind="stable").to_dict("records"):
+        if row["status"] == "ok" and row["example"] and _has_patches(row):
+            models[tuple(row[c] for c in _PLACE)].append(row)
+    circuits = {place: its[0]["head_kind"] == "circuit" for place, its in models.items()}
+    for place in sorted(models, key=lambda p: (*p[:4], style.head_order(p[4], circuits[p]), p[5:]))[:FIGURES]:
         its = [r for r in models[place] if r["model_key"] == models[place][0]["model_key"]]
-        loaded = [load(folder / r["example"], str(r["attack_label"]), float(r["epsilon"]), str(r["norm"])) for r in its]
+        loaded = [load(folder / r["example"], report.shown[r["key"]], float(r["epsilon"]), str(r["norm"])) for r in its]
         examples = _same_images([e for e in loaded if e is not None])
         unread += loaded.count(None)
         name = style.slug("patches", *place)
@@ -82,20 +85,24 @@ def patches(rows: pd.DataFrame, folder: Path) -> Iterator[tuple[str, Figure | No
         )
 
 
+def _has_patches(row: Mapping[Any, Any]) -> bool:
+    return row["level"] == "pixels" and not is_clean(row) and not is_transfer(row)
+
+
 def _same_images(examples: Sequence[Example]) -> list[Example]:
     """Those that show the images that the first one shows, in the order of the columns."""
     first = examples[0] if examples else None
     same = [e for e in examples if first is not None and np.array_equal(e.clean, first.clean) and len(e.clean)]
-    return sorted(same, key=lambda e: (attack_order(e.label), e.epsilon))
+    return sorted(same, key=lambda e: (e.attack.order, e.epsilon))
 
 
 def _columns(examples: Sequence[Example]) -> list[Example]:
     """All if they fit; else as many epsilons of each attack as fit, evenly chosen, the largest among them."""
-    attacks = sorted({e.label for e in examples}, key=attack_order)[:COLUMNS]
+    attacks = sorted({e.attack for e in examples}, key=lambda a: a.order)[:COLUMNS]
     share = COLUMNS // len(attacks)
     chosen = []
     for attack in attacks:
-        mine = [e for e in examples if e.label == attack]
+        mine = [e for e in examples if e.attack == attack]
         chosen += mine if len(examples) <= COLUMNS else [mine[i] for i in _spread(len(mine), share)]
     return chosen
 
@@ -105,12 +112,13 @@ def _spread(n: int, k: int) -> list[int]:
 
 
 def _images(examples: Sequence[Example]) -> list[int]:
-    """One image of each class where there is one: right before any attack, and fooled by the most of them."""
+    """The best image of each class, of the best classes: right before any attack, and fooled by the most of them."""
     first = examples[0]
     fooled = sum((e.prediction != e.labels).astype(int) for e in examples)
     score = np.where(first.clean_prediction == first.labels, np.asarray(fooled), -1)
     best = [max(np.flatnonzero(first.labels == c), key=lambda i: (score[i], -i)) for c in np.unique(first.labels)]
-    return [int(i) for i in best[:IMAGES]]
+    chosen = sorted(best, key=lambda i: -score[i])[:IMAGES]
+    return [int(i) for i in best if i in chosen]
 
 
 def gain(perturbation: NDArray[np.float32]) -> int:
@@ -131,7 +139,7 @@ def _figure(row: Mapping[Any, Any], examples: Sequence[Example]) -> Figure:
         f"{style.backbone_name(row['backbone'])} {row['head']}, {row['data_size']:,} images{device}", fontweight="bold"
     )
     axes = figure.subplots(3 * blocks, columns, squeeze=False)
-    names = CLASSES.get(row["data_source"], ("class 0", "class 1"))
+    names = json.loads(row["class_names"])
     for number, image in enumerate(images):
         block, left = (0, number * len(examples)) if beside > 1 else (number, 0)
         for column, example in enumerate(examples, left):
@@ -160,7 +168,7 @@ def _triple(axes: Sequence[Axes], example: Example, i: int, names: Sequence[str]
     _verdict(axes[2], int(example.prediction[i]), int(example.labels[i]), names)
     axes[1].set_xlabel(f"× {factor}", labelpad=1)
     if top:
-        head = f"{attack_name(example.label)}\nε = {epsilon_text(example.epsilon)}"
+        head = f"{example.attack.text}\nε = {epsilon_text(example.epsilon)}"
         place: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "ha": "center", "va": "bottom"}
         axes[0].annotate(head, (0.5, 1), (0, 14), fontweight="bold", **place)
 
@@ -168,5 +176,6 @@ def _triple(axes: Sequence[Axes], example: Example, i: int, names: Sequence[str]
 def _verdict(ax: Axes, prediction: int, label: int, names: Sequence[str]) -> None:
     right = prediction == label
     colour = style.BLUE if right else style.VERMILLION
-    ax.set_title(names[prediction] + ("" if right else " ×"), color=colour, pad=2, fontsize=8)
+    name = names[prediction] if prediction >= 0 else "no class"  # -1: the model's outputs were not numbers
+    ax.set_title(name + ("" if right else " ×"), color=colour, pad=2, fontsize=8)
     ax.spines[:].set(color=colour, linewidth=1.6)

@@ -12,6 +12,7 @@ import pandas as pd
 from hqc_ray.evaluation.statistics import difference
 
 SOURCE = "arXiv 2309.06377, Table II"
+DATA_SOURCE, IMAGE_SIZE = "pcam", 96  # what it was measured on
 NAMES = {"fgsm": "FGSM", "deepfool": "DeepFool", "pgd": "PGD"}
 ATTACKS = tuple(NAMES)
 TEST_SHARE = 0.2  # of the images; every accuracy printed in the paper is a multiple of 1 / (0.2 * images), up to rounding

@@ -2,51 +2,38 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
-
-CLASSICAL_HEADS = ("linear", "mlp", "tanh", "fourier")  # in the order in which a reader climbs from a line to a circuit
 
 # Okabe and Ito's palette, which people with any colour vision can tell apart
 BLUE, SKY, GREEN, YELLOW, ORANGE, VERMILLION, PURPLE = "#0072B2", "#56B4E9", "#009E73", "#E3D21B", "#E69F00", "#D55E00", "#CC79A7"
 GREY, BLACK = "#8A8A8A", "#1A1A1A"
 
-_ATTACKS = {
-    "fgsm": ("FGSM", SKY, "o"), "deepfool": ("DeepFool", GREEN, "s"), "pgd": ("PGD", VERMILLION, "^"),
-    "noise": ("Noise", GREY, "D"),
-}  # fmt: skip
-_CONTROLS = {
+# Preferences, in the order in which they stand in tables: an attack, head or backbone that is not listed gets the next free style
+ATTACKS = {"fgsm": (SKY, "o"), "deepfool": (GREEN, "s"), "pgd": (VERMILLION, "^"), "noise": (GREY, "D")}
+CONTROLS = {
     "linear": (BLACK, "o", ":"), "mlp": ("#5A5A5A", "s", "--"), "tanh": (GREY, "D", "-."), "fourier": ("#ABABAB", "v", "--"),
 }  # fmt: skip
-_MORE = (PURPLE, ORANGE, BLUE, YELLOW)
+MORE, MORE_CONTROLS = (PURPLE, ORANGE, BLUE, YELLOW), ("#3C3C3C", "p", (0, (3, 1, 1, 1)))
+DASHES = ("-", "--", ":", "-.")
 _BACKBONES = {
     "resnet18": "ResNet18", "vgg16": "VGG16", "inceptionv3": "InceptionV3", "alexnet": "AlexNet", "cnn1": "CNN", "cnn2": "CNN2",
     "mobilenetv2": "MobileNetV2", "squeezenet10": "SqueezeNet",
 }  # fmt: skip
-_DASHES = ("-", "--", ":", "-.")
+Natural = tuple[tuple[int, int, str], ...]
 
 
-def natural(text: str) -> tuple[tuple[int, int, str], ...]:
+def natural(text: str) -> Natural:
     """A sort key under which vqc2 stands before vqc10."""
     return tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", text) if part)
 
 
-def head_order(head: str) -> tuple[int, tuple[tuple[int, int, str], ...]]:
-    """Classical controls first, then circuits by name and number."""
-    return (CLASSICAL_HEADS.index(head) if head in CLASSICAL_HEADS else len(CLASSICAL_HEADS), natural(head))
-
-
-def attack_order(label: str) -> tuple[int, tuple[tuple[int, int, str], ...]]:
-    """The paper's attacks in its order, then others, the noise control last."""
-    known = ["fgsm", "deepfool", "pgd"]
-    name = label.partition("(")[0]
-    return (known.index(name) if name in known else len(known) + (name == "noise"), natural(label))
-
-
-def attack_name(label: str) -> str:
-    """'pgd(steps=40)' -> 'PGD(steps=40)'."""
-    name, bracket, options = label.partition("(")
-    return (_ATTACKS[name][0] if name in _ATTACKS else name) + bracket + options
+def head_order(head: str, circuit: bool) -> tuple[bool, int, Natural]:
+    """Classical controls first, as a reader climbs from a line to a circuit; then circuits by name and number."""
+    known = list(CONTROLS)
+    return circuit, known.index(head) if head in known and not circuit else len(known), natural(head)
 
 
 def backbone_name(backbone: str) -> str:
@@ -54,44 +41,57 @@ def backbone_name(backbone: str) -> str:
     return _BACKBONES.get(backbone.lower().replace("_", ""), backbone)
 
 
-def attack_style(labels: Iterable[str]) -> dict[str, tuple[str, str, str]]:
-    """(colour, marker, dashes) of each label: an attack keeps its colour, its variants differ in dashes."""
-    ordered = sorted(set(labels), key=attack_order)
-    others = sorted({n for n in (label.partition("(")[0] for label in ordered) if n not in _ATTACKS})
-    styles, seen = {}, dict.fromkeys(_ATTACKS, 0) | dict.fromkeys(others, 0)
-    for label in ordered:
-        name = label.partition("(")[0]
-        colour, marker = _ATTACKS[name][1:] if name in _ATTACKS else (_MORE[others.index(name) % len(_MORE)], "v")
-        styles[label] = (colour, marker, _DASHES[seen[name] % len(_DASHES)])
-        seen[name] += 1
-    return styles
+def head_style(heads: Sequence[tuple[str, bool]]) -> list[tuple[str, str, object]]:
+    """(colour, marker, dashes) of each head in turn, given as (name, whether it is a circuit).
 
-
-def head_style(heads: Sequence[str]) -> list[tuple[str, str, str]]:
-    """(colour, marker, dashes) of each head in turn: classical controls grey and broken, circuits coloured and solid.
-
-    A control that comes again, in another width, keeps its colour and dashes and takes another marker.
+    Classical controls are grey and broken, circuits coloured and solid. A control that comes again, in another width, keeps
+    its colour and dashes and takes another marker.
     """
     colours, markers = (VERMILLION, BLUE, GREEN, ORANGE, PURPLE, SKY), ("o", "s", "^", "D", "v", "P")
-    found: list[tuple[str, str, str]] = []
-    circuits, again = 0, dict.fromkeys(_CONTROLS, 0)
-    for head in heads:
-        if head in _CONTROLS:
-            colour, marker, dashes = _CONTROLS[head]
-            found.append((colour, markers[(markers.index(marker) + again[head]) % 6], dashes))
-            again[head] += 1
-        else:
+    found: list[tuple[str, str, object]] = []
+    circuits, again = 0, defaultdict[str, int](int)
+    for head, circuit in heads:
+        if circuit:
             found.append((colours[circuits % 6], markers[circuits % 6], "-"))
             circuits += 1
+            continue
+        colour, marker, dashes = CONTROLS.get(head, MORE_CONTROLS)
+        if again[head]:
+            marker = markers[(markers.index(marker) + again[head]) % 6 if marker in markers else again[head] % 6]
+        found.append((colour, marker, dashes))
+        again[head] += 1
     return found
 
 
-def epsilon_text(epsilon: float) -> str:
-    """'0.05', or '1/255' where that is what it is."""
+def differences(options: Iterable[str], hidden: Iterable[str] = ()) -> dict[str, str]:
+    """For each JSON text of options its values that another one does not have: 'steps=40,step_size=0.01'.
+
+    Args:
+        options: of one attack, or of one head on one backbone.
+        hidden: names that are told elsewhere.
+    """
+    known = {text: json.loads(text) for text in set(options)}
+    return {
+        text: ",".join(
+            f"{name}={value}"
+            for name, value in sorted(mine.items())
+            if name not in hidden and any(other.get(name) != value for other in known.values())
+        )
+        for text, mine in known.items()
+    }
+
+
+def epsilon_text(epsilon: float, level: str = "pixels") -> str:
+    """'0.05', or of pixels '1/255' where that is what it is."""
     if round(epsilon, 3) == epsilon:
         return f"{epsilon:g}"
-    levels = epsilon * 255
-    return f"{round(levels)}/255" if abs(levels - round(levels)) < 1e-4 else f"{epsilon:.3g}"
+    steps = epsilon * 255
+    return f"{round(steps)}/255" if level == "pixels" and abs(steps - round(steps)) < 1e-4 else f"{epsilon:.3g}"
+
+
+def strength_text(epsilon: float, level: str) -> str:
+    """The epsilon with its unit: '4/255' of pixels, '0.1 rad' of angles, '0.5 std' of features."""
+    return epsilon_text(epsilon, level) + {"pixels": "", "features": " std", "angles": " rad"}[level]
 
 
 def norm_text(norm: str) -> str:

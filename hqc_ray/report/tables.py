@@ -4,54 +4,65 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import Literal, get_args
 
 import pandas as pd
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from hqc_ray.evaluation import audit
 from hqc_ray.report import notes
+from hqc_ray.report.attacks import Shown
 from hqc_ray.report.files import replace
-from hqc_ray.report.lines import Line, Value, gather, labels
-from hqc_ray.report.style import attack_name, attack_order, backbone_name, epsilon_text, norm_text
+from hqc_ray.report.lines import Ball, Line, Value
+from hqc_ray.report.style import backbone_name, norm_text, strength_text
+from hqc_ray.report.transfers import Matrix
+from hqc_ray.report.view import Report
 from hqc_ray.results.row import VOLATILE, Row
 
-ALWAYS = ("fgsm", "deepfool", "pgd", "noise")  # columns that stand in the table even when nothing was run for them
 SHOWN_IN_TERMINAL = 5  # attacks
 NOTHING = "–"
-_SORT = (
-    "data_source", "data_size", "backbone", "weights", "image_size", "head", "n_qubits", "embedding", "device", "attack",
-    "attack_options", "norm", "epsilon", "seed", "key",
-)  # fmt: skip
+LEFT = ("Model", "Computation", "Images", "Clean accuracy", "Head", "Qubits", "Device", "Epsilon")
+TRANSFERS = (
+    "Attacks found on one model and judged by another: robust accuracy in percent as above, over all pairs of seeds. Where both "
+    "are the same, the model was attacked itself. !: flagged by the audit."
+)
 
 
-def columns(lines: Sequence[Line]) -> list[str]:
-    """The attack labels that the table has a column for: the paper's and the noise control, then those of these lines."""
-    return sorted({*ALWAYS, *labels(lines)}, key=attack_order)
+@dataclass(frozen=True)
+class Cell:
+    """A cell of a table; a number's parts are its mean, its interval, and what else is to be said of it."""
+
+    kind: Literal["text", "number", "device", "flags"]
+    parts: tuple[str, ...]
+    flagged: bool = False
+
+    @property
+    def text(self) -> str:
+        """In one line."""
+        return " ".join(self.parts)
 
 
-def header(attacks: Sequence[str]) -> list[str]:
+def header(report: Report) -> list[str]:
     """The table's column names."""
-    left = ["Model", "Computation", "Images", "Clean accuracy", "Head", "Qubits", "Device", "Epsilon"]
-    return [*left, *map(attack_name, attacks), "Worst case", "Flags"]
+    return [*LEFT, *(attack.text for attack in report.attacks), "Worst case", "Flags"]
 
 
-def value_text(value: Value | None) -> str:
-    """'52.0 ± 1.2 [45-59] (2 of 3 seeds) (paper 46.5)', in percent."""
+def number(value: Value | None, mark: str = "") -> Cell:
+    """'52.0 ± 1.2', '[45-59]', '(2 of 3 seeds)', '(paper 46.5)', in percent; `mark` behind the mean of what is flagged."""
     if value is None:
-        return NOTHING
-    parts = ["failed"]
+        return Cell("number", (NOTHING,))
+    parts, flagged = ["failed"], bool(value.flags)
     if value.seeds:
         spread = "" if value.spread is None else f" ± {value.spread:.1f}"
-        parts = [f"{value.mean:.1f}{spread} [{value.low:.0f}-{value.high:.0f}]"]
+        parts = [f"{value.mean:.1f}{spread}{mark if flagged else ''}", f"[{value.low:.0f}-{value.high:.0f}]"]
     if value.seeds and value.failed:
         parts.append(f"({value.seeds} of {value.seeds + value.failed} seeds)")
     if value.paper is not None:
         parts.append(f"(paper {value.paper:.1f}{'!' if value.paper_flagged else ''})")
-    return " ".join(parts)
+    return Cell("number", tuple(parts), flagged)
 
 
 def flags_text(line: Line) -> str:
@@ -59,72 +70,109 @@ def flags_text(line: Line) -> str:
     texts = []
     for flag, where in line.flags.items():
         general = set(where) >= set(line.attacks) and not any(where.values()) and len(line.attacks) > 1
-        names = ", ".join(f"{attack_name(label)} {share}".strip() for label, share in where.items())
+        names = ", ".join(f"{attack.text if attack else 'clean'} {share}".strip() for attack, share in where.items())
         texts.append(flag if general else f"{flag} ({names})")
     return "; ".join(texts)
 
 
-def cells(line: Line, attacks: Sequence[str]) -> list[str]:
-    """The texts of one line, under `header`."""
+def cells(line: Line, attacks: Sequence[Shown]) -> list[Cell]:
+    """One line, under `header`."""
     m = line.model
-    images = f"{m.data_size:,}" + ("" if m.data_source == "pcam" else f" ({m.data_source})")
+    images = f"{m.data_size:,} {m.data}".strip()
     qubits = str(m.n_qubits) if m.hybrid and m.n_qubits is not None else NOTHING
-    kind = "hybrid" if m.hybrid else "classical"
-    left = [m.name, kind, images, value_text(line.clean), m.head_name, qubits, m.device, _epsilon(line)]
-    return [*left, *(value_text(line.attacks.get(a)) for a in attacks), value_text(line.worst), flags_text(line)]
+    return [
+        *(Cell("text", (text,)) for text in (m.name, "hybrid" if m.hybrid else "classical", images)),
+        number(line.clean),
+        *(Cell("text", (text,)) for text in (m.head_name, qubits)),
+        Cell("device", (m.device,)),
+        Cell("text", (ball_text(line.ball),)),
+        *(number(line.attacks.get(attack)) for attack in attacks),
+        number(line.worst),
+        Cell("flags", (flags_text(line),)),
+    ]
 
 
-def _epsilon(line: Line) -> str:
-    if line.epsilon is None:
+def ball_text(ball: Ball | None) -> str:
+    """'4/255', '2 (L2)', or where it is not in pixels '0.1 rad (angles, L2)'."""
+    if ball is None:
         return NOTHING
-    return epsilon_text(line.epsilon) + ("" if line.norm == "linf" else f" ({norm_text(line.norm)})")
+    told = [] if ball.level == "pixels" else [ball.level]
+    told += [] if ball.norm == "linf" else [norm_text(ball.norm)]
+    return strength_text(ball.epsilon, ball.level) + (f" ({', '.join(told)})" if told else "")
 
 
-def table_markdown(rows: pd.DataFrame) -> str:
-    """The table and its notes as Markdown; the same rows give the same text, whatever their order.
+def transfer_tables(report: Report) -> list[tuple[str, list[str], list[list[Cell]]]]:
+    """(title, header, lines) for each data set and backbone: a line per attack, strength and model that it was found on."""
+    places: dict[tuple[object, ...], list[Matrix]] = {}
+    for matrix in report.transfers:
+        places.setdefault(matrix.model.place, []).append(matrix)
+    tables = []
+    for its in places.values():
+        judges = list(dict.fromkeys(judge for matrix in its for judge in matrix.judges))
+        lines = [line for matrix in its for line in _matrix_lines(matrix, judges)]
+        model = its[0].model
+        title = f"{model.name}, {model.data_size:,} images {model.data}".strip()
+        tables.append((title, ["Attack", "Epsilon", "Found on", *judges], lines))
+    return tables
+
+
+def _matrix_lines(matrix: Matrix, judges: Sequence[str]) -> list[list[Cell]]:
+    lines = []
+    for name, values in zip(matrix.found_on, matrix.values, strict=True):
+        mine = dict(zip(matrix.judges, values, strict=True))
+        left = [Cell("text", (text,)) for text in (matrix.attack.text, ball_text(matrix.ball), name)]
+        lines.append([*left, *(number(mine.get(judge), mark="!") for judge in judges)])
+    return lines
+
+
+def table_markdown(report: Report) -> str:
+    """The table, its notes and the transferred attacks as Markdown; the same rows give the same text, whatever their order.
 
     Accuracies are in percent: the mean over seeds, the standard deviation over seeds where there are several, and in
     brackets the 95 % Wilson interval over the evaluated images of all seeds together.
     """
-    rows = audit.annotate(sort_rows(rows))
-    lines = gather(rows)
-    if not lines:
+    if not report.lines:
         return "No rows yet.\n"
-    attacks = columns(lines)
-    table = [header(attacks), ["---"] * len(header(attacks)), *(cells(line, attacks) for line in lines)]
-    text = "\n".join("| " + " | ".join(_escape(cell) for cell in row) + " |" for row in table)
-    return text + "\n\n" + "\n".join(f"- {_escape(note)}" for note in notes.notes(rows, lines)) + "\n"
+    text = _table(header(report), [cells(line, report.attacks) for line in report.lines])
+    text += "\n\n" + "\n".join(f"- {_escape(note)}" for note in notes.notes(report)) + "\n"
+    if report.transfers:
+        text += f"\n## Transferred attacks\n\n{TRANSFERS}\n"
+    for title, head, lines in transfer_tables(report):
+        text += f"\n{_escape(title)}, judged by:\n\n{_table(head, lines)}\n"
+    return text
+
+
+def _table(head: Sequence[str], lines: Sequence[Sequence[Cell]]) -> str:
+    rows = [head, ["---"] * len(head), *([cell.text for cell in line] for line in lines)]
+    return "\n".join("| " + " | ".join(_escape(text) for text in row) + " |" for row in rows)
 
 
 def _escape(text: str) -> str:
     return " ".join(text.replace("|", "\\|").split())
 
 
-def terminal_table(rows: pd.DataFrame, max_lines: int = 60) -> Table:
+def terminal_table(report: Report, max_lines: int = 60) -> Table:
     """The same in short, at most 120 columns wide: mean accuracies in percent, an exclamation mark at what is flagged."""
-    rows = audit.annotate(sort_rows(rows))
-    lines = gather(rows)
-    attacks = _for_terminal(lines)
-    caption = _caption(rows, lines, attacks, max_lines)
-    table = Table(title="Accuracy, % (mean over seeds)", caption=Text(caption), caption_justify="left", box=box.SIMPLE_HEAD)
+    attacks = _for_terminal(report.attacks)
+    caption = Text(_caption(report, attacks, max_lines))
+    table = Table(title="Accuracy, % (mean over seeds)", caption=caption, caption_justify="left", box=box.SIMPLE_HEAD)
     table.collapse_padding, table.pad_edge = True, False
     for name in ("Model", "Head", "Images", "Device"):  # folded, not cut: the end of a device's name tells it from the others
         table.add_column(name, overflow="fold", max_width={"Model": 14, "Head": 14, "Device": 24}.get(name))
-    for name in ("ε", "Clean", *(attack_name(a) for a in attacks), "Worst"):
+    for name in ("ε", "Clean", *(attack.text for attack in attacks), "Worst"):
         table.add_column(Text(name), justify="right", overflow="ellipsis", no_wrap=True, max_width=8)
-    for line in lines[:max_lines]:
+    for line in report.lines[:max_lines]:
         m = line.model
         values = [line.clean, *(line.attacks.get(a) for a in attacks), line.worst]
-        left = [backbone_name(m.backbone), m.head_name, f"{m.data_size:,}", m.device, _epsilon(line)]
+        left = [backbone_name(m.backbone), m.head_name, f"{m.data_size:,}", m.device, ball_text(line.ball)]
         table.add_row(*map(Text, left), *map(_short, values))  # Text: a device's brackets are no markup
     return table
 
 
-def _for_terminal(lines: Sequence[Line]) -> list[str]:
+def _for_terminal(attacks: Sequence[Shown]) -> list[Shown]:
     """The plain attacks first, then as many variants as fit."""
-    present = labels(lines)
-    first = sorted(present, key=lambda label: ("(" in label, attack_order(label)))[:SHOWN_IN_TERMINAL]
-    return [label for label in present if label in first]
+    first = sorted(attacks, key=lambda attack: (not attack.plain, attack.order))[:SHOWN_IN_TERMINAL]
+    return [attack for attack in attacks if attack in first]
 
 
 def _short(value: Value | None) -> Text:
@@ -135,24 +183,19 @@ def _short(value: Value | None) -> Text:
     return Text(f"{value.mean:.1f}!", style="yellow") if value.flags else Text(f"{value.mean:.1f}")
 
 
-def _caption(rows: pd.DataFrame, lines: Sequence[Line], attacks: Sequence[str], max_lines: int) -> str:
-    raised = notes.raised(rows)
-    failed = int((rows["status"] != "ok").sum())
+def _caption(report: Report, attacks: Sequence[Shown], max_lines: int) -> str:
+    lines, more, raised, facts = len(report.lines), len(report.attacks) - len(attacks), report.raised, report.facts
     parts = [
-        f"{len(lines) - max_lines} more lines in table.md" if len(lines) > max_lines else "",
-        f"{len(labels(lines)) - len(attacks)} more attacks in table.md" if len(labels(lines)) > len(attacks) else "",
+        f"{lines - max_lines} more lines in table.md" if lines > max_lines else "",
+        f"{more} more attacks in table.md" if more else "",
+        "transferred attacks stand in table.md" if report.transfers else "",
         f"! flagged: {', '.join(f'{flag} ({count})' for flag, count in raised.items())}; meanings in table.md" if raised else "",
-        f"{failed} of {len(rows)} cells failed" if failed else "",
+        f"{facts.failed} of {facts.cells} cells failed" if facts.failed else "",
     ]
     return "\n".join(p for p in parts if p)
 
 
-def sort_rows(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows in an order that depends on nothing but what they say."""
-    return rows.sort_values([c for c in _SORT if c in rows], kind="stable", na_position="first", ignore_index=True)
-
-
-def write_rows(rows: pd.DataFrame, folder: Path) -> list[Path]:
+def write_rows(report: Report, folder: Path) -> list[Path]:
     """Write rows.csv and rows.parquet with the column `flags`, sorted; volatile columns stand last.
 
     In the CSV file flags are joined by ';'. Missing numbers stay empty and whole numbers whole in both.
@@ -160,7 +203,7 @@ def write_rows(rows: pd.DataFrame, folder: Path) -> list[Path]:
     Raises:
         ResultsError: the folder cannot be written to.
     """
-    rows = _typed(audit.annotate(sort_rows(rows)))
+    rows = _typed(report.rows)
     rows = rows[[c for c in rows if c not in VOLATILE] + [c for c in VOLATILE if c in rows]]
     joined = rows.assign(flags=[";".join(f) for f in rows["flags"]])
     return [

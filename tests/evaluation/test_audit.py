@@ -21,6 +21,15 @@ def survivors(start, stop):
     return (np.arange(N) >= start) & (np.arange(N) < stop)
 
 
+KINDS = {"clean": "none", "noise": "none", "fgsm": "budget", "pgd": "budget", "deepfool": "minimal"}
+
+
+def of_attack(name, **more):
+    """The columns of an attack's identity."""
+    search = {"search_model_key": "m", "search_device": "default.qubit", "access": "exact", "audience": "itself"}
+    return {"attack": name, "attack_title": name.upper(), "attack_kind": KINDS[name], "level": "pixels"} | search | more
+
+
 def row(attack, epsilon, robust, *, clean=CLEAN, **more):
     """One row as the ledger holds it."""
     low, high = wilson(int(clean.sum()), len(clean))
@@ -33,7 +42,9 @@ def row(attack, epsilon, robust, *, clean=CLEAN, **more):
         "data_source": "pcam",
         "data_digest": "d",
         "weights": "imagenet",
-        "attack": attack,
+        "mode": "surrogate",
+        "search_seed": 0,
+        "n_classes": 2,
         "attack_options": "{}",
         "norm": "linf",
         "epsilon": epsilon,
@@ -47,7 +58,7 @@ def row(attack, epsilon, robust, *, clean=CLEAN, **more):
         "bad_gradient_share": 0.0,
         "outputs_normalised": False,
         "surrogate_error": 1e-15,
-    } | more
+    } | of_attack(attack, search_model_key=more.get("model_key", "m")) | more
 
 
 def flags_of(*rows):
@@ -75,6 +86,14 @@ def test_accuracy_that_rises_with_epsilon_is_flagged_where_it_is_higher():
         row("fgsm", 0.25, survivors(0, 27), attack_options='{"random_start": true}'),
         row("deepfool", 0.25, survivors(0, 27)),
         row("fgsm", 0.05, survivors(0, 27), attack_options='{"a": 1}'),
+        row("fgsm", 0.25, survivors(0, 27), access="ideal"),
+        row("fgsm", 0.25, survivors(0, 27), access="shots"),
+        row("fgsm", 0.25, survivors(0, 27), level="angles"),
+        row("fgsm", 0.25, survivors(0, 27), level="features"),
+        row("fgsm", 0.25, survivors(0, 27), search_model_key="another"),
+        row("fgsm", 0.25, survivors(0, 27), search_device="qiskit.aer[fake_manila]"),
+        row("fgsm", 0.25, survivors(0, 27), audience="others"),
+        row("fgsm", 0.25, survivors(0, 27), mode="native"),
         row("fgsm", 0.25, survivors(0, 27), status="failed"),
     ],
 )
@@ -90,10 +109,13 @@ def test_rise_is_found_against_any_smaller_epsilon():
 def test_pgd_weaker_than_fgsm():
     fgsm, pgd = row("fgsm", 0.05, survivors(0, 20)), row("pgd", 0.05, survivors(0, 27))
     assert flags_of(fgsm, pgd) == [[], ["pgd_weaker_than_fgsm"]]
-    assert flags_of(pgd | {"attack": "fgsm"}, fgsm | {"attack": "pgd"}) == [[], []]  # as it should be
+    assert flags_of(pgd | of_attack("fgsm"), fgsm | of_attack("pgd")) == [[], []]  # as it should be
     assert flags_of(fgsm, pgd | {"epsilon": 0.04}) == [[], []]
-    assert flags_of(fgsm, pgd | {"norm": "l2"}) == [[], []]
-    assert flags_of(fgsm, pgd | {"attack": "deepfool"}) == [[], []]
+    assert flags_of(fgsm, pgd | of_attack("deepfool")) == [[], []]
+    for other in ({"norm": "l2"}, {"level": "angles"}, {"access": "ideal"}, {"search_model_key": "another"}):
+        assert flags_of(fgsm, pgd | other) == [[], []], other
+    ideal = {"access": "ideal", "search_device": "ideal"}
+    assert flags_of(fgsm | ideal, pgd | ideal) == [[], ["pgd_weaker_than_fgsm"]]  # like with like
 
 
 def test_noise_as_strong_as_the_attack():
@@ -103,7 +125,56 @@ def test_noise_as_strong_as_the_attack():
     assert flags_of(noise, row("fgsm", 0.05, survivors(0, 35))) == [[], []]  # 5 more: p = 1/32
     assert flags_of(noise, row("fgsm", 0.10, survivors(0, 36))) == [[], []]
     assert flags_of(noise, row("fgsm", 0.05, survivors(0, 36), norm="l2")) == [[], []]
+    assert flags_of(noise, row("fgsm", 0.05, survivors(0, 36), level="features")) == [[], []]
+    assert flags_of(noise, row("fgsm", 0.05, survivors(0, 36), device="another")) == [[], []]
     assert flags_of(noise, row("clean", 0.05, CLEAN)) == [[], []]
+
+
+def test_noise_is_noise_whoever_was_attacked():
+    """A transferred attack, or one by another access, is held to the noise of its own search, else to any on the judge."""
+    noise, transfer = row("noise", 0.05, survivors(0, 40)), {"search_model_key": "another", "audience": "others"}
+    assert flags_of(noise, row("fgsm", 0.05, survivors(0, 36), access="ideal")) == [[], ["noise_as_strong"]]
+    assert flags_of(noise, row("fgsm", 0.05, survivors(0, 36), **transfer)) == [[], ["noise_as_strong"]]
+    stronger = row("noise", 0.05, survivors(0, 45), **transfer)
+    assert flags_of(noise, stronger, row("fgsm", 0.05, survivors(0, 36), **transfer)) == [[], [], []]  # 9 fewer than its own
+    assert flags_of(noise, stronger, row("fgsm", 0.05, survivors(0, 36))) == [[], [], ["noise_as_strong"]]
+
+
+ANOTHER = {"search_model_key": "another", "audience": "others"}
+
+
+def test_a_transferred_attack_that_beats_every_attack_on_the_model_itself():
+    fgsm, pgd = row("fgsm", 0.05, survivors(0, 30)), row("pgd", 0.05, survivors(0, 27))
+    strong = row("pgd", 0.05, survivors(0, 20), **ANOTHER)  # 7 fewer than PGD: p = 1/128
+    assert flags_of(fgsm, pgd, strong) == [["transfer_stronger"]] * 3
+    assert flags_of(strong, pgd, fgsm) == [["transfer_stronger"]] * 3
+    weak = row("fgsm", 0.05, survivors(0, 25), **ANOTHER)
+    assert flags_of(fgsm, pgd, strong, weak) == [*[["transfer_stronger"]] * 3, []]  # not the other transferred one
+
+
+@pytest.mark.parametrize("other", [
+    row("pgd", 0.05, survivors(0, 21), **ANOTHER),  # 6 fewer than PGD: p = 1/64
+    row("pgd", 0.05, survivors(0, 20), access="ideal"),  # the same model, seen otherwise
+    row("pgd", 0.05, survivors(0, 20), **ANOTHER, norm="l2"),
+    row("pgd", 0.05, survivors(0, 20), **ANOTHER, level="features"),
+    row("pgd", 0.04, survivors(0, 20), **ANOTHER),
+    row("pgd", 0.05, survivors(0, 20), **ANOTHER, device="qiskit.aer[fake_manila]"),
+    row("pgd", 0.05, survivors(0, 20), **ANOTHER, data_digest="another"),
+    row("pgd", 0.05, survivors(0, 20), **ANOTHER, search_seed=1),  # another seed's images
+])  # fmt: skip
+def test_transfer_needs_significance_and_the_same_ball_judge_and_images(other):
+    rows = row("fgsm", 0.05, survivors(0, 30)), row("pgd", 0.05, survivors(0, 27)), other
+    assert flags_of(*rows) == [[], [], []]
+
+
+def test_noise_is_no_attack_that_a_transfer_could_beat():
+    assert flags_of(row("noise", 0.05, survivors(0, 45)), row("pgd", 0.05, survivors(0, 20), **ANOTHER)) == [[], []]
+
+
+def test_transfers_along_epsilon_are_one_attack_of_their_own():
+    low, high = row("fgsm", 0.05, survivors(0, 20), **ANOTHER), row("fgsm", 0.25, survivors(0, 27), **ANOTHER)
+    assert flags_of(low, high) == [[], ["rises_with_epsilon"]]
+    assert flags_of(low, high | {"search_model_key": "a third"}) == [[], []]
 
 
 def test_noise_that_fools_nothing_accuses_no_attack():
@@ -116,6 +187,12 @@ def test_more_than_half_right_where_every_image_may_be_grey():
     assert flags_of(row("pgd", 0.49, survivors(0, 39))) == [[]]
     assert flags_of(row("noise", 0.5, survivors(0, 39))) == [[]]
     assert flags_of(row("pgd", 0.5, survivors(0, 39), norm="l2")) == [[]]
+    assert flags_of(row("pgd", 0.5, survivors(0, 39), **ANOTHER)) == [[]]  # a transferred one need not find it
+    assert flags_of(row("pgd", 0.5, survivors(0, 39), level="features")) == [[]]  # which have no box
+    assert flags_of(row("pgd", 1.5, survivors(0, 39), level="angles")) == [[]]
+    assert flags_of(row("pgd", 1.6, survivors(0, 39), level="angles")) == [["survives_unbounded"]]
+    assert flags_of(row("pgd", 0.5, survivors(0, 12), n_classes=10)) == [["survives_unbounded"]]  # from 0.118
+    assert flags_of(row("pgd", 0.5, survivors(0, 10), n_classes=10)) == [[]]  # from 0.093
 
 
 @pytest.mark.parametrize(
@@ -140,6 +217,8 @@ def test_near_chance():
     assert flags_of(row("fgsm", 0.05, robust, clean=survivors(0, 37))) == [["near_chance"]]  # Wilson: from 0.49
     assert flags_of(row("fgsm", 0.05, robust, clean=survivors(0, 39))) == [[]]  # from 0.52
     assert flags_of(row("fgsm", 0.05, robust, clean=survivors(0, 10))) == [["near_chance"]]  # worse than chance is no better
+    assert flags_of(row("fgsm", 0.05, robust, clean=survivors(0, 12), n_classes=10)) == [[]]  # from 0.118
+    assert flags_of(row("fgsm", 0.05, robust, clean=survivors(0, 10), n_classes=10)) == [["near_chance"]]  # from 0.093
 
 
 def test_sampled_devices_are_compared_bit_by_bit_not_by_accuracy():
@@ -157,12 +236,12 @@ def test_failed_rows_and_missing_numbers_raise_no_flag():
         "device": "default.qubit",
         "data_source": "pcam",
         "data_digest": "d",
-        "attack": "pgd",
+        "search_seed": 0,
         "attack_options": "{}",
         "norm": "linf",
         "epsilon": 0.05,
         "weights": "imagenet",
-    }
+    } | of_attack("pgd")
     assert flags_of(failed, row("fgsm", 0.05, survivors(0, 20))) == [[], []]
     bare = row("pgd", 0.05, survivors(0, 30), robust_correct=None, clean_correct=None)
     assert flags_of(row("fgsm", 0.05, survivors(0, 20)), bare, row("noise", 0.05, survivors(0, 40))) == [[], [], []]
@@ -193,6 +272,7 @@ def test_notes():
     fgsm, noise = row("fgsm", 0.05, survivors(0, 20)), row("noise", 0.05, survivors(0, 40))
     assert audit.notes(pd.DataFrame([fgsm, noise])) == []
     assert audit.notes(pd.DataFrame([fgsm, noise | {"norm": "l2"}])) == ["no_noise_control"]
+    assert audit.notes(pd.DataFrame([fgsm, noise | {"level": "angles"}])) == ["no_noise_control"]
     assert audit.notes(pd.DataFrame([fgsm | {"weights": "random"}, noise])) == ["random_weights"]
     assert audit.notes(pd.DataFrame([row("clean", 0.0, CLEAN)])) == []
 

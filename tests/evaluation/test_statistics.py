@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
-from hqc_ray.evaluation.statistics import difference, mcnemar, pack, sign_test, unpack, wilson, worst_case
+from hqc_ray.evaluation.statistics import difference, mcnemar, pack, sign_test, total_gradients, unpack, wilson, worst_case
 
 
 @pytest.mark.parametrize(("correct", "n"), [(0, 7), (7, 7), (93, 200), (1, 3), (1999, 2000)])
@@ -107,3 +108,23 @@ def test_worst_case_counts_smaller_epsilons_and_no_larger():
     assert not worst_case(fgsm + pgd, 0.25).any()
     with pytest.raises(ValueError, match="within"):
         worst_case(fgsm, 0.01)
+
+
+def _searched(key, epsilon, gradients, one_search=False):
+    return {"search_key": key, "epsilon": epsilon, "gradients": gradients, "one_search": one_search}
+
+
+def test_gradients_of_a_search_are_counted_once():
+    apart = [_searched("pgd", 0.05, 100), _searched("pgd", 0.15, 120)]
+    assert total_gradients(pd.DataFrame(apart)) == 220  # each epsilon is searched on its own
+    judged = [*apart, *apart, _searched("another pgd", 0.05, 7)]  # three judges' rows of the same numbers are no more work
+    assert total_gradients(pd.DataFrame(judged)) == 227
+    shared = [_searched("fgsm", e, g, one_search=True) for e, g in ((0.05, 10), (0.15, 12), (0.25, 12))]
+    assert total_gradients(pd.DataFrame(shared)) == 12
+    assert total_gradients(pd.DataFrame(apart + shared)) == 232
+
+
+def test_failed_rows_took_no_gradients_that_are_known():
+    rows = pd.DataFrame([_searched("pgd", 0.05, None), _searched("pgd", 0.15, 120), _searched("lost", 0.15, None)])
+    assert total_gradients(rows) == 120
+    assert total_gradients(rows[rows["search_key"] == "lost"]) == 0

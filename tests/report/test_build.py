@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 
 import pandas as pd
 import pytest
-from report_rows import as_frame, failed_row, make_row, suspect_rows, sweep_rows, write_examples
+from report_rows import as_frame, failed_row, make_row, suspect_rows, sweep_rows, transferred, write_examples
 
 from hqc_ray import report
 from hqc_ray.errors import ResultsError
@@ -40,15 +40,18 @@ def built(tmp_path_factory):
     tmp_path = tmp_path_factory.mktemp("results")
     rows = write_examples(tmp_path, sweep_rows(heads=("tanh", "vqc1"), seeds=(0,)))
     rows += [failed_row(head="vqc2", attack="pgd")]
+    tanh, vqc1 = (next(r for r in rows if r["head"] == h and r["attack"] == "pgd") for h in ("tanh", "vqc1"))
+    rows += [transferred(vqc1, tanh, 44), make_row("pgd", 0.3, robust=70, level="angles", epsilon_unit="radian", access="ideal")]
     rows = as_frame(suspect_rows() + rows)
-    return tmp_path, rows, report.build(tmp_path, rows, PROVENANCE, "A <sweep> & more")
+    return tmp_path, rows, report.build(tmp_path, report.Report.of(rows), PROVENANCE, "A <sweep> & more")
 
 
 def test_every_file_is_there_and_returned(built):
     folder, _, paths = built
     names = [p.relative_to(folder).as_posix() for p in paths]
     assert [n for n in names if "figures" not in n] == ["table.md", "rows.csv", "rows.parquet", "report.html"]
-    assert len([n for n in names if n.startswith("figures/accuracy_")]) == 2
+    assert len([n for n in names if n.startswith("figures/accuracy_")]) == 3
+    assert len([n for n in names if n.startswith("figures/transfer_")]) == 1
     assert len([n for n in names if n.startswith("figures/heads_")]) == 1
     assert len([n for n in names if n.startswith("figures/patches_")]) == 2
     assert all(p.stat().st_size > 500 for p in paths)
@@ -65,7 +68,8 @@ def test_page_fetches_nothing_and_says_everything(built):
     assert not re.search(r"(?:src|href|url\(|@import)\s*=?\s*[\"']?\s*(?:https?:)?//", text)
     told = " ".join(page.texts)
     for expected in ("A <sweep> & more", "rises_with_epsilon (FGSM)", "MemoryError", "versions.torch", "2.15", "a, b",
-                     "FGSM rises_with_epsilon", "15 of its 33 rows would be flagged", "(paper 77.8!)"):  # fmt: skip
+                     "FGSM rises_with_epsilon", "PGD [ideal]", "0.3 rad (angles)", "Transferred attacks",
+                     "15 of its 33 rows would be flagged", "(paper 77.8!)"):  # fmt: skip
         assert expected in told
     assert str(folder) not in text
 
@@ -77,7 +81,7 @@ def test_rebuilding_gives_the_same(built):
     foreign = folder / "figures" / "my_own.png"
     stale.write_bytes(b"")
     foreign.write_bytes(b"")
-    again = report.build(folder, rows.sample(frac=1, random_state=2), PROVENANCE, "A <sweep> & more")
+    again = report.build(folder, report.Report.of(rows.sample(frac=1, random_state=2)), PROVENANCE, "A <sweep> & more")
     assert again == paths
     assert {p: p.read_bytes() for p in again} == before
     assert not stale.exists()
@@ -90,12 +94,12 @@ def test_rebuilding_gives_the_same(built):
     [make_row("clean", 0.0)],
     [failed_row(attack="pgd")],
     [make_row("fgsm", 0.05, robust=30, head="linear"), make_row("pgd", 0.0, robust=176, head="linear")],
-    [make_row("pgd", 0.05, robust=30, example="examples/gone.npz", mean_l2=None, test_accuracy=None, n_train=None)],
+    [make_row("pgd", 0.05, robust=30, example="examples/gone.npz", mean_l2=None, test_accuracy=None)],
     [make_row("pgd", 0.05, n=3, clean=0, robust=0)],
 ], ids=["none", "single", "clean", "failed", "classical", "missing", "nothing right"])  # fmt: skip
 @pytest.mark.filterwarnings("ignore:.* examples are not there")
 def test_odd_rows_still_give_a_report(tmp_path, rows):
-    paths = report.build(tmp_path, as_frame(rows), {}, "odd")
+    paths = report.build(tmp_path, report.Report.of(as_frame(rows)), {}, "odd")
     assert [p.name for p in paths if p.suffix != ".png"] == ["table.md", "rows.csv", "rows.parquet", "report.html"]
     assert Page(paths[-1].read_text(encoding="utf-8")).open == []
     assert len(pd.read_parquet(tmp_path / "rows.parquet")) == len(rows)
@@ -105,18 +109,40 @@ def test_odd_rows_still_give_a_report(tmp_path, rows):
 def test_pictures_outlive_the_examples_they_were_drawn_from(tmp_path):
     """As in a results folder that is committed or mailed: examples are large, and stay at home."""
     rows = write_examples(tmp_path, [make_row(a, 0.05, robust=9) for a in ("fgsm", "pgd")])
-    paths = report.build(tmp_path, as_frame(rows), {}, "all")
+    paths = report.build(tmp_path, report.Report.of(as_frame(rows)), {}, "all")
     (picture,) = [p for p in paths if p.name.startswith("patches_")]
     before = picture.read_bytes()
     for gone in (rows[:1], rows):
         for row in gone:
             (tmp_path / row["example"]).unlink(missing_ok=True)
-        assert report.build(tmp_path, as_frame(rows), {}, "all") == paths
+        assert report.build(tmp_path, report.Report.of(as_frame(rows)), {}, "all") == paths
         assert picture.read_bytes() == before
-    assert report.build(tmp_path, as_frame([make_row("fgsm", 0.05, robust=9)]), {}, "none kept any")
+    assert report.build(tmp_path, report.Report.of(as_frame([make_row("fgsm", 0.05, robust=9)])), {}, "none kept any")
     assert not picture.exists()
 
 
-def test_another_table_is_refused(tmp_path):
-    with pytest.raises(ResultsError, match="without the column 'attack'"):
-        report.build(tmp_path, pd.DataFrame({"key": ["a"], "status": ["ok"]}), {}, "x")
+def test_another_table_is_refused():
+    with pytest.raises(ResultsError, match="without the column 'access'"):
+        report.Report.of(pd.DataFrame({"key": ["a"], "status": ["ok"]}))
+
+
+def test_rows_are_looked_through_once(tmp_path, monkeypatch):
+    """Whatever is written of them: table, terminal, files, figures and page show one report."""
+    from hqc_ray.report import view
+
+    counts = dict.fromkeys(("annotate", "gather", "matrices"), 0)
+
+    def counted(name, function):
+        def call(*arguments):
+            counts[name] += 1
+            return function(*arguments)
+
+        return call
+
+    monkeypatch.setattr(view.audit, "annotate", counted("annotate", view.audit.annotate))
+    for name in ("gather", "matrices"):
+        monkeypatch.setattr(view, name, counted(name, getattr(view, name)))
+    made = report.Report.of(as_frame([make_row("pgd", 0.05, robust=30)]))
+    report.build(tmp_path, made, {}, "once")
+    report.terminal_table(made)
+    assert set(counts.values()) == {1}

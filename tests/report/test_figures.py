@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import itertools
+import json
 
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
-from report_rows import EPSILONS, as_frame, failed_row, make_row, sweep_rows, write_examples
+from report_rows import EPSILONS, as_frame, failed_row, make_row, sweep_rows, transferred, write_examples
 
-from hqc_ray.evaluation.audit import annotate
-from hqc_ray.report import figures, patches, style
-from hqc_ray.report.lines import gather
+from hqc_ray.report import Report, figures, heatmaps, patches, style
+from hqc_ray.report.attacks import Shown, attack_style
 
 NOISY = "qiskit.aer[fake_manila,shots=4096]"
 
 
 def drawn(family, rows):
-    return dict(family(gather(annotate(rows))))
+    return dict(family(Report.of(rows).lines))
 
 
 def curve(ax, colour):
@@ -117,7 +117,7 @@ def test_one_head_has_nobody_to_stand_beside():
 
 
 def test_norms_have_their_own_axis():
-    rows = as_frame([make_row("pgd", 0.05, robust=9), make_row("pgd", 2.0, robust=9, norm="l2", attack_label="pgd(norm=l2)")])
+    rows = as_frame([make_row("pgd", 0.05, robust=9), make_row("pgd", 2.0, robust=9, norm="l2", attack_options='{"norm": "l2"}')])
     found = drawn(figures.accuracy, rows)
     assert [n.rpartition("_")[2] for n in found] == ["linf", "l2"]
     assert [f.axes[-1].get_xlabel() for f in found.values()] == [f"epsilon ({n}, pixels in [0, 1])" for n in ("L∞", "L2")]
@@ -128,12 +128,90 @@ def test_failed_and_clean_cells_draw_nothing():
     assert drawn(figures.accuracy, rows) == drawn(figures.heads, rows) == {}
 
 
+def test_levels_have_their_own_axis_with_its_unit():
+    units = {"pixels": "pixel", "features": "standardised feature", "angles": "radian"}
+    rows = [make_row("pgd", e, robust=9, level=level, epsilon_unit=unit) for level, unit in units.items() for e in (0.1, 1 / 255)]
+    found = drawn(figures.accuracy, as_frame(rows))
+    assert [n.removeprefix("accuracy_pcam_1000_resnet18_imagenet_") for n in found] == ["linf", "features_linf", "angles_linf"]
+    assert [f.axes[-1].get_xlabel() for f in found.values()] == [
+        "epsilon (L∞, pixels in [0, 1])", "epsilon (L∞, features, standardised feature)", "epsilon (L∞, angles, radian)",
+    ]  # fmt: skip
+    ticks = [[t.get_text() for t in f.axes[-1].get_xticklabels()] for f in found.values()]
+    assert ["1/255" in its for its in ticks] == [True, False, False]
+
+
+@pytest.mark.parametrize(("classes", "chance"), [(2, 50), (10, 10)])
+def test_chance_is_drawn_where_it_is(classes, chance):
+    names = json.dumps([f"c{i}" for i in range(classes)])
+    rows = as_frame([make_row("pgd", 0.05, robust=9, n_classes=classes, class_names=names)])
+    (figure,) = drawn(figures.accuracy, rows).values()
+    level = {line.get_ydata()[0] for line in figure.axes[0].lines if list(line.get_xdata()) == [0, 1]}  # all along the axis
+    assert level == {chance, 88.0}  # the other one is the clean accuracy
+
+
+def shown(name, title, control=False, **more):
+    return Shown(name, title, control, **more)
+
+
 def test_an_attack_keeps_its_colour_and_its_variants_their_dashes():
-    alone, all_of_them = style.attack_style(["pgd"]), style.attack_style(["mine", "pgd(steps=40)", "fgsm", "pgd", "noise"])
-    assert alone["pgd"] == all_of_them["pgd"]
-    assert all_of_them["pgd"][0] == all_of_them["pgd(steps=40)"][0]
-    assert len({all_of_them[a][2] for a in ("pgd", "pgd(steps=40)")}) == 2
+    pgd, more, ideal = shown("pgd", "PGD"), shown("pgd", "PGD", options="steps=40"), shown("pgd", "PGD", access="ideal")
+    every = [shown("mine", "Mine"), more, ideal, shown("fgsm", "FGSM"), pgd, shown("noise", "Noise", control=True)]
+    alone, all_of_them = attack_style([pgd]), attack_style(every)
+    assert alone[pgd] == all_of_them[pgd]
+    assert len({all_of_them[a][0] for a in (pgd, more, ideal)}) == 1
+    assert len({all_of_them[a][2] for a in (pgd, more, ideal)}) == 3
     assert len({c for c, _, _ in all_of_them.values()}) == 4
+    assert [a.text for a in all_of_them] == ["FGSM", "PGD", "PGD [ideal]", "PGD(steps=40)", "Mine", "Noise"]
+
+
+def test_every_control_stands_behind_every_attack_whatever_its_name():
+    styles = attack_style([shown("blur", "Blur", control=True), shown("zoo", "Zoo"), shown("noise", "Noise", control=True)])
+    assert [a.text for a in styles] == ["Zoo", "Noise", "Blur"]
+    assert len({colour for colour, _, _ in styles.values()}) == 3
+
+
+def test_a_heads_kind_decides_its_style_not_its_name():
+    heads = [("linear", False), ("pkg:Mine", False), ("linear", True)]
+    (linear, _, dots), (mine, _, dashes), (circuit, _, solid) = style.head_style(heads)
+    assert linear == style.BLACK
+    assert mine == "#3C3C3C"
+    assert circuit == style.VERMILLION
+    assert dots == ":"
+    assert dashes != solid == "-"
+    again = style.head_style([("pkg:Mine", False)] * 3)
+    assert len({marker for _, marker, _ in again}) == 3
+
+
+def heatmap(rows):
+    return dict(heatmaps.transfers(Report.of(as_frame(rows)).transfers))
+
+
+def test_transfers_are_drawn_as_a_matrix_for_each_attack_and_epsilon():
+    own = [make_row("pgd", e, robust=r, head=h) for h, r in (("tanh", 40), ("vqc1", 100)) for e in (0.05, 4 / 255)]
+    rows = [*own, transferred(own[2], own[0], 60), transferred(own[3], own[1], 90, epsilon=4 / 255)]
+    (name, figure), = heatmap(rows).items()  # fmt: skip
+    assert name == "transfer_pcam_1000_resnet18_imagenet_linf"
+    assert [ax.get_title() for ax in figure.axes] == ["PGD, ε = 4/255 (L∞)", "PGD, ε = 0.05 (L∞)"]
+    ax = figure.axes[1]
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["tanh (4)", "vqc1"]
+    assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == ["tanh (4)", "vqc1"]
+    assert {(t.get_position(), t.get_text()) for t in ax.texts} == {((0, 0), "20"), ((1, 0), "30!"), ((1, 1), "50!")}
+    np.testing.assert_allclose(np.ma.filled(ax.images[0].get_array(), np.nan), [[20, 30], [np.nan, 50]])
+    framed = sorted((round(p.get_x()), round(p.get_y())) for p in ax.patches)
+    assert framed == [(0, 0), (1, 1)]
+    assert heatmap(own) == {}
+
+
+def test_matrices_go_over_pages_and_levels_stand_apart():
+    own = [make_row("pgd", e / 100, robust=40, head=h) for h in ("tanh", "vqc1") for e in range(1, 11)]
+    rows = [*own, *(transferred(own[10 + i], own[i], 60, epsilon=own[i]["epsilon"]) for i in range(10))]
+    features = make_row("pgd", 0.5, robust=9, head="tanh", level="features")
+    rows += [features, transferred(own[10], features, 8, epsilon=0.5, level="features")]
+    found = heatmap(rows)
+    assert [(name.removeprefix("transfer_pcam_1000_resnet18_imagenet_"), len(f.axes)) for name, f in found.items()] == [
+        ("linf_1", 9), ("linf_2", 1), ("features_linf", 1),
+    ]  # fmt: skip
+    assert found["transfer_pcam_1000_resnet18_imagenet_features_linf"].axes[0].get_title() == "PGD, ε = 0.5 std (L∞)"
 
 
 WRITTEN = [(0.05, "0.05"), (1 / 255, "1/255"), (8 / 255, "8/255"), (0.2, "0.2"), (0.12345, "0.123")]
@@ -145,7 +223,7 @@ def test_epsilon_is_written_as_the_field_does(epsilon, text):
 
 
 def patch_figures(folder, rows):
-    return dict(patches.patches(as_frame(rows), folder))
+    return dict(patches.patches(Report.of(as_frame(rows)), folder))
 
 
 def test_patches_show_what_the_examples_hold(tmp_path):
@@ -168,6 +246,31 @@ def test_patches_show_what_the_examples_hold(tmp_path):
     assert axes[2, 0].get_title() == "tumour ×"  # every image is fooled at robust accuracy 0
     assert to_hex(axes[2, 0].spines["top"].get_edgecolor()) == style.VERMILLION.lower()
     assert to_hex(axes[0, 0].spines["top"].get_edgecolor()) == style.BLUE.lower()
+
+
+def test_patches_name_the_classes_of_the_data_and_a_prediction_that_is_none(tmp_path):
+    names = [f"digit {i}" for i in range(10)]
+    row = make_row("pgd", 0.05, robust=0, n_classes=10, class_names=json.dumps(names))
+    (row,) = write_examples(tmp_path, [row], k=10, classes=10)
+    (figure,) = patch_figures(tmp_path, [row]).values()
+    axes = np.array(figure.axes).reshape(3, 2)
+    assert [ax.get_title() for ax in axes[0]] == ["digit 0", "digit 1"]
+    assert [ax.get_title() for ax in axes[2]] == ["digit 1 ×", "digit 2 ×"]
+    path = tmp_path / row["example"]
+    with np.load(path) as old:
+        arrays = dict(old)
+    arrays["prediction"] = arrays["labels"].copy()
+    arrays["prediction"][[6, 8]] = -1, 3  # two images are fooled: these are shown
+    np.savez(path, **arrays)
+    (figure,) = patch_figures(tmp_path, [row]).values()
+    axes = np.array(figure.axes).reshape(3, 2)
+    assert [ax.get_title() for ax in axes[2]] == ["no class ×", "digit 3 ×"]
+
+
+@pytest.mark.parametrize("change", [{"level": "features"}, {"level": "angles"}, {"search_model_key": "another"}])
+def test_only_attacks_on_a_models_own_pixels_have_patches(tmp_path, change):
+    rows = write_examples(tmp_path, [make_row("pgd", 0.05, robust=0, **change), make_row("clean", 0.0)])
+    assert patch_figures(tmp_path, rows) == {}
 
 
 def test_columns_are_limited_and_keep_the_strongest(tmp_path):

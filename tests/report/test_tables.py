@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
-from report_rows import EPSILONS, as_frame, failed_row, make_row, sweep_rows
+from report_rows import EPSILONS, as_frame, failed_row, make_row, sweep_rows, transferred
 from rich.console import Console
 
 from hqc_ray.errors import ResultsError
-from hqc_ray.report import table_markdown, terminal_table, write_rows
+from hqc_ray.report import Report, table_markdown, terminal_table, write_rows
 from hqc_ray.results.row import VOLATILE
 
 
 def parsed(rows):
     """The Markdown table as dictionaries, and the notes below it."""
-    text = table_markdown(rows)
+    text = table_markdown(Report.of(rows))
     table, _, notes = text.partition("\n\n")
     lines = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in table.splitlines()]
     return [dict(zip(lines[0], line, strict=True)) for line in lines[2:]], notes
@@ -28,8 +30,8 @@ def test_one_seed_shows_mean_interval_and_the_papers_number():
     assert [line[c] for c in ("Model", "Computation", "Images", "Head", "Qubits", "Device", "Epsilon")] == [
         "ResNet18", "hybrid", "1,000", "vqc1", "4", "default.qubit", "0.05",
     ]  # fmt: skip
-    assert line["PGD"] == line["DeepFool"] == line["Noise"] == "–"
-    assert "Evaluated: 200 test images a seed; seeds 0." in notes
+    assert not {"PGD", "DeepFool", "Noise"} & set(line)  # a column for what was run, and for nothing else
+    assert "Evaluated: 200 test images per seed; seeds 0. 1 searches took 200 input gradients" in notes
     assert "compressed ImageNet" in notes
     assert "arXiv 2309.06377" in notes
 
@@ -48,15 +50,23 @@ def test_papers_number_is_marked_where_it_would_be_flagged(suspect):
 
 
 @pytest.mark.parametrize("change", [
-    {"data_source": "synthetic"}, {"weights": "random"}, {"attack_label": "fgsm(steps=2)"}, {"n_qubits": 5}, {"layers": 2},
+    {"data_source": "synthetic"}, {"weights": "random"}, {"access": "ideal"}, {"n_qubits": 5}, {"layers": 2}, {"readout": "x"},
+    {"shots": 1000}, {"level": "features"}, {"n_classes": 10}, {"search_model_key": "another"},
     {"reuploads": 2}, {"train_device": "qiskit.aer[fake_manila]"},
-    {"device": "qiskit.aer[fake_manila]"}, {"epsilon": 0.06}, {"norm": "l2"}, {"data_size": 2000}, {"backbone": "vgg16"},
+    {"device": "qiskit.aer[fake_manila]"}, {"device_kind": "measured"},
+    {"epsilon": 0.06}, {"norm": "l2"}, {"data_size": 2000}, {"backbone": "vgg16"},
 ])  # fmt: skip
 def test_no_paper_number_beside_another_cell(change):
     (line,), _ = parsed(as_frame([make_row(robust=104, **change)]))
-    attacked = {k: v for k, v in line.items() if k.startswith("FGSM")}
+    attacked = {k: v for k, v in line.items() if k.startswith("FGSM") or k == "Worst case"}
     assert any(v.startswith("52.0 [45-59]") for v in attacked.values())
     assert "paper" not in "".join(attacked.values())
+
+
+def test_no_paper_number_beside_an_attack_with_other_options():
+    rows = [make_row(robust=104 - s, attack_options=f'{{"norm": "linf", "steps": {s}}}') for s in (2, 3)]
+    (line,), _ = parsed(as_frame(rows))
+    assert [line["FGSM(steps=2)"], line["FGSM(steps=3)"]] == ["51.0 [44-58]", "50.5 [44-57]"]
 
 
 def test_flags_stand_on_their_line_with_their_meaning(suspect):
@@ -97,7 +107,7 @@ def test_lines_are_sorted_like_the_papers_and_do_not_depend_on_the_rows_order(sw
     ]
     assert [line["Qubits"] for line in lines[::3]] == ["–", "–", "4", "4"]
     shuffled = sweep.sample(frac=1, random_state=3)
-    assert table_markdown(shuffled) == table_markdown(sweep)
+    assert table_markdown(Report.of(shuffled)) == table_markdown(Report.of(sweep))
 
 
 def test_models_that_differ_in_training_alone_are_not_averaged_as_seeds():
@@ -110,19 +120,121 @@ def test_models_that_differ_in_training_alone_are_not_averaged_as_seeds():
 
 
 def test_variants_norms_and_user_heads_have_their_own_place():
-    rows = [make_row("pgd", 0.05, robust=90, attack_label="pgd(steps=40)"), make_row("mine", 2.0, robust=80, norm="l2"),
-            make_row("fgsm", 4 / 255, robust=99, head="pkg.mod:circuit", embedding="ry", layers=3, reuploads=2,
+    rows = [make_row("pgd", 0.05, robust=90, attack_options='{"steps": 40}'), make_row("mine", 2.0, robust=80, norm="l2"),
+            make_row("pgd", 0.05, robust=91, attack_options='{"steps": 20}'),
+            make_row("fgsm", 4 / 255, robust=99, head="pkg.mod:circuit", embedding="ry", layers=3, reuploads=2, readout="x",
                      weights="random")]  # fmt: skip
     lines, notes = parsed(as_frame(rows))
     assert [(line["Model"], line["Head"], line["Epsilon"]) for line in lines] == [
         ("ResNet18", "vqc1", "0.05"),
         ("ResNet18", "vqc1", "2 (L2)"),
-        ("ResNet18 (random weights)", "pkg.mod:circuit x3 r2 (ry)", "4/255"),
+        ("ResNet18 (random weights)", "pkg.mod:circuit x3 r2 (ry, readout x)", "4/255"),
     ]
+    assert list(lines[0])[8:12] == ["FGSM", "PGD(steps=20)", "PGD(steps=40)", "mine"]
     assert lines[0]["PGD(steps=40)"].startswith("45.0")
     assert lines[1]["mine"].startswith("40.0")
     assert "random_weights:" in notes
     assert "no_noise_control:" in notes
+
+
+def test_access_is_told_and_levels_have_their_own_lines():
+    same = {"attack": "pgd", "epsilon": 0.05}
+    rows = [make_row(**same, robust=90), make_row(**same, robust=80, access="ideal", search_device="ideal"),
+            make_row(**same, robust=70, access="shots"), make_row(**same, robust=60, level="angles"),
+            make_row(**same, robust=50, level="features"), make_row("noise", 0.05, robust=150, access="ideal"),
+            make_row("pgd", 4 / 255, robust=40, level="angles", norm="l2")]  # fmt: skip
+    lines, notes = parsed(as_frame(rows))
+    assert list(lines[0])[8:12] == ["PGD", "PGD [ideal]", "PGD [shots]", "Noise [ideal]"]  # the control is last
+    assert [line["Epsilon"] for line in lines] == ["0.05", "0.05 std (features)", "0.05 rad (angles)", "0.0157 rad (angles, L2)"]
+    assert [lines[0][c][:4] for c in list(lines[0])[8:12]] == ["45.0", "40.0", "35.0", "75.0"]
+    assert [line["PGD"][:4] for line in lines[1:]] == ["25.0", "30.0", "20.0"]
+    assert [line["Worst case"][:4] for line in lines] == ["35.0", "25.0", "30.0", "20.0"]
+    assert "rises_with_epsilon" not in notes
+    assert "of angles, in radians" in notes
+
+
+def test_attacks_through_several_devices_are_told_apart_where_one_judge_has_both():
+    noisy, sampled = "qiskit.aer[fake_manila]", "qiskit.aer[fake_manila,shots=9]"
+    rows = [make_row("pgd", 0.05, robust=90), make_row("pgd", 0.05, robust=80, search_device=noisy, key="x"),
+            make_row("pgd", 0.05, robust=70, device=sampled, search_device=noisy)]  # fmt: skip
+    lines, _ = parsed(as_frame(rows))
+    assert [(line["PGD"][:4], line[f"PGD through {noisy}"][:4]) for line in lines] == [("45.0", "40.0"), ("35.0", "–")]
+
+
+def test_ten_classes_and_tasks_of_one_source():
+    names = json.dumps([str(i) for i in range(10)])
+    digits = {"data_source": "idx", "image_size": 28, "n_classes": 10, "class_names": names}
+    (line,), _ = parsed(as_frame([make_row("pgd", 0.05, robust=90, **digits)]))
+    assert (line["Model"], line["Images"], line["Flags"]) == ("ResNet18 (at 28 px)", "1,000 (idx, 10 classes)", "")
+    (line,), _ = parsed(as_frame([make_row("pgd", 0.05, robust=9, clean=26, **digits)]))  # 13 % right, from 9 %
+    assert line["Flags"] == "near_chance (clean, PGD)"
+    two = digits | {"n_classes": 2, "class_names": '["3", "8"]'}
+    lines, _ = parsed(as_frame([make_row("pgd", 0.05, robust=90, **two, key="t"), make_row("pgd", 0.05, robust=90, **digits)]))
+    assert [line["Images"] for line in lines] == ["1,000 (idx, 10 classes)", "1,000 (idx, 3 / 8)"]
+
+
+def test_options_of_heads_are_told_where_they_differ():
+    options = {f"{n}": json.dumps({"hidden": n, "n_qubits": n}) for n in (16, 32)}
+    rows = [make_row("pgd", 0.05, robust=90, head="mlp", model_options=o, model_key=n, key=n) for n, o in options.items()]
+    lines, _ = parsed(as_frame(rows))
+    assert [line["Head"] for line in lines] == ["mlp (hidden=16)", "mlp (hidden=32)"]
+
+
+def three_heads(**more):
+    """Rows of three heads' own PGD, and of the first one's as the others stand it."""
+    own = [make_row("pgd", 0.05, robust=r, head=h, **more) for h, r in (("linear", 40), ("tanh", 50), ("vqc1", 100))]
+    return own, [transferred(own[1], own[0], 90, **more), transferred(own[2], own[0], 60, **more)]
+
+
+def test_transfers_stand_in_a_matrix_and_count_in_the_worst_case():
+    own, others = three_heads()
+    lines, notes = parsed(as_frame(own + others))
+    assert [line["PGD"][:4] for line in lines] == ["20.0", "25.0", "50.0"]
+    assert [line["Worst case"][:4] for line in lines] == ["20.0", "25.0", "30.0"]
+    assert [line["Flags"] for line in lines] == ["", "", "transfer_stronger (PGD)"]
+    assert "attacks found on other models included" in notes
+    assert "- transfer_stronger: an attack found on another model leaves" in notes
+    matrix = notes.partition("judged by:\n\n")[2].splitlines()
+    assert matrix == [
+        "| Attack | Epsilon | Found on | linear | tanh (4) | vqc1 |",
+        "| --- | --- | --- | --- | --- | --- |",
+        "| PGD | 0.05 | linear | 20.0 [15-26] | 45.0 [38-52] | 30.0! [24-37] |",
+        "| PGD | 0.05 | tanh (4) | – | 25.0 [20-31] | – |",
+        "| PGD | 0.05 | vqc1 | – | – | 50.0! [43-57] |",
+    ]
+    assert "Transferred attacks" not in parsed(as_frame(own))[1]
+
+
+def test_transfers_to_another_seed_are_no_attack_on_the_model_itself():
+    own = [make_row("pgd", 0.05, robust=100 + 20 * s, seed=s, head="vqc1") for s in (0, 1)]
+    other = transferred(own[0], own[1], 30)
+    (line,), notes = parsed(as_frame([*own, other]))
+    assert line["PGD"] == "55.0 ± 7.1 [50-60] (paper 50.5)"
+    assert line["Worst case"] == "55.0 ± 7.1 [50-60]"  # they are other images
+    assert "| PGD | 0.05 | vqc1, another seed | 15.0 [11-21] |" in notes
+    assert "transfer_stronger" not in notes
+
+
+def test_matrices_tell_devices_apart_and_keep_noise_out():
+    noisy = "qiskit.aer[fake_manila]"
+    own = [make_row("pgd", 0.05, robust=r, head="vqc1", device=d) for r, d in ((90, "default.qubit"), (80, noisy))]
+    tanh = make_row("pgd", 0.05, robust=40, head="tanh")
+    noise = make_row("noise", 0.05, robust=150, head="tanh")
+    rows = [*own, tanh, noise, *(transferred(o, tanh, 70 + i) for i, o in enumerate(own)), transferred(tanh, own[1], 60),
+            transferred(own[0], noise, 150, attack="noise")]  # fmt: skip
+    _, notes = parsed(as_frame(rows))
+    matrix = notes.partition("judged by:\n\n")[2].splitlines()
+    assert matrix[0] == f"| Attack | Epsilon | Found on | tanh (4) | vqc1 on default.qubit | vqc1 on {noisy} |"
+    assert [[cell[:4] for cell in line.split(" | ")[3:]] for line in matrix[2:]] == [
+        ["20.0", "35.0", "35.5"], ["–", "45.0", "– |"], ["30.0", "–", "40.0"],
+    ]  # fmt: skip
+    assert matrix[3].startswith("| PGD | 0.05 | vqc1 through default.qubit |")
+
+
+def test_gradients_of_a_search_with_several_judges_count_once():
+    own, others = three_heads()
+    report = Report.of(as_frame(own + [row | {"search_key": own[0]["search_key"]} for row in others]))
+    assert (report.facts.searches, report.facts.gradients) == (3, 600)
 
 
 def test_models_trained_on_a_noisy_device_have_their_own_line():
@@ -132,12 +244,6 @@ def test_models_trained_on_a_noisy_device_have_their_own_line():
         ("vqc1", "45.0"),
         ("vqc1, trained on qiskit.aer[fake_manila]", "40.0"),
     ]
-
-
-def test_rows_of_before_reuploads_stand_with_those_of_one():
-    old, new = make_row("pgd", 0.05, robust=90, seed=0), make_row("pgd", 0.05, robust=110, seed=1, reuploads=1)
-    (line,), _ = parsed(as_frame([old, new]))
-    assert line["PGD"].startswith("50.0")
 
 
 def test_failed_cells_are_shown_and_listed():
@@ -161,19 +267,19 @@ def test_many_failures_are_counted():
 def test_clean_rows_alone_and_no_rows():
     (line,), _ = parsed(as_frame([make_row("clean", 0.0, clean=150)]))
     assert (line["Clean accuracy"], line["Epsilon"], line["Worst case"]) == ("75.0 [69-80] (paper 88.5)", "–", "–")
-    assert table_markdown(as_frame([])) == "No rows yet.\n"
+    assert table_markdown(Report.of(as_frame([]))) == "No rows yet.\n"
 
 
 def shown(rows, width=120, **options):
     console = Console(width=width, color_system=None)
     with console.capture() as capture:
-        console.print(terminal_table(rows, **options))
+        console.print(terminal_table(Report.of(rows), **options))
     return capture.get()
 
 
 def test_terminal_table_fits_and_marks_flags(suspect):
-    noisy = as_frame(sweep_rows(heads=("vqc1",), devices=("qiskit.aer[fake_manila,shots=4096]",), attack_label="fgsm(a=1)"))
-    more = [make_row("pgd", e, robust=50, attack_label=f"pgd(steps={s})") for e in EPSILONS for s in (10, 20, 40)]
+    noisy = as_frame(sweep_rows(heads=("vqc1",), devices=("qiskit.aer[fake_manila,shots=4096]",), attack_options='{"a": 1}'))
+    more = [make_row("pgd", e, robust=50, attack_options=f'{{"steps": {s}}}') for e in EPSILONS for s in (10, 20, 40)]
     other = as_frame([*more, failed_row(head="vqc2", attack="pgd")])
     text = shown(pd.concat([suspect, noisy, other], ignore_index=True), width=200)
     assert max(map(len, text.splitlines())) <= 120
@@ -193,7 +299,7 @@ def test_terminal_table_is_cut(sweep):
 
 def test_rows_come_back_from_csv_and_parquet(tmp_path, suspect):
     rows = pd.concat([suspect, as_frame([failed_row(head="linear", attack="pgd")])], ignore_index=True)
-    paths = write_rows(rows.sample(frac=1, random_state=1), tmp_path)
+    paths = write_rows(Report.of(rows.sample(frac=1, random_state=1)), tmp_path)
     assert [p.name for p in paths] == ["rows.csv", "rows.parquet"]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["rows.csv", "rows.parquet"]  # no temporary file is left
     parquet, csv = pd.read_parquet(paths[1]), pd.read_csv(paths[0], dtype={"clean_correct": str, "robust_correct": str})
@@ -213,12 +319,12 @@ def test_rows_come_back_from_csv_and_parquet(tmp_path, suspect):
 
 
 def test_files_do_not_depend_on_the_rows_order(tmp_path, sweep):
-    first = [p.read_bytes() for p in write_rows(sweep, tmp_path / "a")]
-    again = [p.read_bytes() for p in write_rows(sweep.sample(frac=1, random_state=5), tmp_path / "b")]
+    first = [p.read_bytes() for p in write_rows(Report.of(sweep), tmp_path / "a")]
+    again = [p.read_bytes() for p in write_rows(Report.of(sweep.sample(frac=1, random_state=5)), tmp_path / "b")]
     assert first == again
 
 
 def test_unwritable_folder_is_one_line(tmp_path, sweep):
     (tmp_path / "file").write_text("")
     with pytest.raises(ResultsError, match=r"cannot write rows\.csv"):
-        write_rows(sweep, tmp_path / "file")
+        write_rows(Report.of(sweep), tmp_path / "file")

@@ -1,0 +1,98 @@
+"""An attack as a column of a table and a curve of a figure: what of its identity tells it from the others of a report."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hqc_ray.evaluation.audit import CONTROL
+from hqc_ray.report.style import ATTACKS, DASHES, MORE, Natural, differences, natural
+
+Row = Mapping[str, Any]
+Style = tuple[str, str, Any]  # colour, marker, dashes
+EXACT = "exact"  # the access that needs no word
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One attack, as it is shown."""
+
+    name: str
+    title: str
+    control: bool
+    options: str = ""  # those in which it differs from others of its name
+    access: str = EXACT
+    through: str = ""  # the device that was searched through, where one judge had attacks through several
+
+    @property
+    def text(self) -> str:
+        """'PGD(steps=40) [ideal]'."""
+        parts = [self.title + (f"({self.options})" if self.options else "")]
+        parts += [f"[{self.access}]"] if self.access != EXACT else []
+        return " ".join([*parts, *([f"through {self.through}"] if self.through else [])])
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is the attack by default: what a paper means by its name."""
+        return not self.options and self.access == EXACT and not self.through
+
+    @property
+    def order(self) -> tuple[bool, int, Natural, Natural, bool, str, Natural]:
+        """The preferred attacks, then others, controls last; of one attack the plain one first."""
+        known = list(ATTACKS)
+        place = known.index(self.name) if self.name in known else len(known)
+        rest = (self.access != EXACT, self.access, natural(self.through))
+        return (self.control, place, natural(self.title), natural(self.options), *rest)
+
+
+def is_clean(row: Row) -> bool:
+    """Whether nothing was done to the images: a control of strength 0."""
+    return bool(row["attack_kind"] == CONTROL and row["epsilon"] == 0)
+
+
+def is_transfer(row: Row) -> bool:
+    """Whether another model than the one that judges was attacked."""
+    return bool(row["search_model_key"] != row["model_key"])
+
+
+def shown(rows: Iterable[Row]) -> Callable[[Row], Shown]:
+    """How each of these rows' attacks is shown; the same attack is the same value on every line of a report."""
+    options: dict[str, set[str]] = defaultdict(set)
+    through: dict[tuple[Any, ...], set[str]] = defaultdict(set)
+    for row in rows:
+        options[row["attack"]].add(row["attack_options"])
+        through[_seat(row)].add(row["search_device"])
+    told = {name: differences(texts) for name, texts in options.items()}
+
+    def show(row: Row) -> Shown:
+        foreign = len(through[_seat(row)]) > 1 and row["search_device"] != row["device"]
+        text = told[row["attack"]][row["attack_options"]]
+        kind = (row["attack"], row["attack_title"], row["attack_kind"] == CONTROL)
+        return Shown(*kind, text, row["access"], row["search_device"] if foreign else "")
+
+    return show
+
+
+def _seat(row: Row) -> tuple[Any, ...]:
+    """One attack, judge and searched model: where it was searched through several devices, these tell its rows apart."""
+    names = ("attack", "access", "attack_options", "norm", "level", "epsilon", "model_key", "device", "search_model_key")
+    return tuple(row[name] for name in names)
+
+
+def attack_style(attacks: Iterable[Shown]) -> dict[Shown, Style]:
+    """The style of each attack: it keeps its colour, its variants differ in dashes."""
+    ordered = sorted(set(attacks), key=lambda a: a.order)
+    others = _others(ordered)
+    seen: dict[str, int] = defaultdict(int)
+    styles: dict[Shown, Style] = {}
+    for attack in ordered:
+        colour, marker = ATTACKS.get(attack.name) or (MORE[others.index(attack.name) % len(MORE)], "v")
+        styles[attack] = (colour, marker, DASHES[seen[attack.name] % len(DASHES)])
+        seen[attack.name] += 1
+    return styles
+
+
+def _others(ordered: Sequence[Shown]) -> list[str]:
+    return sorted({a.name for a in ordered if a.name not in ATTACKS})
