@@ -163,8 +163,9 @@ def test_plan_shows_cells_trainings_circuits_shots_and_time(tmp_path, capsys):
     assert cli.main(["plan", str(sweep(tmp_path, device=device))]) == cli.OK
     out = capsys.readouterr().out
     assert "bad: 2 cells" in out
-    assert "1 subsets of images, 1 trainings, 2 attacks" in out
-    assert f"{2 * (3**3 + 16)} circuit executions for 2 surrogates" in out
+    assert "1 subsets of images, 1 trainings, 2 searches" in out
+    assert f"{3**3 + 16} circuit executions for 1 surrogates"  # shots change no surrogate
+    assert "default.qubit, qiskit.aer[shots=100]" in out
     assert f"{40 * 2 * 100 * 8:,} shots" in out  # judged forty times
     assert "on one core" in out
     assert os.listdir(tmp_path) == ["sweep.yaml"]

@@ -1,4 +1,4 @@
-"""The sweep file as frozen, validated models. A list is an axis; the grid is the product of all axes of a block."""
+"""Reading a sweep file: a list is an axis; the grid is the product of all axes of a block."""
 
 from __future__ import annotations
 
@@ -7,161 +7,17 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hqc_ray.entries import explain
 from hqc_ray.errors import SpecError, unknown
-
-Fraction = Annotated[float, Field(ge=0, lt=1)]
-Level = Literal["pixels", "features", "angles"]
-Access = Literal["exact", "shots", "ideal"]
-Mode = Literal["surrogate", "native"]
-
-
-class Section(BaseModel):
-    """One section of a cell. Sections that name an entry of a table carry its options as extra fields.
-
-    Attributes:
-        lists: fields that a list is one value of; only a list of lists is an axis of them.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    lists: ClassVar[tuple[str, ...]] = ()
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """The options that belong to the named entry."""
-        return dict(self.model_extra or {})
-
-
-class DataSpec(Section):
-    """`size` images of a data source, balanced, in a split. Other keys are options of the source (`path`, ...).
-
-    `classes` makes a smaller task of the source's classes, by their names or label numbers, in this order: [3, 8].
-    """
-
-    model_config = ConfigDict(frozen=True, extra="allow")
-    lists: ClassVar[tuple[str, ...]] = ("classes",)
-    source: str
-    classes: tuple[int | str, ...] | None = None
-    size: Annotated[int, Field(ge=10)]
-    test_fraction: Annotated[float, Field(gt=0, lt=1)] | None = None
-    validation_fraction: Fraction | None = None
-
-
-class ModelSpec(Section):
-    """Backbone (frozen, unless it is trained end to end) and head. Other keys are options of the head or the backbone.
-
-    `image_size` is the side in pixels that the backbone resizes images to; None means the size that the data have.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="allow")
-    backbone: str
-    weights: str = "imagenet"
-    image_size: Annotated[int, Field(ge=1)] | None = None
-    head: str = "linear"
-
-
-class DeviceSpec(Section):
-    """What evaluates the circuit. Other keys are the device's options (`noise`, `shots`, ...)."""
-
-    model_config = ConfigDict(frozen=True, extra="allow")
-    name: str = "default.qubit"
-
-
-class TrainSpec(Section):
-    """Training of the head on cached features (of a CNN: of all of it, on images). Adam, cross-entropy.
-
-    `device` runs the circuit while it is trained, exactly, with its noise; None is an ideal one.
-    """
-
-    epochs: Annotated[int, Field(ge=1)] = 30
-    batch_size: Annotated[int, Field(ge=1)] = 32
-    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-3
-    device: DeviceSpec | None = None
-
-
-class AttackSpec(Section):
-    """An attack at one strength. Other keys are the attack's options.
-
-    `level` is where the perturbation is, and epsilon in its unit: `pixels` (of [0, 1]), `features` (the backbone's output as the
-    head standardises it), `angles` (radians, the circuit's own input).
-    """
-
-    model_config = ConfigDict(frozen=True, extra="allow")
-    name: str
-    level: Level = "pixels"
-    epsilon: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
-
-    @field_validator("epsilon", mode="before")
-    @classmethod
-    def _ratio(cls, value: Any) -> Any:
-        """Accept '4/255', as the field writes it."""
-        match = re.fullmatch(r"\s*([\d.]+)\s*/\s*([\d.]+)\s*", value) if isinstance(value, str) else None
-        return float(match[1]) / float(match[2]) if match and float(match[2]) else value
-
-
-class JudgesSpec(Section):
-    """Who else judges what was found against a model: others of this sweep, by name, or `all` of them.
-
-    `devices`: the same model elsewhere, by label (`qiskit.aer[fake_manila]`) or name. `heads`: other heads on the same images and
-    backbone, on the same device. `seeds`: the same model trained with another seed, on the images that it did not see.
-    """
-
-    devices: Literal["all"] | tuple[str, ...] = ()
-    heads: Literal["all"] | tuple[str, ...] = ()
-    seeds: Literal["all"] | tuple[int, ...] = ()
-
-    @property
-    def any(self) -> bool:
-        """Whether there are any."""
-        return bool(self.devices or self.heads or self.seeds)
-
-
-class EvaluateSpec(Section):
-    """Attack the first `images` images of the test part (None: all of them), in batches of `batch_size`.
-
-    `mode`: the circuit runs as its exact surrogate, or natively, on the device itself (slow: for proof at small scale).
-    `access`: the attacker differentiates the device's exact expectations, estimates gradients from its shots (parameter
-    shift), or attacks the ideal twin; success is always judged on the device. `repeats`: a sampled device judges each
-    image this often, afresh. All three mean something for models with a circuit only. `judges`: who else judges; each search is
-    still run once, on all images and with its whole budget.
-    """
-
-    images: Annotated[int, Field(ge=1)] | None = 200
-    batch_size: Annotated[int, Field(ge=1)] = 50
-    mode: Mode = "surrogate"
-    access: Access = "exact"
-    repeats: Annotated[int, Field(ge=1)] = 1
-    judges: JudgesSpec = JudgesSpec()
-
-
-class Point(BaseModel):
-    """One point of the grid, as the sweep file has it. A model without a circuit has no device."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    data: DataSpec
-    model: ModelSpec
-    train: TrainSpec
-    evaluate: EvaluateSpec
-    attack: AttackSpec
-    device: DeviceSpec | None
-    seed: Annotated[int, Field(ge=0)]
-
+from hqc_ray.spec.sections import SECTIONS, Point, Section
 
 S = TypeVar("S", bound=Section)
-SECTIONS: dict[str, type[Section]] = {
-    "data": DataSpec,
-    "model": ModelSpec,
-    "train": TrainSpec,
-    "evaluate": EvaluateSpec,
-    "attack": AttackSpec,
-    "device": DeviceSpec,
-}
 _FACE = ("name", "storage", "defaults", "blocks")
 STORAGE_FORMS = "s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, file:///FOLDER, or the path of a mounted folder"
 
