@@ -68,12 +68,10 @@ class View:
 
     def __init__(self, model: Classify, n_values: int, space: Space = PIXELS, decides: bool = True) -> None:
         self._model = model
-        self._n_values = n_values
+        self._n_values, self._next_draw = n_values, 0
         self._stochastic = bool(getattr(model, "stochastic", hasattr(model, "drawn")))
-        self._next_draw = 0
         self.draws = 1
-        self.space = space
-        self.decides = decides
+        self.space, self.decides = space, decides
         self.counts = Counts()
         self.bad_gradient: Tensor | None = None
 

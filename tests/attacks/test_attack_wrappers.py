@@ -11,6 +11,7 @@ import torch
 
 from hqc_ray import attacks
 from hqc_ray.attacks.losses import margin
+from hqc_ray.attacks.view import View
 from hqc_ray.errors import AttackError
 
 EPSILONS = {"linf": [0.02, 0.05], "l2": [0.2, 0.5]}
@@ -99,6 +100,15 @@ def test_the_order_of_members_does_not_move_their_random_numbers(toy):
     moved = two.per_epsilon[0].l2 > 0  # where noise is stronger than nothing
     assert 20 < moved.sum() < one.clean_correct.sum()
     assert torch.equal(one.per_epsilon[0].adversarial[moved], two.per_epsilon[0].adversarial[moved])
+
+
+def test_each_member_has_random_numbers_of_its_own(toy):
+    attack = attacks.get("ensemble", members={"noise": {}})
+    alone, member = (
+        next(a.find(View(toy.model, 200, decides=False), toy.images, toy.labels, [0.1], torch.Generator().manual_seed(1)))
+        for a in (attacks.get("noise"), attack)
+    )
+    assert 0.3 < ((alone - toy.images).sign() != (member - toy.images).sign()).float().mean() < 0.7
 
 
 def test_an_ensemble_has_draws_and_restarts_like_any_other(toy):
