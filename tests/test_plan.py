@@ -1,9 +1,13 @@
+import linecache
+
 import pytest
 import yaml
 
 from hqc_ray import plan, spec
+from hqc_ray.entries import with_code
 from hqc_ray.errors import SpecError
 from hqc_ray.spec import AttackSpec, DeviceSpec, ModelSpec
+from hqc_ray.sweep.tune import usercode
 
 
 class Echo:
@@ -90,6 +94,21 @@ def test_the_place_of_a_weights_file_is_no_part_of_a_key_and_an_attacks_own_opti
     assert plan.content_key(here) == plan.content_key(there) != plan.content_key(other)
     options = [{"weights": [1, 2]}, {"weights": "a/x"}, {"weights": "b/x"}, {"weights": None}]
     assert len({plan.content_key(AttackSpec(name="mine:Attack", **given)) for given in options}) == 4
+
+
+def test_the_members_of_an_ensemble_have_an_order_and_their_code_counts(tmp_path, monkeypatch):
+    one, other = ({"pgd": {"steps": 2}, "fgsm": {}}, {"fgsm": {}, "pgd": {"steps": 2}})
+    keys = [plan.content_key(AttackSpec(name="ensemble", members=members)) for members in (one, other)]
+    assert keys[0] != keys[1]
+    monkeypatch.syspath_prepend(tmp_path)
+    given, keys = AttackSpec(name="ensemble", members={"member_code:A": {}}), []
+    for text in ("A = 1", "A = 2  # edited"):
+        (tmp_path / "member_code.py").write_text(text)
+        linecache.clearcache()
+        with_code.cache_clear()
+        keys.append(plan.content_key(given))
+    assert keys[0] != keys[1]
+    assert list(usercode._names({"attack": given.model_dump()})) == ["ensemble", "member_code:A"]
 
 
 def test_keys_are_the_same_in_every_process():

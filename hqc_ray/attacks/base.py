@@ -81,6 +81,11 @@ class Attack(Entry):
         return self.random
 
     @property
+    def reaches(self) -> tuple[Level, ...]:
+        """The levels that it works at with these options."""
+        return self.levels
+
+    @property
     def shared(self) -> bool:
         """Whether one search serves every epsilon with these options: restarts look at each epsilon on its own."""
         return self.one_search and self.restarts == 1
@@ -122,8 +127,8 @@ class Attack(Entry):
         Raises:
             AttackError: the attack does not work at the level of the values.
         """
-        if view.space.name not in self.levels:
-            raise AttackError(f"{self.title} does not work at {view.space.name}", where="level", valid=", ".join(self.levels))
+        if view.space.name not in self.reaches:
+            raise AttackError(f"{self.title} does not work at {view.space.name}", where="level", valid=", ".join(self.reaches))
         if self.draws > 1:
             view.draws = self.draws
         search: Search = self.search

@@ -13,6 +13,7 @@ from hqc_ray.attacks.base import Attack
 from hqc_ray.attacks.view import View
 from hqc_ray.attacks.wrappers import Run, strongest
 from hqc_ray.errors import AttackError
+from hqc_ray.spec import Level
 
 
 class Ensemble(Attack):
@@ -60,6 +61,11 @@ class Ensemble(Attack):
     def varies(self) -> bool:
         """Whether another random stream gives another search to one of the members."""
         return any(member.varies for member in self.members.values())
+
+    @property
+    def reaches(self) -> tuple[Level, ...]:
+        """The levels that every member works at."""
+        return tuple(level for level in self.levels if all(level in member.reaches for member in self.members.values()))
 
     def per_search(self, n_classes: int) -> float:
         """The sum over the members, as if none of them fooled an image."""

@@ -141,7 +141,7 @@ class Bottleneck(Head):
     Args:
         n_features: F.
         n_classes: K.
-        core: the circuit, its surrogate, or a classical function in its place: angles [B, Q] -> [B, Q].
+        core: the circuit, its surrogate, or a classical function in its place: a torch module that is a `cores.Core`.
         n_qubits: Q.
         generator: draws the first weights of both linear layers.
     """
@@ -179,11 +179,11 @@ class Bottleneck(Head):
     @property
     def stochastic(self) -> bool:
         """See `Head`."""
-        return isinstance(self.core, Redrawable)
+        return bool(self.core.stochastic)
 
     def drawn(self, k: int) -> Head:
         """See `Head`."""
-        return self.with_core(self.core.drawn(k)) if isinstance(self.core, Redrawable) else self
+        return self.with_core(self.core.drawn(k)) if isinstance(self.core, Redrawable) and self.stochastic else self
 
     def sampled(
         self, angles: Tensor, shots: int, generator: torch.Generator, repeats: int = 1, replicas: torch.Generator | None = None
@@ -224,6 +224,8 @@ class Bottleneck(Head):
 class Direct(nn.Module):
     """The control without a circuit: angles [B, Q] to tanh's own values [B, Q], in the range (-1, 1) of <Z>."""
 
+    stochastic = False
+
     def forward(self, angles: Tensor) -> Tensor:
         """Angles [B, Q], radians -> [B, Q]."""
         return angles * (2 / math.pi)
@@ -231,6 +233,8 @@ class Direct(nn.Module):
 
 class Fourier(nn.Module):
     """The control of the same function class: outputs are trigonometric polynomials of degree one with free coefficients."""
+
+    stochastic = False
 
     def __init__(self, n_qubits: int, generator: torch.Generator) -> None:
         super().__init__()

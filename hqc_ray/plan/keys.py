@@ -33,7 +33,10 @@ def _plain(part: Any) -> Any:
         plain.pop("path", None)
     if isinstance(part, ModelSpec):
         plain["weights"] = PurePath(part.weights).name
-    return {k: with_code(v) if k in _NAMES else v for k, v in plain.items()}
+    named = {k: with_code(v) if k in _NAMES else v for k, v in plain.items()}
+    if isinstance(part, AttackSpec) and isinstance(members := named.get("members"), dict):
+        named["members"] = [[with_code(name), options] for name, options in members.items()]  # an order, and maybe a user's code
+    return named
 
 
 def attack_label(attack: AttackSpec, others: Iterable[AttackSpec] = ()) -> str:

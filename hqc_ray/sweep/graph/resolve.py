@@ -115,9 +115,9 @@ class Rooms:
             AttackError: the attack cannot search, or the model does not have, the level that is asked for.
         """
         entry = _at("attack", attacks.get, attack.name, **attack.options)
-        if attack.level not in entry.levels:
+        if attack.level not in entry.reaches:
             what = f"{attack.name!r} does not search at the level {attack.level!r}"
-            raise AttackError(what, where="attack.level", valid=", ".join(entry.levels))
+            raise AttackError(what, where="attack.level", valid=", ".join(entry.reaches))
         if attack.level not in (levels := heads.levels(model)):
             what = f"{model.backbone} + {model.head} has no level {attack.level!r}"
             raise AttackError(what, where="attack.level", valid=", ".join(levels))

@@ -73,6 +73,8 @@ def _names(value: Any, key: str = "") -> Iterator[str]:
     if isinstance(value, dict):
         for inner, part in value.items():
             yield from _names(part, inner)
+            if key == "members":  # of an ensemble: attacks by their names
+                yield str(inner)
     elif isinstance(value, list | tuple):
         for part in value:
             yield from _names(part, key)
