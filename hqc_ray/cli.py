@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import warnings
@@ -15,7 +14,7 @@ from rich.table import Table
 
 from hqc_ray import __version__, commands
 from hqc_ray.commands import cluster, positive, quantum, submit
-from hqc_ray.errors import HqcError, InputError, ResultsError
+from hqc_ray.errors import HqcError, InputError
 
 OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -58,7 +57,6 @@ def _parser() -> argparse.ArgumentParser:
     sweep.add_argument("--address", help="run on the Ray cluster at this address ('auto': the one this machine is part of)")
     sweep.add_argument("--workers-per-gpu", type=positive, default=0, metavar="N", help="backbones on GPUs, N workers to a GPU")
     sweep.add_argument("--serial", action="store_true", help="run in this process, without Ray")
-    sweep.add_argument("--resume", action="store_true", default=True, help="skip what is done (this is the default)")
     sweep.set_defaults(command=_sweep)
 
     report = known.add_parser("report", help="rebuild tables and figures from the rows of a results folder")
@@ -170,20 +168,12 @@ def _sweep(arguments: argparse.Namespace) -> int:
 
 def _report(arguments: argparse.Namespace) -> int:
     from hqc_ray import report
-    from hqc_ray.results import ledger as rows
+    from hqc_ray.results.folder import Folder
+    from hqc_ray.results.ledger import frame
 
-    folder = Path(arguments.folder)
-    ledger = folder / "rows.jsonl"
-    if not ledger.is_file():
-        raise ResultsError("no rows.jsonl", where=str(folder), valid="a folder that `hqc sweep` made")
-    latest = {row.key: row for row in rows.read(ledger)}
-    provenance = folder / "provenance.json"
-    facts = json.loads(provenance.read_text()) if provenance.exists() else {}
-    cells = folder / "cells.json"
-    order = json.loads(cells.read_text()) if cells.exists() else latest
-    made = report.Report.of(rows.frame(latest[k] for k in order if k in latest))
-    for path in report.build(folder, made, facts, folder.resolve().name):
-        print(path)
+    folder = Folder(Path(arguments.folder))
+    made = report.Report.of(frame(folder.rows()))
+    print(*report.build(folder.path, made, folder.facts(), folder.name), sep="\n")
     return OK
 
 

@@ -1,29 +1,36 @@
-"""Writing a file whole or not at all."""
+"""Writing a file as a whole or not at all."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from hqc_ray.errors import WriteError
 
 
-def write(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all: to a temporary name, on disk, then renamed.
+def write(path: Path, content: bytes | Callable[[Path], object]) -> Path:
+    """Write a file under a temporary name, wait until it is on disk, then rename it: a reader never sees half of it.
+
+    Args:
+        path: the file; its folder is made if it is not there.
+        content: what it holds, or a function that fills the file it is given.
 
     Raises:
-        WriteError: the disk does not take it; what was there before stays.
+        WriteError: the write failed; what was there before stays.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    fill = content if callable(content) else lambda to: to.write_bytes(content)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
+        fill(temporary)
+        with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as problem:
+        raise WriteError(f"{path}: cannot write: {problem.strerror or problem}") from problem
+    finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-        raise WriteError(f"{path}: cannot write: {problem.strerror}") from problem
+    return path

@@ -22,6 +22,7 @@ from hqc_ray.models.part import Part, Rest
 from hqc_ray.models.weights import first_line
 from hqc_ray.quantum import devices
 from hqc_ray.quantum.devices import Device
+from hqc_ray.results.folder import Folder
 from hqc_ray.spec import Level, ModelSpec, expand
 
 
@@ -228,7 +229,7 @@ def load_classifier(results_dir: str | Path, key: str, device: Device | Mapping[
     Raises:
         ModelError: no such model, or the backbone's weights on this machine are not those it was trained with.
     """
-    saved = load(_find(Path(results_dir) / "models", key))
+    saved = load(Folder(Path(results_dir)).model(key))
     spec, meta = saved.spec, saved.meta
     here = backbones.weights_id(spec.backbone, expand(spec.weights))
     if here.digest != meta["weights_digest"]:
@@ -243,13 +244,3 @@ def load_classifier(results_dir: str | Path, key: str, device: Device | Mapping[
         return classifier
     options = {"name": device} if isinstance(device, str) else device
     return classifier.on(options if isinstance(options, Device) else devices.get(**options))
-
-
-def _find(folder: Path, key: str) -> Path:
-    """The one file of `folder` whose name begins with `key`."""
-    stems = sorted(path.stem for path in folder.glob("*.pt"))
-    found = [stem for stem in stems if stem == key] or [stem for stem in stems if stem.startswith(key)]
-    if len(found) != 1:
-        what = f"{len(found)} models begin with {key!r}" if found else f"no model {key!r}"
-        raise ModelError(what, where=str(folder), valid=", ".join(found or stems) or "none: no model was trained in this folder")
-    return folder / f"{found[0]}.pt"

@@ -16,6 +16,7 @@ from hqc_ray.report.page import page
 from hqc_ray.report.reference import audit_reference, reference_table
 from hqc_ray.report.tables import table_markdown, terminal_table, write_rows
 from hqc_ray.report.view import Report
+from hqc_ray.results.folder import Folder
 
 __all__ = ["Report", "audit_reference", "build", "draw", "reference_table", "table_markdown", "terminal_table", "write_rows"]
 
@@ -34,9 +35,9 @@ def build(folder: Path, report: Report, provenance: Mapping[str, Any], title: st
     Raises:
         ResultsError: the folder cannot be written to.
     """
-    written = [replace_text(folder / "table.md", table_markdown(report)), *write_rows(report, folder)]
+    written = [replace_text(Folder(folder).table, table_markdown(report)), *write_rows(report, folder)]
     drawn = draw(report, folder)
-    return [*written, *drawn, replace_text(folder / "report.html", page(report, drawn, provenance, title))]
+    return [*written, *drawn, replace_text(Folder(folder).page, page(report, drawn, provenance, title))]
 
 
 def draw(report: Report, folder: Path) -> list[Path]:
@@ -45,9 +46,9 @@ def draw(report: Report, folder: Path) -> list[Path]:
     families = (figures.heads(report.lines), figures.accuracy(report.lines), heatmaps.transfers(report.transfers))
     with mpl.rc_context(figures.RC):
         for name, figure in chain(*families, patches.patches(report, folder)):
-            path = folder / "figures" / f"{name}.png"
+            path = Folder(folder).figure(name)
             paths.append(replace(path, partial(figure.savefig, format="png")) if figure else path)
-    for old in folder.glob("figures/*.png"):
+    for old in Folder(folder).figures():
         if old.name.startswith(_FAMILIES) and old not in paths:
             old.unlink()
     return paths

@@ -20,6 +20,7 @@ from hqc_ray.report import style
 from hqc_ray.report.attacks import Shown, is_clean, is_transfer
 from hqc_ray.report.style import epsilon_text
 from hqc_ray.report.view import Report
+from hqc_ray.results.folder import Folder
 
 COLUMNS = 9  # attack x epsilon, of one figure
 FIGURES = 12  # models that are shown, of one report
@@ -75,7 +76,7 @@ def patches(report: Report, folder: Path) -> Iterator[tuple[str, Figure | None]]
         examples = _same_images([e for e in loaded if e is not None])
         unread += loaded.count(None)
         name = style.slug("patches", *place)
-        if None in loaded and (folder / "figures" / f"{name}.png").exists():
+        if None in loaded and Folder(folder).figure(name).exists():
             yield name, None
         elif examples:
             yield name, _figure(its[0], _columns(examples))

@@ -20,6 +20,7 @@ from hqc_ray.report.lines import Ball, Line, Value
 from hqc_ray.report.style import backbone_name, norm_text, strength_text
 from hqc_ray.report.transfers import Matrix
 from hqc_ray.report.view import Report
+from hqc_ray.results.folder import Folder
 from hqc_ray.results.row import VOLATILE, Row
 
 SHOWN_IN_TERMINAL = 5  # attacks
@@ -207,8 +208,8 @@ def write_rows(report: Report, folder: Path) -> list[Path]:
     rows = rows[[c for c in rows if c not in VOLATILE] + [c for c in VOLATILE if c in rows]]
     joined = rows.assign(flags=[";".join(f) for f in rows["flags"]])
     return [
-        replace(folder / "rows.csv", lambda path: joined.to_csv(path, index=False, lineterminator="\n")),
-        replace(folder / "rows.parquet", lambda path: rows.to_parquet(path, index=False)),
+        replace(Folder(folder).csv, lambda path: joined.to_csv(path, index=False, lineterminator="\n")),
+        replace(Folder(folder).parquet, lambda path: rows.to_parquet(path, index=False)),
     ]
 
 

@@ -21,6 +21,7 @@ import yaml
 from hqc_ray import __version__
 from hqc_ray.errors import ResultsError
 from hqc_ray.files import write
+from hqc_ray.results.folder import EXAMPLES, MODELS, Folder
 from hqc_ray.results.ledger import Ledger
 from hqc_ray.spec import SweepSpec
 
@@ -28,7 +29,7 @@ PACKAGES = (
     "ray", "torch", "torchvision", "pennylane", "pennylane-lightning", "pennylane-qiskit", "qiskit", "qiskit-aer",
     "qiskit-ibm-runtime", "numpy", "scipy", "pandas", "h5py", "pydantic",
 )  # fmt: skip
-MIRRORED = ("models/", "examples/", "provenance.json", "sweep.yaml")  # what a folder cannot be made again from
+MIRRORED = (f"{MODELS}/", f"{EXAMPLES}/", "provenance.json", "sweep.yaml")  # what a folder cannot be made again from
 
 if TYPE_CHECKING:
     from hqc_ray.results.storage import Storage
@@ -54,7 +55,7 @@ class Store:
     def __init__(
         self, folder: Path, spec: SweepSpec, storage: str | None = None, report: Callable[[str], None] = lambda _: None
     ) -> None:
-        self.folder, self.spec = folder, spec
+        self.folder, self.at, self.spec = folder, Folder(folder), spec
         self.storage: Storage | None = None
         self.cache = Path(os.environ.get("HQC_CACHE") or folder.parent / ".cache")
         try:
@@ -71,7 +72,7 @@ class Store:
             raise ResultsError(f"cannot lock it: {problem.strerror}", where=str(folder), valid=valid) from problem
         try:
             self._claim(spec)
-            self.ledger = Ledger(folder / "rows.jsonl")
+            self.ledger = Ledger(self.at.ledger)
             if storage:
                 self._open(storage, spec, report)
         except BaseException:
@@ -110,14 +111,14 @@ class Store:
     def _claim(self, spec: SweepSpec) -> None:
         """A folder keeps the name of its sweep; the grid may grow, and rows of cells that left it stay in the ledger."""
         _check_cache(self.cache)
-        path = self.folder / "sweep.yaml"
+        path = self.at.sweep
         try:
             owner = yaml.safe_load(path.read_text())["name"] if path.exists() else None
         except (yaml.YAMLError, TypeError, KeyError) as problem:
             raise ResultsError(
                 "sweep.yaml is damaged", where=str(self.folder), valid="another --results, or the file mended"
             ) from problem
-        stranger = owner is None and (self.folder / "rows.jsonl").exists()
+        stranger = owner is None and self.at.ledger.exists()
         if stranger or owner not in (None, spec.name):
             raise ResultsError(
                 f"the results folder belongs to another sweep, {owner!r}", where=str(self.folder), valid="another --results"
@@ -125,8 +126,8 @@ class Store:
 
     def begin(self, keys: list[str]) -> None:
         """The sweep is valid: keep its file, and the keys of its cells in order; rows of others stay in the ledger."""
-        self._write(self.folder / "sweep.yaml", yaml.safe_dump(self.spec.model_dump(mode="json"), sort_keys=False).encode())
-        self._write(self.folder / "cells.json", json.dumps(keys, indent=0).encode())
+        self._write(self.at.sweep, yaml.safe_dump(self.spec.model_dump(mode="json"), sort_keys=False).encode())
+        self._write(self.at.cells, json.dumps(keys, indent=0).encode())
 
     def close(self) -> None:
         """Let another driver in; a folder in which nothing was begun is taken away again."""
@@ -141,7 +142,7 @@ class Store:
         """Where the artifact of a job lies: models in the folder, everything that sweeps share in the cache."""
         kind, _, rest = id.partition("/")
         suffix = ".npz" if kind == "features" else ".pt"
-        root = self.folder / "models" if kind == "model" else self.cache / kind
+        root = self.at.models if kind == "model" else self.cache / kind
         return root / f"{rest}{suffix}"
 
     def save(self, id: str, artifact: Any) -> None:
@@ -181,7 +182,7 @@ class Store:
 
     def save_provenance(self, facts: dict[str, Any]) -> dict[str, Any]:
         """Versions, commit and hardware of this run, after those of earlier runs; never a path, a user or a secret."""
-        path = self.folder / "provenance.json"
+        path = self.at.provenance
         try:
             earlier = json.loads(path.read_text())["runs"] if path.exists() else []
         except (ValueError, KeyError, TypeError):

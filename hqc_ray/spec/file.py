@@ -126,7 +126,7 @@ def load(path: str | Path) -> SweepSpec:
     """Read a sweep file.
 
     Raises:
-        SpecError: no such file, not YAML, or not of the form that `sweeps/example.yaml` shows.
+        SpecError: no such file, not YAML, or not of the form that `sweeps/quickstart.yaml` shows.
     """
     path = Path(path)
     try:

@@ -10,6 +10,7 @@ from hqc_ray import attacks
 from hqc_ray.attacks.spaces import SPACES
 from hqc_ray.models import heads
 from hqc_ray.plan import Group, Judge, Plan, Search, Training, attack_label, content_key
+from hqc_ray.results.folder import EXAMPLES
 from hqc_ray.results.row import Planned
 from hqc_ray.spec import ModelSpec
 from hqc_ray.sweep.graph import resolve
@@ -45,7 +46,7 @@ class Cells:
             extreme = cell.epsilon in (min(strengths), max(strengths)) and training is judge.training
             keep = pictured and extreme and self.examples < MAX_EXAMPLES
             self.examples += keep
-            example = f"examples/{key}.npz" if keep else ""
+            example = f"{EXAMPLES}/{key}.npz" if keep else ""
             columns = {**searched, **judged[judge.id], "mode": group.search.mode}
             rows.append((Planned(**columns, key=key, sweep=self.plan.name, epsilon=cell.epsilon, example=example), judge))
         return rows
