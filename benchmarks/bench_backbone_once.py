@@ -9,7 +9,8 @@ import common
 from rich.console import Console
 
 from hqc_ray.models import features
-from hqc_ray.sweep import run, work
+from hqc_ray.sweep import run
+from hqc_ray.sweep.work import worker
 
 SWEEP = """
 name: once
@@ -34,7 +35,7 @@ def main() -> None:
         counted += len(images)  # type: ignore[arg-type]
         return original(backbone, images, batch_size)  # type: ignore[arg-type]
 
-    work.features.extract = extract  # type: ignore[assignment]
+    worker.features.extract = extract  # type: ignore[assignment]
     found = []
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch) / "sweep.yaml"

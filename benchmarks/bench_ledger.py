@@ -13,7 +13,7 @@ from pathlib import Path
 import common
 
 from hqc_ray.results.ledger import Ledger
-from hqc_ray.results.row import Row
+from hqc_ray.results.row import Measured, Planned, Row
 
 SMALL, LARGE = 1_000, 100_000
 APPENDS, BATCH = 50, 100
@@ -21,7 +21,7 @@ LIMIT_S, LIMIT_MB = 20, 700
 OPEN = """
 import resource, sys, time
 from pathlib import Path
-from hqc_ray.rows import Ledger
+from hqc_ray.results.ledger import Ledger
 memory = lambda: int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 1e6
 idle, began = memory(), time.process_time()
 ledger = Ledger(Path(sys.argv[1]))
@@ -34,15 +34,22 @@ print(time.process_time() - began, memory())
 
 def row(key: str) -> Row:
     """A row as an attack on 200 images gives it."""
-    return Row(
-        key=key, status="ok", sweep="ledger", data_source="pcam", data_size=1000, data_digest="d" * 16, seed=0,
-        backbone="resnet18", weights="imagenet", weights_origin="torchvision", image_size=96, head="vqc1", n_qubits=4,
-        embedding="rx", layers=1, reuploads=1, model_key="m" * 16, device="default.qubit", attack="pgd",
-        attack_options=json.dumps({"steps": 20}), attack_label="pgd", norm="linf", epsilon=0.05, n_train=800, n_test=200,
-        test_accuracy=0.8, n_evaluated=200, clean_accuracy=0.8, robust_accuracy=0.4, clean_correct="a5" * 25,
-        robust_correct="5a" * 25, mean_linf=0.05, mean_l2=3.1, gradients=4000, forwards=8000, seconds=1.5, host="x86_64",
-        finished_at="2026-01-01T00:00:00Z",
+    planned = Planned(
+        key=key, sweep="ledger", data_source="pcam", data_size=1000, data_digest="d" * 16, n_classes=2,
+        class_names='["normal", "tumour"]', n_train=800, n_test=200, seed=0, backbone="resnet18", weights="imagenet",
+        weights_origin="torchvision", image_size=96, head="vqc1", head_kind="circuit", n_qubits=4, embedding="rx", layers=1,
+        reuploads=1, readout="z", model_options="{}", train_device="", model_key="m" * 16, search_key="s" * 16,
+        search_model_key="m" * 16, search_head="vqc1", search_seed=0, search_device="default.qubit", access="exact",
+        audience="itself", level="pixels", attack="pgd", attack_title="PGD", attack_kind="budget",
+        attack_options=json.dumps({"steps": 20}), attack_label="pgd", one_search=False, norm="linf", epsilon=0.05,
+        epsilon_unit="of [0, 1]", device="default.qubit", device_kind="ideal", shots=None, mode="surrogate",
     )  # fmt: skip
+    measured = Measured(
+        n_evaluated=200, clean_accuracy=0.8, clean_low=0.7, clean_high=0.9, robust_accuracy=0.4, robust_low=0.3, robust_high=0.5,
+        clean_correct="a5" * 25, robust_correct="5a" * 25, test_accuracy=0.8, mean_linf=0.05, mean_l2=3.1, bad_gradient_share=0.0,
+        gradients=4000, forwards=8000, outputs_normalised=False,
+    )  # fmt: skip
+    return Row.ok(planned, measured, seconds=1.5, host="x86_64", finished_at="2026-01-01T00:00:00Z")
 
 
 def appended(ledger: Ledger, name: str) -> tuple[float, float]:
