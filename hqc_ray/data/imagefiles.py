@@ -115,11 +115,13 @@ def files_below(folder: Path) -> tuple[list[Path], list[Path]]:
     seen: set[str] = set()
     for place, folders, names in os.walk(folder, followlinks=True):
         real = os.path.realpath(place)
-        folders[:] = [] if real in seen else sorted(name for name in folders if not name.startswith("."))
-        if real not in seen:  # links may lead in circles
-            parts = Path(place).relative_to(folder).parts
-            found += [(*parts, name) for name in names if not name.startswith(".")]
+        if real in seen:  # links may lead in circles
+            folders.clear()
+            continue
         seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        parts = Path(place).relative_to(folder).parts
+        found += [(*parts, name) for name in names if not name.startswith(".")]
     images: list[Path] = []
     others: list[Path] = []
     for parts in sorted(found):
