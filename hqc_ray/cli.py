@@ -36,7 +36,7 @@ def main(argv: list[str] | None = None) -> int:
         print("hqc: interrupted; what was done is kept", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # `hqc ... | head`: nobody reads on
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # `hqc ... | head`: the reader has gone
         return OK
 
 
@@ -55,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     sweep.add_argument("--storage", metavar="URI", help="durable mirror of the results: s3://..., gs://... or a mounted path")
     sweep.add_argument("--workers", type=positive, help="CPUs to use, here or of the cluster (default: all)")
     sweep.add_argument("--address", help="run on the Ray cluster at this address ('auto': the one this machine is part of)")
-    sweep.add_argument("--workers-per-gpu", type=positive, default=0, metavar="N", help="backbones on GPUs, N workers to a GPU")
+    sweep.add_argument("--workers-per-gpu", type=positive, default=0, metavar="N", help="backbones on GPUs, N workers per GPU")
     sweep.add_argument("--serial", action="store_true", help="run in this process, without Ray")
     sweep.set_defaults(command=_sweep)
 
@@ -111,7 +111,7 @@ def _plan(arguments: argparse.Namespace) -> int:
 
 
 def _plan_lines(plan: Any) -> list[list[str]]:
-    """A line for each backbone, head and number of images, with the axes that cross it."""
+    """A line per backbone, head and number of images, with its seeds, devices and attacks."""
     from hqc_ray.models import heads
     from hqc_ray.sweep.graph import resolve
 
@@ -130,7 +130,7 @@ def _plan_lines(plan: Any) -> list[list[str]]:
 
 
 def _attack_text(search: Any, judge: Any) -> str:
-    """The attack, with its level, and whom it was searched against where that is another model."""
+    """The attack, with its level, and the attacked model if that is not the judge."""
     from hqc_ray.plan import attack_label
 
     level = "" if search.attack.level == "pixels" else f" of {search.attack.level}"

@@ -18,7 +18,7 @@ E = TypeVar("E", bound="Entry")
 
 
 class Entry(BaseModel):
-    """Base of what stands in a table; its fields are its options, and `repr` shows them all."""
+    """Base class of table entries. Its fields are the entry's options; `repr` shows them all."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
@@ -30,7 +30,7 @@ def describe(entry: type[BaseModel]) -> str:
 
 
 def explain(error: ValidationError, entry: type[BaseModel]) -> tuple[str, str, str]:
-    """What is wrong, where, and what is valid, of the first problem that pydantic found."""
+    """The first problem that pydantic found, as (what is wrong, where, what is valid)."""
     first = error.errors(include_url=False)[0]
     where = ".".join(str(part) for part in first["loc"])
     valid = describe(entry) or "no options"
@@ -43,7 +43,7 @@ def explain(error: ValidationError, entry: type[BaseModel]) -> tuple[str, str, s
 
 @functools.cache
 def with_code(name: str) -> str:
-    """A user's own `package.module:name` with a digest of its module's source, so that edited code is another entry."""
+    """A user's own `package.module:name` with a digest of its module's source, so that edited code gives other keys."""
     module = str(name).partition(":")[0]
     if ":" not in str(name):
         return name
@@ -58,7 +58,7 @@ def lookup(kind: str, table: Mapping[str, T], name: str, error: type[InputError]
     """The table's entry called `name`, or the object that a user's own `package.module:name` imports to.
 
     Raises:
-        InputError: no such name (the valid ones are listed), or nothing to import.
+        InputError: no such name (the valid ones are listed), or the import fails.
     """
     if name in table:
         return table[name]

@@ -11,11 +11,11 @@ class HqcError(Exception):
 
 
 class WriteError(HqcError):
-    """The disk did not take something in the middle of a sweep; what was written before is kept."""
+    """A write failed in the middle of a sweep; what was written before is kept."""
 
 
 class InputError(HqcError):
-    """Something that the user can put right. The command line prints it as one line and exits with code 2.
+    """An error that the user can fix. The command line prints it as one line and exits with code 2.
 
     Args:
         what: what is wrong, naming the offending value.
@@ -28,41 +28,41 @@ class InputError(HqcError):
         super().__init__(" ".join(f"{where + ': ' if where else ''}{what}{f' (valid: {valid})' if valid else ''}".split()))
 
     def at(self, where: str) -> InputError:
-        """The same error, of the same class, with its place put in front."""
+        """The same error, of the same class, with `where` in front of its own place."""
         inner = f"{where}.{self.where}" if self.where else where
         return type(self)(self.what, where=inner, valid=self.valid)
 
 
 class SpecError(InputError):
-    """The sweep file."""
+    """An error in the sweep file."""
 
 
 class DataError(InputError):
-    """Images, labels, or the files that hold them."""
+    """An error in images, labels, or the files that hold them."""
 
 
 class ModelError(InputError):
-    """Backbones, heads, and their weights."""
+    """An error of backbones, heads, or their weights."""
 
 
 class CircuitError(InputError):
-    """Circuits and embeddings."""
+    """An error of circuits or embeddings."""
 
 
 class DeviceError(InputError):
-    """Quantum devices and noise models."""
+    """An error of quantum devices or noise models."""
 
 
 class AttackError(InputError):
-    """Attacks and their options."""
+    """An error of attacks or their options."""
 
 
 class ResultsError(InputError):
-    """The results folder."""
+    """An error of the results folder."""
 
 
 def unknown(kind: str, name: object, valid: Iterable[str], error: type[InputError] = InputError, where: str = "") -> InputError:
-    """The error for a name that is in no table: lists the valid ones, and the nearest first."""
+    """The error for an unknown name: it suggests the nearest valid name and lists all of them."""
     names = sorted(valid)
     near = difflib.get_close_matches(str(name), names, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""

@@ -14,11 +14,11 @@ def write(path: Path, content: bytes | Callable[[Path], object]) -> Path:
     """Write a file under a temporary name, wait until it is on disk, then rename it: a reader never sees half of it.
 
     Args:
-        path: the file; its folder is made if it is not there.
-        content: what it holds, or a function that fills the file it is given.
+        path: the file; its folder is created if it does not exist.
+        content: the bytes, or a function that writes the file at the path it is given.
 
     Raises:
-        WriteError: the write failed; what was there before stays.
+        WriteError: the write failed; an earlier version of the file stays as it was.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     fill = content if callable(content) else lambda to: to.write_bytes(content)

@@ -211,7 +211,7 @@ def test_judges_that_are_not_there_are_refused(judges):
 @pytest.mark.parametrize(("level", "judges"), [("angles", "heads"), ("angles", "seeds"), ("features", "seeds")])
 def test_a_judge_that_reads_other_numbers_is_refused(level, judges):
     text = BASE.replace("HEADS", "[vqc1, vqc2]").replace("{name: fgsm, ", f"{{name: fgsm, level: {level}, ")
-    with pytest.raises(SpecError, match=f"another model's {level} are other numbers"):
+    with pytest.raises(SpecError, match=f"other models have other {level}"):
         build(text + f"    seed: [0, 1]\n    evaluate: {{judges: {{{judges}: all}}}}\n")
 
 

@@ -33,7 +33,7 @@ def test_a_result_is_never_written_twice_but_may_follow_a_failure(tmp_path):
     ledger = Ledger(tmp_path / "rows.jsonl")
     ledger.append([row("a", status="failed")])
     ledger.append([row("a")])
-    with pytest.raises(ResultsError, match="the row a is there already"):
+    with pytest.raises(ResultsError, match="the row a exists already"):
         ledger.append([row("a")])
     assert Ledger(tmp_path / "rows.jsonl").done() == {"a"}
 
@@ -75,7 +75,7 @@ def test_a_disk_that_takes_half_a_write_keeps_nothing_of_it(tmp_path):
 
 def test_a_row_twice_in_one_write_is_refused_and_nothing_of_it_is_written(tmp_path):
     ledger = Ledger(tmp_path / "rows.jsonl")
-    with pytest.raises(ResultsError, match="a row twice"):
+    with pytest.raises(ResultsError, match="the same row twice"):
         ledger.append([row("a"), row("a")])
     assert not ledger.rows
     assert not ledger.path.exists()

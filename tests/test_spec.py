@@ -87,7 +87,7 @@ def test_a_file_that_is_missing_or_not_yaml(tmp_path):
 def test_a_key_that_stands_twice_is_refused_not_half_forgotten(tmp_path):
     twice = MINIMAL + "    attack: {name: noise, epsilon: 0.1}\n    attack: {name: clean}\n"
     (tmp_path / "twice.yaml").write_text(twice)
-    with pytest.raises(SpecError, match=rf"twice\.yaml, line {len(twice.splitlines())}: not YAML: the key 'attack' stands twice"):
+    with pytest.raises(SpecError, match=rf"twice\.yaml, line {len(twice.splitlines())}: not YAML: duplicate key 'attack'"):
         spec.load(tmp_path / "twice.yaml")
     merged = "a: &a {name: fgsm, epsilon: 0.1}\nb: [{<<: *a, name: pgd}, {<<: *a, epsilon: 0.2}]\n"
     (tmp_path / "merged.yaml").write_text(merged)

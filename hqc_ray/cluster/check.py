@@ -1,4 +1,4 @@
-"""`hqc cluster check`: all that a launch would only fail on later, found before anything is started and without any network."""
+"""`hqc cluster check`: finds what a launch would only fail on later, before anything is started and without a network."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _launch(config: dict[str, Any]) -> Iterator[Finding]:
     found = list(schema.shape(config))
     if isinstance(config.get("provider"), dict):
         found += chain.from_iterable(one(config) for one in CHECKS)
-        if all(finding.warning for finding in found):  # else Ray would say once more what is said better above
+        if all(finding.warning for finding in found):  # else Ray would only repeat what is said better above
             found += schema.prepared(config)
     yield from found
 

@@ -1,4 +1,4 @@
-"""Ask every node of a running cluster how it is, and say what is wrong. A node without an answer is a finding, never a hang."""
+"""Examines every node of a running cluster and reports what is wrong. A node that does not answer is a finding, never a hang."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def examine(address: str, timeout_s: float = TIMEOUT_SECONDS) -> tuple[list[Node
         alive = [node for node in ray.nodes() if node["Alive"]]
         refs = {_ask(node): node for node in alive}
         began = time.monotonic()
-        here = probe.report(ASKED, CIRCUITS, tempfile.gettempdir())  # while the nodes are at it
+        here = probe.report(ASKED, CIRCUITS, tempfile.gettempdir())  # while the nodes work on theirs
         ray.wait(list(refs), num_returns=len(refs), timeout=max(0.0, timeout_s - (time.monotonic() - began)))
         return [_heard(ref, node, timeout_s) for ref, node in refs.items()], here
 
@@ -132,7 +132,7 @@ def _of(node: Node, here: Report) -> Iterator[Finding]:
         yield Finding(node.name, f"{subject}: {problem}")
     for label, theirs in found.probabilities.items():
         ours = here.probabilities.get(label)
-        error = _difference(theirs, ours) if ours else 0.0  # what fails here is said of the driver
+        error = _difference(theirs, ours) if ours else 0.0  # a failure here is reported for the driver
         if not error <= TOLERANCE:
             yield Finding(node.name, f"{label}: a probability differs from the driver's by {error:.1e}, more than {TOLERANCE}")
     yield from _of_the_machine(node, found)
@@ -147,7 +147,7 @@ def _of_the_machine(node: Node, found: Report) -> Iterator[Finding]:
     if node.resources.get("CPU", 0) > found.cores:
         yield Finding(node.name, f"Ray gives out {node.resources['CPU']:g} CPUs, there are {found.cores}", warning=True)
     if found.threads > 1:
-        yield Finding(node.name, f"torch uses {found.threads} threads a worker; 1 gives equal tables", warning=True)
+        yield Finding(node.name, f"torch uses {found.threads} threads per worker; 1 gives equal tables", warning=True)
 
 
 def _public(version: str | None) -> str | None:

@@ -1,7 +1,7 @@
 """Tables of fields as JSON Schema, and what breaks a schema as findings.
 
 A table is text: `name` is a string, `name:integer` of that type, `name:[Disk]` a list of what the table Disk says, `name=A|B` one
-of these words; a `!` after it says that it must be there.
+of these words; a `!` after it marks it as required.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def violations(schema: dict[str, Any], instance: Any, place: str = "", missing: 
 
 
 def _keys(place: str, node: Any) -> Iterator[Finding]:
-    """Keys that YAML reads as something else than text, such as 16, yes or ~; JSON has none."""
+    """Keys that YAML does not read as text, such as 16, yes or ~; JSON has no such keys."""
     for key, value in node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ():
         where = f"{place}.{key}".lstrip(".")
         if isinstance(node, dict) and not isinstance(key, str):
@@ -62,7 +62,7 @@ def _keys(place: str, node: Any) -> Iterator[Finding]:
 
 
 def _spelt(node: Any) -> Any:
-    """The same with every key as text: jsonschema raises TypeError at another."""
+    """The same with every key as text: jsonschema raises TypeError on any other key."""
     if isinstance(node, dict):
         return {str(key): _spelt(value) for key, value in node.items()}
     return [_spelt(value) for value in node] if isinstance(node, list) else node

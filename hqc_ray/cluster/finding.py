@@ -1,4 +1,4 @@
-"""What the checks of a cluster file find: one line each, that says what is wrong, where, and what would be valid."""
+"""What the checks of a cluster file find: one line each, with what is wrong, where, and what would be valid."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 
 from hqc_ray.errors import InputError
 
-WHOLE = "whole GPUs; it is a trial that takes a fraction of one"
+WHOLE = "whole GPUs; only a trial takes a fraction of one"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that a launch would fail on; as a warning, something that it would do and hardly anybody wants.
+    """Something that a launch would fail on; as a warning, something that works but is rarely wanted.
 
     Args:
         where: the key in the file, with dots between its parts, or a thing on this machine.
@@ -44,19 +44,19 @@ def unknown_key(where: str, key: str, valid: Iterable[str]) -> Finding:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """The question after what is wrong: the known name that is most like it; empty where none is."""
+    """A suggestion to append to an error: the most similar known name; empty if there is none."""
     near = difflib.get_close_matches(name, list(known), n=1)
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def mapping(config: dict[str, Any], key: str) -> dict[str, Any]:
-    """A section of the file; empty where it is missing or no mapping, which the schema's check has said."""
+    """A section of the file; empty if it is missing or not a mapping (the schema's check reports that)."""
     section = config.get(key)
     return section if isinstance(section, dict) else {}
 
 
 def strings(config: dict[str, Any], key: str) -> list[str]:
-    """A list of commands, in the same spirit."""
+    """A list of commands; empty if it is missing or not a list."""
     section = config.get(key)
     return [text for text in section if isinstance(text, str)] if isinstance(section, list) else []
 

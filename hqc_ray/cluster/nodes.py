@@ -51,7 +51,7 @@ _COMPUTE = {
 
 
 def cloud(config: dict[str, Any]) -> Iterator[Finding]:
-    """The library that Ray reaches the cloud with, and something to log in with: only looked for, never read."""
+    """Whether Ray's client library of the cloud and credentials exist; they are looked for, never read."""
     kind = provider(config)
     if kind not in CLIENTS:
         return
@@ -64,7 +64,7 @@ def cloud(config: dict[str, Any]) -> Iterator[Finding]:
 
 
 def regions(config: dict[str, Any]) -> Iterator[Finding]:
-    """The region of EC2, and its zones: a name that is none is an endpoint that nobody answers at."""
+    """The region of EC2 and its zones: a misspelt one gives an endpoint that does not exist."""
     region, zones = (mapping(config, "provider").get(key) for key in ("region", "availability_zone"))
     if provider(config) != "aws" or not isinstance(region, str):
         return
@@ -92,7 +92,7 @@ def node_configs(config: dict[str, Any]) -> Iterator[Finding]:
 
 def _ec2(place: str, node: dict[str, Any], config: dict[str, Any], head: bool) -> Iterator[Finding]:
     if importlib.util.find_spec("botocore") is None:
-        return  # `cloud` has said so
+        return  # reported by `cloud`
     from botocore.validate import ParamValidator
 
     request = {key: value for key, value in node.items() if key != "SubnetIds"}  # Ray's own: it picks one of them

@@ -1,6 +1,6 @@
-"""What one machine says of itself. It travels to a node as code, so it runs where `hqc_ray` or a library is missing.
+"""What one machine reports about itself. It is sent to a node as code, so it runs where `hqc_ray` or a library is missing.
 
-That is why its top imports the standard library alone. It never reads a value of the environment that could be a secret.
+So its top imports only the standard library. It never reads a value of the environment that could be a secret.
 """
 
 from __future__ import annotations

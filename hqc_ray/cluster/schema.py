@@ -1,4 +1,4 @@
-"""The shape of a `ray up` file: all that Ray's schema says, and what it leaves out and Ray then fails on, or does not do."""
+"""The shape of a `ray up` file: what Ray's schema requires, and what the schema omits but Ray later fails on or ignores."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ EXAMPLE = "my-project"  # of cluster/gcp.yaml
 
 
 def shape(config: Config) -> Iterator[Finding]:
-    """What is missing, unknown, or of another type than Ray's schema says; every such place, where Ray stops at the first."""
+    """What is missing, unknown, or of another type than Ray's schema says; all such places, while Ray stops at the first."""
     for key, what in (("cluster_name", "a name"), ("provider", "at least a type"), ("auth", "at least ssh_user")):
         if not config.get(key):
             yield Finding(key, "missing", what)
@@ -49,13 +49,13 @@ def prepared(config: Config) -> Iterator[Finding]:
     try:
         with _quiet():
             util.validate_config(util.prepare_config(config))
-    except Exception as problem:  # Ray raises what it likes here: ValueError, KeyError, AssertionError, click's exceptions
+    except Exception as problem:  # Ray raises many types here: ValueError, KeyError, AssertionError, click's exceptions
         yield Finding("", f"Ray refuses it: {' '.join(str(problem).split()) or type(problem).__name__}")
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Ray comments on defaults in two ways; neither is about something wrong."""
+    """Silence Ray's comments on defaults, in its log and on stdout; they are no errors."""
     logger = logging.getLogger("ray.autoscaler._private.util")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -109,7 +109,7 @@ def counts(config: Config) -> Iterator[Finding]:
     for where, group in groups.items():
         low, high = group.get("min_workers", 0), group.get("max_workers", config.get("max_workers", 2))  # as Ray fills them in
         if not isinstance(low, int) or not isinstance(high, int):
-            continue  # the schema has said so
+            continue  # reported by the schema's check
         if min(low, high) < 0:
             yield Finding(f"{where}{'min' if low < 0 else 'max'}_workers", f"{min(low, high)}", "a number from 0")
         elif where == "" and isinstance(hosts, list) and low > len(hosts):
@@ -121,7 +121,7 @@ def counts(config: Config) -> Iterator[Finding]:
 
 
 def gpus(config: Config) -> Iterator[Finding]:
-    """A node has whole GPUs."""
+    """The number of GPUs of a node is a whole one."""
     for name, node in _types(config).items():
         amount = mapping(node, "resources").get("GPU", 0)
         if not isinstance(amount, int) or amount < 0:

@@ -44,7 +44,7 @@ def launch(config: dict[str, Any], workers_per_gpu: int) -> Iterator[Finding]:
 
 
 def pods(document: dict[str, Any], workers_per_gpu: int) -> Iterator[Finding]:
-    """The groups of a KubeRay document, in the same spirit; it has none where the cluster is another's."""
+    """The same for the groups of a KubeRay document; it has none if the cluster is defined elsewhere."""
     spec = mapping(document, "spec")
     place, spec = ("spec.rayClusterSpec", mapping(spec, "rayClusterSpec")) if "rayClusterSpec" in spec else ("spec", spec)
     if not workers_per_gpu or "headGroupSpec" not in spec:

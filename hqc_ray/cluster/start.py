@@ -1,4 +1,4 @@
-"""The commands that start Ray on each node: does what they say make one cluster, that only its owner can use?"""
+"""The commands that start Ray on each node: do they form one cluster that only its owner can use?"""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TOKEN = ".ray/auth_token"  # noqa: S105  (a path)
 
 
 def start(config: dict[str, Any]) -> Iterator[Finding]:
-    """Ports that do not meet, a head that launches nobody, a dashboard for everybody, authentication on one side only."""
+    """Ports that do not match, a head that launches no workers, a public dashboard, authentication on one side only."""
     lists = {key: config.get(key) for key in (HEAD, WORKER)}
     if not all(isinstance(commands, list) and all(isinstance(c, str) for c in commands) for commands in lists.values()):
         for key in (key for key, commands in lists.items() if commands is None):

@@ -38,7 +38,7 @@ SETTLE_SECONDS, POLL_SECONDS = 30.0, 0.2  # the logs end a moment before the job
 
 
 class SubmitError(HqcError):
-    """The job server did not do what it was asked."""
+    """The job server refused or failed a request."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def submit(client: JobSubmissionClient, submission: Submission) -> str:
 
 
 def _alone(client: JobSubmissionClient, submission: Submission) -> None:
-    """Say it before anything is shipped; should two be submitted at once, the lock of the results folder refuses the second."""
+    """Refuse a sweep that is running already. Of two submitted at once, the lock of the results folder refuses the second."""
     for job in client.list_jobs():
         theirs = job.metadata or {}
         same = (theirs.get("sweep"), theirs.get("results")) == (submission.name, submission.results)
@@ -177,7 +177,7 @@ def commands(client: JobSubmissionClient, job: str) -> dict[str, str]:
 
 
 def _setting(text: str) -> tuple[str, str]:
-    """NAME=VALUE. A value would be read by all who see this machine's processes, or the dashboard."""
+    """Parse NAME=VALUE; no secrets, since everybody who sees this machine's processes or the dashboard can read them."""
     name, equals, value = text.partition("=")
     if not equals or not re.fullmatch(r"[A-Za-z_]\w*", name):
         raise InputError("not a setting", where=f"--env {name}", valid="NAME=VALUE")
@@ -197,7 +197,7 @@ def _without(names: tuple[str, ...]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _one_line() -> Iterator[None]:
-    """The job server's answers hold a traceback of its own: keep the line that says what is wrong."""
+    """Reduce the job server's answer, which holds a traceback, to the line that says what is wrong."""
     try:
         yield
     except (ConnectionError, RuntimeError, requests.RequestException, aiohttp.ClientError, AuthenticationError) as problem:

@@ -23,7 +23,7 @@ def positive(text: str) -> int:
 
 
 class Downloads:
-    """A bar for each file that is fetched, on standard error; where that is no terminal, a line when a file begins."""
+    """A progress bar per downloaded file, on standard error; if that is not a terminal, a line when a file begins."""
 
     def __init__(self, shown: Console | None = None) -> None:
         self.console = shown or Console(stderr=True)

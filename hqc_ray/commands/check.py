@@ -13,9 +13,9 @@ OK, BAD_INPUT = 0, 2
 
 def add(known: Any) -> None:
     """Add `check` to the commands of `hqc cluster`."""
-    check = known.add_parser("check", help="find what `ray up` would only fail on later; starts nothing, asks nobody")
+    check = known.add_parser("check", help="find what `ray up` would only fail on later; starts nothing, needs no network")
     check.add_argument("file", help="such as cluster.yaml, or a RayCluster or RayJob of KubeRay")
-    check.add_argument("--results", default="results", help="where results would go, to see that they can (default: results)")
+    check.add_argument("--results", default="results", help="folder of results, checked to be writable (default: results)")
     check.add_argument("--workers-per-gpu", type=positive, default=0, metavar="N", help="as `hqc sweep` will be told")
     check.set_defaults(command=_check)
 

@@ -1,4 +1,4 @@
-"""`hqc cluster doctor`: every node of a running cluster, a line each, and what is wrong on it."""
+"""`hqc cluster doctor`: every node of a running cluster in one line, and what is wrong on it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ GIB = 2**30
 
 def add(known: Any) -> None:
     """Add `doctor` to the commands of `hqc cluster`."""
-    doctor = known.add_parser("doctor", help="ask every node of a running cluster how it is; exit code 1 if a sweep would fail")
+    doctor = known.add_parser("doctor", help="examine every node of a running cluster; exit code 1 if a sweep would fail")
     doctor.add_argument("--address", default="auto", help="of the cluster (default: auto, the one this machine is part of)")
     doctor.add_argument("--timeout", type=float, default=120, metavar="S", help="seconds that a node may take (default: 120)")
     doctor.set_defaults(command=_doctor)

@@ -25,7 +25,7 @@ def add(known: Any) -> None:
     )
     submit.add_argument("--storage", metavar="URI", help="durable mirror of the results: s3://..., gs://... or a mounted path")
     submit.add_argument("--workers", type=positive, help="CPUs of the cluster to use (default: all)")
-    submit.add_argument("--workers-per-gpu", type=positive, metavar="N", help="backbones on GPUs, N workers to a GPU")
+    submit.add_argument("--workers-per-gpu", type=positive, metavar="N", help="backbones on GPUs, N workers per GPU")
     submit.add_argument("--follow", action=argparse.BooleanOptionalAction, default=True, help="print the driver's output")
     submit.set_defaults(command=_submit)
 

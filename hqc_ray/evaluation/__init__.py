@@ -1,1 +1,1 @@
-"""What a cell is worth: robust accuracy, its interval, and its audit flags."""
+"""The outcome of a cell: robust accuracy, its interval, and its audit flags."""

@@ -19,8 +19,8 @@ NOISE_LEVEL = 0.05  # an attack has to show that it beats noise
 BAD_GRADIENT_SHARE = 0.05
 SURROGATE_ERROR = 1e-8
 STANDARD_ERRORS = 6  # of a measured surrogate's <Z>: its error is the largest of hundreds of probabilities, of two measurements
-UNBOUNDED = {"pixels": 0.5, "angles": math.pi / 2}  # in the largest norm: from here on all inputs can be made the same one
-CONTROL = "none"  # the kind of what searches nothing: no attack, and noise
+UNBOUNDED = {"pixels": 0.5, "angles": math.pi / 2}  # in linf: from this epsilon on, every input can become the same one
+CONTROL = "none"  # the kind of attacks that do not search: clean and noise
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class _Cell:
 
     @property
     def search(self) -> tuple[object, ...]:
-        """What was searched, and seen how: two attacks are compared only where both had the same chance."""
+        """What was attacked, and through what: two attacks are compared only if both had the same access."""
         return self.attack.search_model_key, self.through, self.attack.access, self.attack.audience
 
     @property
@@ -51,7 +51,7 @@ class _Cell:
         return self.attack.kind != CONTROL
 
 
-# One model, one device, the same images: those of the seed that was attacked, whose test part another seed's model judges in part
+# One model, one device, the same images: those of the attacked seed, of which a model of another seed judges only a part
 _JUDGE = ("model_key", "device", "mode", "data_source", "data_digest", "search_seed", "n_evaluated")
 _IDENTITY = (
     "attack", "attack_title", "attack_kind", "attack_options", "norm", "level", "access", "audience", "search_model_key",
@@ -83,7 +83,7 @@ def flags(rows: pd.DataFrame) -> dict[str, list[str]]:
 
 
 def annotate(rows: pd.DataFrame) -> pd.DataFrame:
-    """A copy of the rows with the column `flags` (lists of text): those found here, then foreign ones that a row brought."""
+    """A copy of the rows with the column `flags` (lists of text): those found here, then others that a row already has."""
     own = flags(rows)
     brought = rows["flags"] if "flags" in rows else [()] * len(rows)
     foreign = [[f for f in _list(given) if f not in FLAGS] for given in brought]
@@ -128,7 +128,7 @@ def _rises(cell: _Cell, cells: Sequence[_Cell]) -> bool:
 
 
 def _weaker_than_fgsm(cell: _Cell, cells: Sequence[_Cell]) -> bool:
-    """The one comparison by registered names: it is about these two, of which one is the other with more steps."""
+    """The only comparison by names: PGD is FGSM with more steps."""
     if cell.attack.name != "pgd":
         return False
     fgsm = [c for c in cells if c.attack.name == "fgsm" and c.search == cell.search and c.ball == cell.ball]
@@ -148,7 +148,7 @@ def _as_noise(cell: _Cell, cells: Sequence[_Cell]) -> bool:
 
 
 def _noise(cell: _Cell, cells: Sequence[_Cell]) -> list[_Cell]:
-    """The noise in the same ball: of the same search where there is one, else any, for noise knows no model."""
+    """Noise in the same ball: of the same search if there is any, else all of it, since noise depends on no model."""
     noise = [c for c in cells if not c.searches and c.ball == cell.ball]
     return [c for c in noise if c.search == cell.search] or noise
 

@@ -12,7 +12,7 @@ FLAGS: dict[str, str] = {
         "too large, or gradients are masked; change `steps` and `step_size` and add restarts."
     ),
     "noise_as_strong": (
-        "random noise of the same size fools images and the attack is not shown to fool more: its gradient carries no "
+        "random noise of the same size fools images, and the attack does not significantly fool more: its gradient carries no "
         "information (of a transferred one: none about this model), or too few images were evaluated; evaluate more, then look "
         "for masked gradients."
     ),
@@ -22,7 +22,7 @@ FLAGS: dict[str, str] = {
         "case, and look for masked gradients."
     ),
     "survives_unbounded": (
-        "more images stay right than chance explains where all may become the same one (of pixels: grey): the attack fails, "
+        "more images stay right than chance explains, though epsilon lets all become the same one (grey): the attack failed, "
         "the model is not robust; check its gradients and steps."
     ),
     "softmax_output": (

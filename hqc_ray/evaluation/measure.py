@@ -1,4 +1,4 @@
-"""What an evaluation is worth: the measured columns of each cell of a search, from what its judges say."""
+"""The measured columns of each cell of a search, from the verdicts of its judges."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from hqc_ray.results.row import Decided, Deployed, Measured, Searched
 
 @dataclass(frozen=True)
 class Seen:
-    """A judge of a search, beside what it said.
+    """What is known about a judge of a search, besides its verdict.
 
     Args:
-        deployed: what is known of the model on its device.
-        repeats: evaluations that count, of a judge that samples; None: it is exact.
+        deployed: what is known about the model on its device.
+        repeats: evaluations that count, if the judge samples; None: it is exact.
         fresh: [N] bool, the images that this judge's model was not trained on; None: all of them.
     """
 
@@ -33,9 +33,9 @@ def measure(result: Result, labels: np.ndarray, epsilon: float, judge: int, seen
     Args:
         result: of the search.
         labels: [N], the true classes.
-        epsilon: one of those that were searched.
+        epsilon: one of the searched ones.
         judge: its position among the judges.
-        seen: what else is known of it.
+        seen: what else is known about it.
     """
     at = next(i for i, found in enumerate(result.per_epsilon) if found.epsilon == epsilon)
     found, verdict = result.per_epsilon[at], result.verdicts[judge]
@@ -76,9 +76,9 @@ def _of(predictions: Predictions, kept: np.ndarray) -> Predictions:
 def _scatter(name: str, correct: np.ndarray, replicates: np.ndarray) -> dict[str, Any]:
     """Columns of outcomes [evaluations, N]: where 95 % of evaluations of the same images fall, by other shots.
 
-    Shots flip more of the correct images than of the wrong ones, so that the accuracy of a measured surrogate is biased; by how
-    much, the replicates tell, which are biased once more. The interval is wider by that (a parametric bootstrap: Efron and
-    Tibshirani, An Introduction to the Bootstrap, chapters 6 and 10).
+    Shots flip more correct images than wrong ones, which biases the accuracy of a measured surrogate. Its replicates carry that
+    bias twice and so tell its size, by which the interval is widened (a parametric bootstrap: Efron and Tibshirani, An
+    Introduction to the Bootstrap, chapters 6 and 10).
     """
     middle, again = float(correct.mean()), replicates.mean(1)
     half = NORMAL * float(again.std(ddof=1)) + abs(float(again.mean()) - middle)

@@ -1,4 +1,4 @@
-"""A device with shots judges by samples: each image several times afresh, before and after the attack."""
+"""Judging by samples, on a device with shots: several fresh evaluations of each image, before and after the attack."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hqc_ray.models.classifier import Classifier
 from hqc_ray.seeds import stream
 from hqc_ray.spec import Level
 
-SPREAD = 40  # evaluations from which the scatter of an accuracy is told, to 11 %
+SPREAD = 40  # evaluations from which the scatter of an accuracy is estimated, to 11 %
 
 
 @dataclass(frozen=True)
@@ -35,15 +35,15 @@ class Samples:
     level: Level = "pixels"
 
     def see(self, values: Tensor) -> Tensor:
-        """Features [B, F] of images; what lies behind the backbone is kept as it is. The backbone runs once per image."""
+        """Features [B, F] of images, for which the backbone runs once per image; values of other levels as they are."""
         with torch.no_grad():
             return self.model.features(values) if self.level == "pixels" else values
 
     def decide(self, seen: Tensor, name: str) -> Predictions:
         """Predicted classes [max(repeats, SPREAD), N] of what was seen [N, ...].
 
-        Replicate k of a measured surrogate is one measurement, whatever the name: how other measurements of the circuit would
-        decide.
+        Replicate k of a measured surrogate is one measurement, whatever the name: it shows how other measurements of the circuit
+        would decide.
         """
         generator = torch.Generator().manual_seed(stream(self.seed, "shots", name))
         own = self._sampled(seen, generator, None)

@@ -27,7 +27,7 @@ class Interval(NamedTuple):
 def wilson(correct: int, n: int, level: float = 0.95) -> Interval:
     """Wilson's score interval of the fraction `correct / n`; without any image it is all of [0, 1].
 
-    Unlike the normal interval it holds its level near 0 and 1, where robust accuracies often lie.
+    Unlike the normal interval it keeps its coverage near 0 and 1, where robust accuracies often are.
 
     Raises:
         ValueError: `correct` is not in [0, n], or `level` is not in (0, 1).
@@ -127,8 +127,8 @@ def total_gradients(rows: pd.DataFrame) -> int:
     """How many input gradients of single images all searches took, each search counted once, however many judges it had.
 
     Args:
-        rows: one row per cell. Where one search serves all epsilons (`one_search`), the rows of each epsilon tell the work that
-            it takes on its own, and the largest holds the others; elsewhere each epsilon is a search of its own.
+        rows: one row per cell. Where one search serves all epsilons (`one_search`), a row has the work that its epsilon takes on
+            its own, and the largest includes the others; elsewhere each epsilon is a search of its own.
     """
     took: dict[tuple[str, bool], dict[float, int]] = {}
     told = rows[["search_key", "one_search", "epsilon", "gradients"]].dropna(subset=["gradients"])

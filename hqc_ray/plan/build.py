@@ -47,7 +47,7 @@ def build(spec: SweepSpec, resolver: Resolver) -> Plan:
 
 
 class _Builder:
-    """Finds what points have in common; each thing is made and keyed once."""
+    """Collects trainings, searches, judges and cells; each is made and keyed once, however many points share it."""
 
     def __init__(self, resolver: Resolver) -> None:
         self.memo, self.resolver = _Memo(resolver), resolver
@@ -77,7 +77,7 @@ class _Builder:
         return Resolved(seat, attack, evaluate)
 
     def add(self, point: Resolved, judging: Seat) -> None:
-        """The cells in which what the point searches is judged by another seat or its own; once, however often asked for."""
+        """Add the cell in which `judging` judges what the point searches; adding it again changes nothing."""
         search, epsilon = self._search(point), point.attack.epsilon
         mode, repeats = point.evaluate.mode, point.evaluate.repeats if judging.shots else 1
         id = self._key("judge", judging.training.id, judging.key, mode, repeats)
@@ -108,7 +108,7 @@ class _Builder:
         return self.searches.setdefault((seat.place, id), made)
 
     def _of_attack(self, attack: AttackSpec) -> str:
-        """A key of all of it but the epsilon, made once per section."""
+        """The key of an attack without its epsilon, made once per section."""
         return self.ids.get(("attack", id(attack))) or self.ids.setdefault(
             ("attack", id(attack)), content_key(attack.model_copy(update={"epsilon": 0.0}))
         )
@@ -117,7 +117,7 @@ class _Builder:
         return self.ids.get(parts) or self.ids.setdefault(parts, content_key(*parts))
 
     def transfers(self, points: Sequence[Resolved]) -> None:
-        """The cells in which others of the sweep judge, where `evaluate.judges` asks for it."""
+        """Add the cells that others of the sweep judge, where `evaluate.judges` asks for them."""
         asking = [point for point in points if point.evaluate.judges.any]
         if not asking:
             return

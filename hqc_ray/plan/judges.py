@@ -13,7 +13,7 @@ from hqc_ray.spec import AttackSpec, DeviceSpec, EvaluateSpec, JudgesSpec, Level
 
 @dataclass(frozen=True)
 class Seat:
-    """A model and the device that it runs on: what can be searched, and what can judge."""
+    """A model and the device that it runs on: it can be attacked, and it can judge."""
 
     training: Training
     device: DeviceSpec | None
@@ -41,7 +41,7 @@ class Resolved:
 
 
 class Crew:
-    """The models of a sweep on their devices, to be asked for others that may judge."""
+    """All models of a sweep on their devices, among which further judges are found."""
 
     def __init__(self, seats: Iterable[Seat]) -> None:
         self.seats = list(seats)
@@ -68,12 +68,12 @@ class Crew:
         _known("seeds", asked.seeds, self.seeds)
         strangers = {"features": asked.seeds and "seeds", "angles": (asked.heads and "heads") or (asked.seeds and "seeds")}
         if kind := strangers.get(level):
-            what = f"another model's {level} are other numbers: none of these judges can read an attack on them"
+            what = f"other models have other {level}: these judges cannot evaluate an attack on them"
             raise SpecError(what, where=f"evaluate.judges.{kind}", valid="attacks on pixels")
 
 
 def _asked(seat: Seat, mine: Seat, asked: JudgesSpec) -> bool:
-    """Whether `seat` is one of the judges `asked` for what is searched at `mine`: a device, a head or a seed away."""
+    """Whether `seat` is among the judges `asked` for: it differs from `mine` in its device, its head or its seed alone."""
     if seat is mine:
         return False
     if seat.training is mine.training:

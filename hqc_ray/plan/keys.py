@@ -1,4 +1,4 @@
-"""Content keys: what two runs have in common they find again by these. Labels of attacks."""
+"""Content keys, by which a run finds what other runs have computed; labels of attacks."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _NAMES = ("name", "source", "head", "backbone")  # fields that may name a user's
 
 
 def content_key(*parts: Any) -> str:
-    """16 hexadecimal digits that stand for `parts`: equal parts, equal key, on every machine."""
+    """16 hexadecimal digits; equal parts give equal keys, on every machine."""
     text = json.dumps([KEY_VERSION, *(_plain(p) for p in parts)], sort_keys=True, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _plain(part: Any) -> Any:
-    """A section as JSON, without the places where things lie: what they hold is the business of digests."""
+    """A section as JSON, without paths: digests stand for what the files contain."""
     if not isinstance(part, BaseModel):
         return part
     plain = part.model_dump(mode="json")
@@ -35,12 +35,12 @@ def _plain(part: Any) -> Any:
         plain["weights"] = PurePath(part.weights).name
     named = {k: with_code(v) if k in _NAMES else v for k, v in plain.items()}
     if isinstance(part, AttackSpec) and isinstance(members := named.get("members"), dict):
-        named["members"] = [[with_code(name), options] for name, options in members.items()]  # an order, and maybe a user's code
+        named["members"] = [[with_code(name), options] for name, options in members.items()]  # order and users' code count
     return named
 
 
 def attack_label(attack: AttackSpec, others: Iterable[AttackSpec] = ()) -> str:
-    """The attack's name, with the options in which it differs from another attack of the sweep of the same name."""
+    """The attack's name, with the options that tell it from other attacks of that name in the sweep."""
     rivals: Sequence[AttackSpec] = [o for o in others if o.name == attack.name]
     telling = sorted(k for k, v in attack.options.items() if any(o.options.get(k) != v for o in rivals))
     inner = ",".join(f"{k}={attack.options[k]}" for k in telling)

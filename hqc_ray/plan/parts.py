@@ -12,7 +12,7 @@ from hqc_ray.spec import Access, AttackSpec, DataSpec, DeviceSpec, Mode, ModelSp
 
 @dataclass(frozen=True)
 class Training:
-    """Everything that decides a model's weights, but for the digests of data and weights."""
+    """Everything that decides a model's weights, except the digests of data and weights."""
 
     data: DataSpec
     model: ModelSpec
@@ -22,20 +22,20 @@ class Training:
 
     @property
     def place(self) -> str:
-        """Where the data lies: no part of a key, but two places of one sweep are two subsets."""
+        """The path of the data. No key contains it, but two paths in one sweep are two subsets."""
         return str(self.data.options.get("path", ""))
 
 
 @dataclass(frozen=True)
 class Search:
-    """What is attacked, seen how, by what, and for whom: run once, for all its epsilons and judges.
+    """What is attacked, through what, with which attack, and for whom. It runs once for all its epsilons and judges.
 
     Attributes:
         training: gives the model that is attacked.
-        device: that the attacker differentiates, as `access` says; None: the ideal circuit, or a model without one.
+        device: what the attacker differentiates, by `access`; None: the ideal circuit, or a model without a circuit.
         twin: the exact twin of `device`, whose surrogate is fitted.
-        access: the device exactly, estimates from its shots, or the ideal twin.
-        attack: name, options and level; its epsilon means nothing here.
+        access: the device's exact expectations, estimates from its shots, or the ideal twin.
+        attack: name, options and level; its epsilon is not used.
         evaluate: which images, in which batches, and how the circuit runs.
         audience: "itself" (the attacked model judges, exactly), "samples" (it judges by its shots), "others".
         id: the content key of all this.

@@ -1,4 +1,4 @@
-"""What a plan asks the rooms: is a section valid, and what are the options that were left out."""
+"""What a plan asks the rooms: whether a section is valid, and the defaults of the options that it leaves out."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hqc_ray.spec import AttackSpec, DataSpec, DeviceSpec, EvaluateSpec, ModelSp
 
 
 class Resolver(Protocol):
-    """What the rooms say of a section: is it valid, and what are the options that were left out."""
+    """Validates sections and fills in the options that they leave out."""
 
     def data(self, data: DataSpec) -> DataSpec:
         """The same, with every option filled in."""
@@ -29,10 +29,10 @@ class Resolver(Protocol):
         """The same, with every option filled in; refused where it cannot run the model's circuit."""
 
     def exact(self, device: DeviceSpec) -> DeviceSpec:
-        """What an attacker differentiates who sees the device exactly: the same without its shots, where it has such a twin."""
+        """What an attacker with exact access differentiates: the same device without its shots, where it has such a twin."""
 
     def label(self, device: DeviceSpec) -> str:
         """The device as tables name it, such as qiskit.aer[fake_manila]."""
 
     def evaluate(self, evaluate: EvaluateSpec, device: DeviceSpec | None, attack: AttackSpec) -> EvaluateSpec:
-        """The same, with what means nothing on the device (None: a model without a circuit) at its default."""
+        """The same, with settings that do not apply to the device (None: no circuit) at their defaults."""

@@ -1,4 +1,4 @@
-"""An attack as a column of a table and a curve of a figure: what of its identity tells it from the others of a report."""
+"""An attack as a column of a table and a curve of a figure: by the parts of its identity that tell it from others of a report."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Shown:
     control: bool
     options: str = ""  # those in which it differs from others of its name
     access: str = EXACT
-    through: str = ""  # the device that was searched through, where one judge had attacks through several
+    through: str = ""  # the device that was attacked through, if one judge had attacks through several
 
     @property
     def text(self) -> str:
@@ -35,7 +35,7 @@ class Shown:
 
     @property
     def plain(self) -> bool:
-        """Whether it is the attack by default: what a paper means by its name."""
+        """Whether it is the attack with its defaults, as a paper means by its name."""
         return not self.options and self.access == EXACT and not self.through
 
     @property
@@ -48,12 +48,12 @@ class Shown:
 
 
 def is_clean(row: Row) -> bool:
-    """Whether nothing was done to the images: a control of strength 0."""
+    """Whether the images are unchanged: a control at epsilon 0."""
     return bool(row["attack_kind"] == CONTROL and row["epsilon"] == 0)
 
 
 def is_transfer(row: Row) -> bool:
-    """Whether another model than the one that judges was attacked."""
+    """Whether the attacked model is another one than the judging model."""
     return bool(row["search_model_key"] != row["model_key"])
 
 
@@ -76,7 +76,7 @@ def shown(rows: Iterable[Row]) -> Callable[[Row], Shown]:
 
 
 def _seat(row: Row) -> tuple[Any, ...]:
-    """One attack, judge and searched model: where it was searched through several devices, these tell its rows apart."""
+    """One attack, judge and attacked model; if it was attacked through several devices, they tell its rows apart."""
     names = ("attack", "access", "attack_options", "norm", "level", "epsilon", "model_key", "device", "search_model_key")
     return tuple(row[name] for name in names)
 

@@ -38,7 +38,7 @@ class Value:
     """An accuracy in percent over the seeds of a line."""
 
     mean: float  # NaN: no seed was evaluated
-    spread: float | None  # sample standard deviation over seeds; None of fewer than two
+    spread: float | None  # sample standard deviation over seeds; None for fewer than two
     low: float  # 95 % Wilson interval over the images of all seeds together
     high: float
     seeds: int
@@ -95,7 +95,7 @@ def attacks_of(lines: Iterable[Line]) -> list[Shown]:
 
 
 def _told_apart(model: Model, rows: list[Row]) -> dict[Model, list[Row]]:
-    """Two models of one seed differ in what no column shows (their training): never average them as if they were seeds."""
+    """Split rows in which one seed has several models: these differ in their training, and must not be averaged like seeds."""
     keys = defaultdict(set)
     for row in rows:
         keys[row["seed"]].add(row["model_key"])
@@ -126,7 +126,7 @@ def _lines(model: Model, rows: Sequence[Row], show: Callable[[Row], Shown]) -> l
 
 
 def _clean_rows(rows: Sequence[Row]) -> list[Row]:
-    """One row per trained model: one without an attack, or the first other one without its flags, which are its attack's."""
+    """One row per trained model: a clean one, else the first attacked one, without the flags that belong to its attack."""
     chosen: dict[Any, Row] = {}
     for row in sorted(rows, key=lambda r: (r["status"] != "ok", not is_clean(r), is_transfer(r), r["epsilon"], r["attack"])):
         own = is_clean(row)
@@ -166,9 +166,9 @@ def _of_counts(counts: Sequence[tuple[int, int]], **more: Any) -> Value:
 
 
 def _worst(rows: Sequence[Row], ball: Ball) -> Value | None:
-    """Right images that nothing fooled at this epsilon or a smaller one, model by model, from the stored outcomes.
+    """Images that are right and that nothing fooled within this epsilon, counted per model from the stored outcomes.
 
-    What was found on a model of another seed was found for that seed's images, and does not count here.
+    Attacks on a model of another seed were found for that seed's images, and do not count here.
     """
     outcomes: dict[tuple[Any, int], list[tuple[float, Any]]] = defaultdict(list)
     for row in rows:

@@ -1,4 +1,4 @@
-"""A model on its data and device, as it stands at the left of a line: everything of a cell but its seed, attack and epsilon."""
+"""A model on its data and device, as at the left of a table's line: everything of a cell except seed, attack and epsilon."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hqc_ray.report import reference
 from hqc_ray.report.style import backbone_name, differences, head_order, natural
 
 Row = Mapping[str, Any]
-_OWN_COLUMNS = ("n_qubits", "embedding", "layers", "reuploads", "readout")  # options that the line tells anyway
+_OWN_COLUMNS = ("n_qubits", "embedding", "layers", "reuploads", "readout")  # options that a line shows anyway
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Model:
 
     @property
     def name(self) -> str:
-        """The backbone, with what is not usual about it."""
+        """The backbone, with what is unusual about it."""
         unusual = [w for w in [f"{self.weights} weights" if self.weights == "random" else "", self.variant] if w]
         if self.image_size != reference.IMAGE_SIZE:
             unusual.append(f"at {self.image_size} px")
@@ -63,7 +63,7 @@ class Model:
 
     @property
     def data(self) -> str:
-        """What is not usual about the data: '(idx, 10 classes)'; nothing of those of Table II."""
+        """What is unusual about the data: '(idx, 10 classes)'; empty for those of Table II."""
         told = [] if self.data_source == reference.DATA_SOURCE else [self.data_source]
         told += [self.task] if self.task else [f"{self.n_classes} classes"] if self.n_classes != 2 else []
         return f"({', '.join(told)})" if told else ""
@@ -96,7 +96,7 @@ class Model:
 
     @property
     def in_table2(self) -> bool:
-        """Whether the reference study could have such a model: its own columns decide which."""
+        """Whether the reference study may have such a model; the columns of its table decide the rest."""
         ideal = self.device_kind in ("classical", "ideal") and self.shots is None
         plain = not (self.variant or self.options or self.task or self.train_device) and self.weights != "random"
         circuit = (self.layers or 1) == 1 and self.reuploads == 1 and self.readout in ("z", "")
@@ -129,6 +129,6 @@ def models(rows: Iterable[Row]) -> Callable[[Row], Model]:
 
 
 def _task(class_names: str) -> str:
-    """'3 / 8', or of many classes how many."""
+    """'3 / 8', or for more than three classes their number."""
     names = json.loads(class_names)
     return " / ".join(names) if len(names) <= 3 else f"{len(names)} classes"

@@ -32,7 +32,7 @@ def reading(report: Report) -> list[str]:
     texts = [
         "Accuracies in percent: mean over seeds, ± standard deviation over seeds where there are several, in brackets the 95 % "
         "Wilson interval over the evaluated images of all seeds. Robust accuracy counts images that are right before and after.",
-        f"Epsilon is in pixel units of [0, 1]{units}; in the largest norm unless another is named. Worst case: images that no "
+        f"Epsilon is in pixel units of [0, 1]{units}; in the L∞ norm unless another is named. Worst case: images that no "
         f"attack of the line, {included} included, fooled at this epsilon or a smaller one.",
         *_evaluated(report),
         *_weights(report.rows),

@@ -61,8 +61,8 @@ def patches(report: Report, folder: Path) -> Iterator[tuple[str, Figure | None]]
 
     Only attacks on pixels, and on the model itself, have patches.
 
-    The figure is None where an example cannot be read any more (they are large, and often not copied with a results folder)
-    but an earlier report has drawn the picture: that one is worth more than one with holes, so it stays.
+    The figure is None where an example can no longer be read (they are large, and often not copied with a results folder) but
+    an earlier report has drawn the figure: the complete old one is kept rather than replaced by one with gaps.
     """
     unread = 0
     models: dict[tuple[Any, ...], list[Mapping[Any, Any]]] = defaultdict(list)
@@ -82,7 +82,7 @@ def patches(report: Report, folder: Path) -> Iterator[tuple[str, Figure | None]]
             yield name, _figure(its[0], _columns(examples))
     if unread:
         warnings.warn(
-            f"{unread} examples are not there or damaged: their patches stay as last drawn, or are left out", stacklevel=2
+            f"{unread} examples are missing or damaged: their patches stay as last drawn, or are left out", stacklevel=2
         )
 
 

@@ -31,7 +31,7 @@ def natural(text: str) -> Natural:
 
 
 def head_order(head: str, circuit: bool) -> tuple[bool, int, Natural]:
-    """Classical controls first, as a reader climbs from a line to a circuit; then circuits by name and number."""
+    """Classical controls first, from the linear head to the Fourier series; then circuits by name and number."""
     known = list(CONTROLS)
     return circuit, known.index(head) if head in known and not circuit else len(known), natural(head)
 
@@ -44,8 +44,8 @@ def backbone_name(backbone: str) -> str:
 def head_style(heads: Sequence[tuple[str, bool]]) -> list[tuple[str, str, object]]:
     """(colour, marker, dashes) of each head in turn, given as (name, whether it is a circuit).
 
-    Classical controls are grey and broken, circuits coloured and solid. A control that comes again, in another width, keeps
-    its colour and dashes and takes another marker.
+    Classical controls are grey and broken, circuits coloured and solid. A control that comes again, with another width,
+    keeps its colour and dashes and gets another marker.
     """
     colours, markers = (VERMILLION, BLUE, GREEN, ORANGE, PURPLE, SKY), ("o", "s", "^", "D", "v", "P")
     found: list[tuple[str, str, object]] = []
@@ -64,11 +64,11 @@ def head_style(heads: Sequence[tuple[str, bool]]) -> list[tuple[str, str, object
 
 
 def differences(options: Iterable[str], hidden: Iterable[str] = ()) -> dict[str, str]:
-    """For each JSON text of options its values that another one does not have: 'steps=40,step_size=0.01'.
+    """For each JSON text of options, the values in which it differs from another one: 'steps=40,step_size=0.01'.
 
     Args:
         options: of one attack, or of one head on one backbone.
-        hidden: names that are told elsewhere.
+        hidden: names that are shown elsewhere.
     """
     known = {text: json.loads(text) for text in set(options)}
     return {
@@ -82,7 +82,7 @@ def differences(options: Iterable[str], hidden: Iterable[str] = ()) -> dict[str,
 
 
 def epsilon_text(epsilon: float, level: str = "pixels") -> str:
-    """'0.05', or of pixels '1/255' where that is what it is."""
+    """'0.05'; for pixels '1/255' if it is a multiple of 1/255."""
     if round(epsilon, 3) == epsilon:
         return f"{epsilon:g}"
     steps = epsilon * 255
@@ -100,5 +100,5 @@ def norm_text(norm: str) -> str:
 
 
 def slug(*parts: object) -> str:
-    """A file name that any system takes, of what tells one figure from another."""
+    """A file name that is valid on any system, made of what tells one figure from another."""
     return "_".join(re.sub(r"[^A-Za-z0-9.=-]+", "-", str(p)).strip("-.") for p in parts if p not in ("", None))

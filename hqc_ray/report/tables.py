@@ -28,13 +28,13 @@ NOTHING = "–"
 LEFT = ("Model", "Computation", "Images", "Clean accuracy", "Head", "Qubits", "Device", "Epsilon")
 TRANSFERS = (
     "Attacks found on one model and judged by another: robust accuracy in percent as above, over all pairs of seeds. Where both "
-    "are the same, the model was attacked itself. !: flagged by the audit."
+    "are the same, the model itself was attacked. !: flagged by the audit."
 )
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell of a table; a number's parts are its mean, its interval, and what else is to be said of it."""
+    """A cell of a table; the parts of a number are its mean, its interval, and remarks."""
 
     kind: Literal["text", "number", "device", "flags"]
     parts: tuple[str, ...]
@@ -52,7 +52,7 @@ def header(report: Report) -> list[str]:
 
 
 def number(value: Value | None, mark: str = "") -> Cell:
-    """'52.0 ± 1.2', '[45-59]', '(2 of 3 seeds)', '(paper 46.5)', in percent; `mark` behind the mean of what is flagged."""
+    """'52.0 ± 1.2', '[45-59]', '(2 of 3 seeds)', '(paper 46.5)', in percent; `mark` follows the mean of a flagged value."""
     if value is None:
         return Cell("number", (NOTHING,))
     parts, flagged = ["failed"], bool(value.flags)
@@ -67,7 +67,7 @@ def number(value: Value | None, mark: str = "") -> Cell:
 
 
 def flags_text(line: Line) -> str:
-    """'rises_with_epsilon (FGSM, PGD 2/3); near_chance': without attacks where all of the line's have it."""
+    """'rises_with_epsilon (FGSM, PGD 2/3); near_chance'; without names if all attacks of the line have the flag."""
     texts = []
     for flag, where in line.flags.items():
         general = set(where) >= set(line.attacks) and not any(where.values()) and len(line.attacks) > 1
@@ -94,7 +94,7 @@ def cells(line: Line, attacks: Sequence[Shown]) -> list[Cell]:
 
 
 def ball_text(ball: Ball | None) -> str:
-    """'4/255', '2 (L2)', or where it is not in pixels '0.1 rad (angles, L2)'."""
+    """'4/255', '2 (L2)', or at other levels than pixels '0.1 rad (angles, L2)'."""
     if ball is None:
         return NOTHING
     told = [] if ball.level == "pixels" else [ball.level]

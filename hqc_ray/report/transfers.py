@@ -38,9 +38,9 @@ class _Point:
 
 
 def matrices(rows: Sequence[Row], model: Callable[[Row], Model], show: Callable[[Row], Shown]) -> list[Matrix]:
-    """A matrix for each attack, strength, data and backbone of which another model judged; its diagonal are attacks on itself.
+    """One matrix per transferred attack, strength, data set and backbone; the diagonal has the attacks on the judge itself.
 
-    A value is the mean over all pairs of seeds, of the model attacked and of the model that judges.
+    A value is the mean over all pairs of seeds of attacked and judging model.
     """
     searched = [row for row in rows if not show(row).control]
     known = {row["model_key"]: model(row) for row in rows}

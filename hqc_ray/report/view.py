@@ -1,4 +1,4 @@
-"""What a report says, found once: the rows with their flags, the lines of the table, and the matrices of transferred attacks."""
+"""The content of a report, computed once: the rows with their flags, the lines of the table, and the transfer matrices."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything that tables, figures and page show; they only write it."""
+    """Everything that tables, figures and page show; they only format it."""
 
     rows: pd.DataFrame  # sorted, with the column `flags`
     lines: tuple[Line, ...]

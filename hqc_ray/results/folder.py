@@ -1,4 +1,4 @@
-"""The layout of a results folder: the only place that knows where a sweep's things lie. It reads; `Store` writes."""
+"""The layout of a results folder: the only place that knows the names of its files. It reads; `Store` writes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Folder:
 
     @property
     def name(self) -> str:
-        """Of the sweep, as its folder is called."""
+        """The name of the folder, which is that of its sweep."""
         return self.path.resolve().name
 
     @property
@@ -58,7 +58,7 @@ class Folder:
         """The file of the one model whose key is `key`, or begins with it.
 
         Raises:
-            ModelError: there is none, or there are several.
+            ModelError: no model, or several of them.
         """
         stems = sorted(path.stem for path in self.models.glob("*.pt"))
         found = [stem for stem in stems if stem == key] or [stem for stem in stems if stem.startswith(key)]
@@ -69,11 +69,11 @@ class Folder:
         return self.models / f"{found[0]}.pt"
 
     def figure(self, name: str) -> Path:
-        """Where a figure of the report lies."""
+        """The path of a figure of the report."""
         return self.path / FIGURES / f"{name}.png"
 
     def figures(self) -> list[Path]:
-        """All figures that are there."""
+        """The paths of all existing figures."""
         return sorted((self.path / FIGURES).glob("*.png"))
 
     @property
@@ -100,7 +100,7 @@ class Folder:
         """The latest row of each cell, in the order of the sweep's file; without that, in the order of the ledger.
 
         Raises:
-            ResultsError: there is no ledger, or a line of it is no row.
+            ResultsError: no ledger, or a line of it is not a row.
         """
         if not self.ledger.is_file():
             raise ResultsError("no rows.jsonl", where=str(self.path), valid="a folder that `hqc sweep` made")
@@ -109,5 +109,5 @@ class Folder:
         return [latest[key] for key in order if key in latest]
 
     def facts(self) -> dict[str, Any]:
-        """What `provenance` holds; nothing where there is none."""
+        """The content of `provenance`; empty if the file does not exist."""
         return json.loads(self.provenance.read_text()) if self.provenance.exists() else {}

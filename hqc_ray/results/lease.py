@@ -15,27 +15,27 @@ from typing import Any
 from hqc_ray.errors import HqcError, ResultsError
 
 RENEW_SECONDS = 10.0
-STALE_SECONDS = 60.0  # a lease that did not change for so long is a dead driver's
-FORGOTTEN_SECONDS = 600.0  # by its own date; older ones are not waited for (no two clocks differ by so much)
-SETTLE_SECONDS = 0.5  # between writing a lease and looking whose it is
+STALE_SECONDS = 60.0  # a lease unchanged for this long belongs to a dead driver
+FORGOTTEN_SECONDS = 600.0  # a lease older than this by its own date is not waited for (clocks do not differ by so much)
+SETTLE_SECONDS = 0.5  # between writing a lease and reading it back
 
 
 class Lease:
     """The right to write under one name of a storage, for one driver at a time.
 
-    A lease that is there is watched, not dated: one that changes within `STALE_SECONDS` belongs to a live driver, whatever the
-    clocks of the two machines say. The stores that we write to know no common "create if it is not there" (pyarrow has none), so
-    after writing a lease we look again whose it is. What remains: two drivers that start within the same moment, one of which
-    is slower than `SETTLE_SECONDS` between its look and its write, both run until the next renewal, where one finds the
-    other's lease and stops. No row can be lost or spoilt by that: segments are named by what they hold, and merging them keeps
-    the first result of a cell. The same holds for a driver that was asleep for longer than `STALE_SECONDS`.
+    An existing lease is watched, not judged by its date: one that changes within `STALE_SECONDS` belongs to a live driver,
+    whatever the clocks of the two machines say. pyarrow has no common "create if absent" for these stores, so a lease is read
+    back after it was written. One race remains: if two drivers start at the same moment, and one takes longer than
+    `SETTLE_SECONDS` between its look and its write, both run until the next renewal, where one finds the other's lease and
+    stops. No row can be lost or damaged by that: segments are named by their content, and merging them keeps the first result
+    of a cell. The same holds for a driver that was suspended for longer than `STALE_SECONDS`.
 
     Args:
         read: the lease's bytes, or None where there is none.
         write: puts new ones there.
         delete: removes it.
         where: the storage, in messages.
-        report: told in a line that a lease is waited for.
+        report: called with a line when an existing lease has to be watched.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Lease:
         """Take the lease, and keep it fresh from now on.
 
         Raises:
-            ResultsError: a live driver has it.
+            ResultsError: a live driver holds it.
         """
         if (held := self.read()) is not None:
             self._watch(held)
@@ -64,20 +64,20 @@ class Lease:
         self._thread.start()
 
     def release(self) -> None:
-        """Let another driver in at once."""
+        """Give the lease up, so that another driver can start at once."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join(timeout=STALE_SECONDS)
-        with contextlib.suppress(OSError, HqcError):  # where the storage is gone, the lease will be stale
+        with contextlib.suppress(OSError, HqcError):  # if the storage cannot be reached, the lease goes stale
             found = self.read()
             if found is not None and self._ours(found):
                 self.delete()
 
     def _watch(self, held: bytes) -> None:
-        """Return when the driver that left this lease is dead or gone; refuse when it is alive."""
+        """Return if the driver that wrote this lease is dead or gone; refuse if it is alive."""
         if abs(time.time() - _facts(held).get("renewed", 0.0)) > FORGOTTEN_SECONDS:
             return
-        self.report(f"{self.where} has the lease of {_owner(held)}: waiting up to {STALE_SECONDS:.0f} s whether it lives")
+        self.report(f"{self.where} has the lease of {_owner(held)}: watching for {STALE_SECONDS:.0f} s whether it is alive")
         end = time.monotonic() + STALE_SECONDS
         while time.monotonic() < end:
             time.sleep(min(1.0, RENEW_SECONDS))
@@ -89,7 +89,7 @@ class Lease:
 
     def _renew(self) -> None:
         while not self._stop.wait(RENEW_SECONDS):
-            with contextlib.suppress(OSError, HqcError):  # away for a moment; if it stays away, writers will say so
+            with contextlib.suppress(OSError, HqcError):  # a short outage; in a long one, writes fail and say so
                 found = self.read()
                 if found is not None and not self._ours(found):
                     self.lost = True
@@ -109,7 +109,7 @@ class Lease:
 
 
 def _facts(content: bytes) -> dict[str, Any]:
-    """What a lease says; nothing, where it is damaged."""
+    """The content of a lease; empty if it is damaged."""
     try:
         facts = json.loads(content)
     except ValueError:

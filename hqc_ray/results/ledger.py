@@ -1,4 +1,4 @@
-"""The ledger, which keeps rows for good. A row is never half, never twice."""
+"""The ledger, which stores rows durably: never half a row, never a row twice."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ BLOCK = 1 << 16  # bytes read at a time, when the end of a ledger is looked for
 class Ledger:
     """Rows in a file of JSON lines. Each append is on disk when it returns; a half-written last line is cut off on opening.
 
-    Of each row it keeps in memory where it lies and whether it is a result: a ledger of 100,000 rows costs about 25 MB, and an
-    append what its own rows cost.
+    In memory it keeps each row's position and whether it is a result: 100,000 rows take about 25 MB, and the cost of an append
+    does not grow with the ledger.
 
     Args:
         path: the file; it need not exist yet.
-        mirror: given the text of each append once the disk has it; an append counts when this has returned, too.
+        mirror: called with the text of each append once it is on disk; the append is complete when this returns.
     """
 
     def __init__(self, path: Path, mirror: Callable[[str], None] = lambda _: None) -> None:
@@ -38,9 +38,9 @@ class Ledger:
                 self._take(row, start)
 
     def _refuse_twice(self, key: str) -> None:
-        """A failure may be followed by a result, never a result by anything."""
+        """A failure may be followed by a result; a result is final."""
         if key in self._done:
-            raise ResultsError(f"the row {key} is there already", where=str(self.path.name))
+            raise ResultsError(f"the row {key} exists already", where=str(self.path.name))
 
     def _take(self, row: Row, start: int) -> None:
         self._at[row.key] = start
@@ -48,11 +48,11 @@ class Ledger:
             self._done.add(row.key)
 
     def append(self, rows: Iterable[Row]) -> None:
-        """Write rows and wait until the disk has them, all in one write, and then the mirror.
+        """Append rows in one write; they are on disk and in the mirror when this returns.
 
         Raises:
-            ResultsError: a row of that key is there already; nothing is written.
-            WriteError: the disk does not take them, and nothing of them stays there; or the mirror does not, and they stay.
+            ResultsError: a row of that key exists already; nothing is written.
+            WriteError: the write failed, and nothing of the rows stays on disk; or the mirror failed, and they stay.
         """
         rows = list(rows)
         if not rows:
@@ -60,7 +60,7 @@ class Ledger:
         for row in rows:
             self._refuse_twice(row.key)
         if len({row.key for row in rows}) < len(rows):
-            raise ResultsError("a row twice in one write", where=str(self.path.name))
+            raise ResultsError("the same row twice in one write", where=str(self.path.name))
         lines = [row.model_dump_json() + "\n" for row in rows]
         start = _append(self.path, "".join(lines).encode())
         for row, line in zip(rows, lines, strict=True):
@@ -69,7 +69,7 @@ class Ledger:
         self.mirror("".join(lines))
 
     def done(self) -> Set[str]:
-        """The keys of the cells that have a result; it grows as they do."""
+        """The keys of the cells that have a result; a live view."""
         return self._done
 
     def keys(self) -> Set[str]:
@@ -101,7 +101,7 @@ def frame(rows: Iterable[Row]) -> pd.DataFrame:
     import pandas as pd  # not at the top: a plan, a dispatcher and a worker need no tables, and it takes 90 MB
 
     columns: dict[str, list[Any]] = {name: [] for name in Row.model_fields}
-    same: dict[Any, Any] = {}  # equal texts become one object: most columns of a grid hold a few
+    same: dict[Any, Any] = {}  # equal texts become one object: most columns hold few distinct ones
     for row in rows:
         for name, column in columns.items():
             value = getattr(row, name)
@@ -113,7 +113,7 @@ def read(path: Path) -> Iterator[Row]:
     """The rows of a ledger, also while a driver writes to it.
 
     Raises:
-        ResultsError: a line that is no row; it says which.
+        ResultsError: a line is not a row; the message says which.
     """
     return (row for _, row in _lines(path))
 
@@ -130,7 +130,7 @@ def _lines(path: Path) -> Iterator[tuple[int, Row]]:
 
 
 def _append(path: Path, content: bytes) -> int:
-    """Add to the end of a file, on disk when it returns, and say where; where the disk does not take all, none of it stays."""
+    """Append to a file durably and return where the content begins; if the write fails, nothing of it stays."""
     try:
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:

@@ -1,4 +1,4 @@
-"""A ledger and its mirror, brought to hold the same rows."""
+"""Bring a ledger and its mirror to the same rows."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ BATCH = 1000  # rows that are written at a time
 
 
 def merge(ledger: Ledger, storage: Storage) -> None:
-    """Take the rows that only the storage has, give it those that it lacks. A result stands over a failure; the first one stays.
+    """Fetch the rows that only the storage has, and upload those that it lacks. A result replaces a failure; the first one stays.
 
     Raises:
         ResultsError: a row of another version.

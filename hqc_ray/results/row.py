@@ -18,7 +18,7 @@ Audience = Literal["itself", "samples", "others"]
 
 
 class Part(BaseModel):
-    """Some columns of a row. Strict: a text is no number and a truth value no count."""
+    """Some columns of a row. Strict: no text for a number, no boolean for a count."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -50,16 +50,16 @@ class Planned(Part):
     model_options: str = Field(description="JSON of all options of head and backbone, defaults included")
     train_device: str = Field(description="label of the noisy device that it was trained on; empty: an ideal one")
     model_key: str
-    search_key: str = Field(description="of what was searched: rows with the same one share candidates and their gradients")
-    search_model_key: str = Field(description="the model that was attacked; another one than model_key: a transferred attack")
+    search_key: str = Field(description="of the search: rows with the same key share its candidates and its gradients")
+    search_model_key: str = Field(description="the attacked model; where it differs from model_key, the attack is transferred")
     search_head: str
     search_seed: int
-    search_device: str = Field(description="through which the attacker looked: label of a device, `ideal`, or `classical`")
+    search_device: str = Field(description="what the attacker differentiated: label of a device, `ideal`, or `classical`")
     access: Access = Field(description="what the attacker differentiates: the device exactly, its shots, or the ideal twin")
     audience: Audience = Field(
         description="whom the search is for: the attacked model itself (it may stop at success), its samples, or others"
     )
-    level: Level = Field(description="where the perturbation is: in the pixels, the head's features, or the circuit's angles")
+    level: Level = Field(description="what is perturbed: the pixels, the head's features, or the circuit's angles")
     attack: str
     attack_title: str
     attack_kind: Literal["none", "budget", "minimal"]
@@ -69,7 +69,7 @@ class Planned(Part):
     norm: str
     epsilon: float
     epsilon_unit: str
-    device: str = Field(description="that judges")
+    device: str = Field(description="the one that judges")
     device_kind: Literal["classical", "ideal", "noisy", "measured"]
     shots: int | None = Field(description="per circuit; None is exact")
     mode: Mode = Field(description="how the circuit ran: as its exact surrogate, or on the device itself")
@@ -77,9 +77,9 @@ class Planned(Part):
 
 
 class Deployed(Part):
-    """What is known of a judge, a model on its device, whatever it judges."""
+    """What is known about a model on its device, independent of any attack."""
 
-    test_accuracy: float | None = Field(description="on the whole test part, on this device (of sampled ones: its exact twin)")
+    test_accuracy: float | None = Field(description="on the whole test part, on this device (if it samples: on its exact twin)")
     surrogate_error: float | None = Field(default=None, description="of its surrogate: largest error of a probability")
     surrogate_standard_error: float | None = Field(
         default=None, description="of <Z>, the largest at the same angles, by the shots of a measured surrogate; None is exact"
@@ -189,7 +189,7 @@ def parse(line: bytes, where: str) -> Row:
     """The row of one line of JSON.
 
     Raises:
-        ResultsError: it is none.
+        ResultsError: it is not a row of this version.
     """
     try:
         return Row.model_validate_json(line)
@@ -199,7 +199,7 @@ def parse(line: bytes, where: str) -> Row:
 
 @dataclass(frozen=True)
 class AttackIdentity:
-    """What makes two rows the same attack: only these may be compared along epsilon."""
+    """What identifies an attack: only rows of the same identity may be compared along epsilon."""
 
     name: str
     title: str
@@ -213,7 +213,7 @@ class AttackIdentity:
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> AttackIdentity:
-        """That of a row, or of a line of a table of rows."""
+        """The identity of a row, or of a record of a table of rows."""
         return cls(
             row["attack"], row["attack_title"], row["attack_kind"], row["attack_options"], row["norm"], row["level"],
             row["access"], row["audience"], row["search_model_key"],

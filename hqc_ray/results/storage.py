@@ -1,11 +1,11 @@
 """The durable mirror of a results folder, in a bucket or on a mounted path, for a head that may vanish with its disk.
 
-    <storage>/<sweep>/rows/<n>-<digest>.jsonl   segments of the ledger: one an append, never rewritten
+    <storage>/<sweep>/rows/<n>-<digest>.jsonl   segments of the ledger: one per append, never rewritten
     <storage>/<sweep>/models/..., examples/..., sweep.yaml, cells.json, provenance.json, table.md, ...   as in the results folder
     <storage>/<sweep>/lease.json                which driver writes here (`lease.py`)
     <storage>/<sweep>/.cache/...                features and surrogates that this sweep made
 
-A segment's name holds the digest of its content: one that a dead driver left half-written is known by it, and set aside.
+A segment's name holds the digest of its content, which reveals a segment that a dead driver left half-written; it is set aside.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from hqc_ray.results.lease import Lease
 from hqc_ray.spec import STORAGE_FORMS
 
 ATTEMPTS = 5  # of each request to a bucket, with growing pauses: about ten seconds
-THREADS = 16  # requests at a time, where many small objects are fetched
+THREADS = 16  # parallel requests, where many small objects are fetched
 MAX_SEGMENTS = 500  # more are packed into one when a sweep starts
 SEGMENT = re.compile(r"(\d{8})-([0-9a-f]{32})\.jsonl")
 REASONS = {
@@ -52,7 +52,7 @@ class Storage:
         uri: `s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX`, `file:///FOLDER` or the path of a folder. Credentials, region and
             endpoint of S3 come from where AWS's own tools look (AWS_ENDPOINT_URL, AWS_REGION, ~/.aws, the instance's role).
         sweep: its name.
-        report: told in a line what takes time, and what is damaged.
+        report: called with a line about what takes time and what is damaged.
 
     Raises:
         ResultsError: it cannot be reached or written to, or another driver is at work there.
@@ -97,7 +97,7 @@ class Storage:
 
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:
-        """One line for what went wrong; of a service's words the kind of error alone, which never holds a secret."""
+        """Turn an error into one line; of a service's message only the error code is kept, which never holds a secret."""
         try:
             yield
         except (OSError, WriteError) as problem:
@@ -106,14 +106,14 @@ class Storage:
             plain = str(problem) if isinstance(problem, WriteError) else problem.strerror
             reason = REASONS.get(code) or (f"refused: {code}" if code else plain or "cannot be used")
             if self.opened:
-                text = f"storage {self.uri}: {reason}; what was done is kept here, and the next run brings it there"
+                text = f"storage {self.uri}: {reason}; what was done is kept here, and the next run uploads it"
                 raise WriteError(text) from problem
             raise ResultsError(reason, where=f"storage {self.uri}", valid=STORAGE_FORMS) from problem
 
     # objects
 
     def get(self, name: str) -> bytes | None:
-        """What is there under a name; None where nothing is."""
+        """The object of this name; None if there is none."""
         with self._errors():
             try:
                 with self.fs.open_input_stream(name) as stream:
@@ -122,12 +122,12 @@ class Storage:
                 return None
 
     def put(self, name: str, content: bytes) -> None:
-        """Keep something: whole and durable when this returns, or not at all.
+        """Store an object: whole and durable when this returns, or not at all.
 
-        A forked child sends nothing (connections do not survive a fork); the driver does, when it loads what the child left.
+        A forked child uploads nothing (connections do not survive a fork); the driver does, when it loads what the child wrote.
 
         Raises:
-            WriteError: the storage is gone, or another driver took it over.
+            WriteError: the storage cannot be reached, or another driver took it over.
         """
         if os.getpid() != self.process:
             return
@@ -154,7 +154,7 @@ class Storage:
         return [f.path for f in found if f.type == fs.FileType.File and not f.base_name.startswith(".")]
 
     def level(self, pairs: Iterable[tuple[Path, str]]) -> None:
-        """Bring each file to where it is missing: here (its path) or there (its name); what is on neither side stays so."""
+        """Copy each file to the side that lacks it: here (its path) or the storage (its name)."""
 
         def one(pair: tuple[Path, str]) -> None:
             path, name = pair
@@ -175,7 +175,7 @@ class Storage:
         self.put(f"{self.sweep}/rows/{self.number:08d}-{_digest(content)}.jsonl", content)
 
     def segments(self) -> Iterator[bytes]:
-        """The rows of every whole segment, the first written first; half-written ones are set aside."""
+        """The rows of every complete segment, oldest first; half-written ones are set aside."""
         found = sorted(self._segments())
         for (_, digest, name), content in zip(found, _each(lambda s: self.get(s[2]), found), strict=True):
             if content is not None and _digest(content) == digest:
@@ -186,7 +186,7 @@ class Storage:
                 self._forget(name)
 
     def pack(self, ledger: Path) -> None:
-        """Put one segment in the place of many; the ledger holds all their rows. The old ones go when the new one is there."""
+        """Replace many segments by one with the whole ledger; the old ones are deleted once the new one is written."""
         old = [name for _, _, name in self._segments()]
         if len(old) > MAX_SEGMENTS:
             self.append(ledger.read_text(encoding="utf-8"))
@@ -204,7 +204,7 @@ class Storage:
     # the end
 
     def publish(self, folder: Path, paths: Iterable[Path]) -> None:
-        """Mirror a report, and take away the figures that it no longer has. Needs no lease: the rows give it again."""
+        """Mirror a report, and delete figures that it no longer has. Needs no lease: a report can be made again from the rows."""
         names = {f"{self.sweep}/{path.relative_to(folder).as_posix()}": path for path in paths}
         for name, path in names.items():
             self._put(name, path.read_bytes())
@@ -213,12 +213,12 @@ class Storage:
                 self._delete(name)
 
     def close(self) -> None:
-        """Let another driver in."""
+        """Release the lease."""
         self.lease.release()
 
 
 def _each(do: Callable[[T], R], items: list[T]) -> list[R]:
-    """Many requests at a time; the first that fails ends them all."""
+    """Run requests in parallel; the first failure ends them all."""
     pool = ThreadPoolExecutor(THREADS)
     try:
         return list(pool.map(do, items))

@@ -29,7 +29,7 @@ PACKAGES = (
     "ray", "torch", "torchvision", "pennylane", "pennylane-lightning", "pennylane-qiskit", "qiskit", "qiskit-aer",
     "qiskit-ibm-runtime", "numpy", "scipy", "pandas", "h5py", "pydantic",
 )  # fmt: skip
-MIRRORED = (f"{MODELS}/", f"{EXAMPLES}/", "provenance.json", "sweep.yaml")  # what a folder cannot be made again from
+MIRRORED = (f"{MODELS}/", f"{EXAMPLES}/", "provenance.json", "sweep.yaml")  # what the rows alone cannot give again
 
 if TYPE_CHECKING:
     from hqc_ray.results.storage import Storage
@@ -39,14 +39,14 @@ class Store:
     """A results folder: ledger, models, examples, provenance; and the cache that sweeps of one parent folder share.
 
     The lock is flock's: on NFS it holds across hosts (Linux makes it a lock of the server), where it is mounted without `nolock`
-    or `local_lock`; on a file system that keeps locks to one host (most FUSE mounts of buckets) two hosts are not kept apart.
-    A `storage` is: by its lease.
+    or `local_lock`; a file system with locks per host (most FUSE mounts of buckets) does not keep two hosts apart. With a
+    `storage`, its lease does.
 
     Args:
-        folder: `results/<sweep>`; made if it is not there.
+        folder: `results/<sweep>`; created if it does not exist.
         spec: the sweep that it belongs to.
-        storage: a durable mirror of the folder; what is there and not here is fetched, and the other way round.
-        report: told in a line what takes time there.
+        storage: a durable mirror of the folder; what one side lacks is copied from the other.
+        report: called with a line about what takes time there.
 
     Raises:
         ResultsError: not writable, another driver is at work in it, it belongs to another sweep, or the storage cannot be used.
@@ -97,13 +97,13 @@ class Store:
         storage.opened = True
 
     def _write(self, path: Path, content: bytes) -> None:
-        """Here, and in the storage."""
+        """Write a file here and in the storage."""
         write(path, content)
         if self.storage:
             self.storage.put(self._name(path), content)
 
     def _name(self, path: Path) -> str:
-        """What a file is called in the storage."""
+        """The name of a file in the storage."""
         if path.is_relative_to(self.folder):
             return f"{self.spec.name}/{path.relative_to(self.folder).as_posix()}"
         return f"{self.spec.name}/.cache/{path.relative_to(self.cache).as_posix()}"
@@ -116,7 +116,7 @@ class Store:
             owner = yaml.safe_load(path.read_text())["name"] if path.exists() else None
         except (yaml.YAMLError, TypeError, KeyError) as problem:
             raise ResultsError(
-                "sweep.yaml is damaged", where=str(self.folder), valid="another --results, or the file mended"
+                "sweep.yaml is damaged", where=str(self.folder), valid="another --results, or a repaired file"
             ) from problem
         stranger = owner is None and self.at.ledger.exists()
         if stranger or owner not in (None, spec.name):
@@ -125,12 +125,12 @@ class Store:
             )
 
     def begin(self, keys: list[str]) -> None:
-        """The sweep is valid: keep its file, and the keys of its cells in order; rows of others stay in the ledger."""
+        """Store the file of a valid sweep and the keys of its cells in order; rows of other cells stay in the ledger."""
         self._write(self.at.sweep, yaml.safe_dump(self.spec.model_dump(mode="json"), sort_keys=False).encode())
         self._write(self.at.cells, json.dumps(keys, indent=0).encode())
 
     def close(self) -> None:
-        """Let another driver in; a folder in which nothing was begun is taken away again."""
+        """Unlock the folder; it is removed if nothing was begun in it."""
         if [path.name for path in self.folder.iterdir()] == [".lock"]:
             (self.folder / ".lock").unlink()
             self.folder.rmdir()
@@ -139,21 +139,21 @@ class Store:
         self._lock.close()
 
     def artifact_path(self, id: str) -> Path:
-        """Where the artifact of a job lies: models in the folder, everything that sweeps share in the cache."""
+        """The path of a job's artifact: models are in the folder, what sweeps share is in the cache."""
         kind, _, rest = id.partition("/")
         suffix = ".npz" if kind == "features" else ".pt"
         root = self.at.models if kind == "model" else self.cache / kind
         return root / f"{rest}{suffix}"
 
     def save(self, id: str, artifact: Any) -> None:
-        """Keep an artifact: arrays as npz, a model's or surrogate's bytes as they are."""
+        """Store an artifact: arrays as npz, a model's or surrogate's bytes as they are."""
         content = artifact if isinstance(artifact, bytes) else _npz(artifact)
         self._write(self.artifact_path(id), content)
         if id.startswith("model/"):
             write(self.cache / f"{id}.pt", content)
 
     def load(self, id: str) -> Any | None:
-        """The artifact of a job if it is there, of this sweep or another."""
+        """The artifact of a job, made by this sweep or another; None if there is none."""
         path = self.artifact_path(id)
         if self.storage:
             self.storage.level([(path, self._name(path))])
@@ -177,7 +177,7 @@ class Store:
                 _set_aside(path)
 
     def save_example(self, name: str, arrays: dict[str, Any]) -> None:
-        """Keep the first images of a cell, clean and adversarial."""
+        """Store the first images of a cell, clean and adversarial."""
         self._write(self.folder / name, _npz(arrays))
 
     def save_provenance(self, facts: dict[str, Any]) -> dict[str, Any]:
@@ -202,7 +202,7 @@ class Store:
 
 
 def _check_cache(folder: Path) -> None:
-    """Features are the first work of a sweep and the cache is where they go: refuse it now, not after minutes."""
+    """Refuse a cache that cannot be written to now, not after minutes of extracting features."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not os.access(folder, os.W_OK):
@@ -228,7 +228,7 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def _set_aside(path: Path) -> None:
-    """A damaged file is kept under another name, and made again."""
+    """Rename a damaged file, so that it is made again."""
     path.replace(path.with_name(path.name + ".bad"))
 
 

@@ -110,14 +110,14 @@ def expand(value: Any, where: str = "") -> Any:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML's safe loader, but for a key that stands twice: YAML takes the last one, and half of a sweep would be gone."""
+    """YAML's safe loader, which refuses duplicate keys: YAML keeps the last one silently, and half of a sweep is lost."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
         for key, _ in node.value:
             name = str(key.value)
             if name in seen and key.tag != "tag:yaml.org,2002:merge":
-                raise yaml.constructor.ConstructorError(problem=f"the key {name!r} stands twice", problem_mark=key.start_mark)
+                raise yaml.constructor.ConstructorError(problem=f"duplicate key {name!r}", problem_mark=key.start_mark)
             seen.add(name)
         return super().construct_mapping(node, deep)
 
@@ -159,17 +159,17 @@ def parse(raw: Any, name: str, where: str = "sweep") -> SweepSpec:
 
 
 def storage_uri(value: Any, where: str) -> str:
-    """Where a sweep is mirrored, if it has a form that we know; what the environment holds (${NAME}) is looked at later.
+    """The URI of a sweep's storage, if its form is valid; ${NAME} is expanded later.
 
     Raises:
-        SpecError: another form, or one that holds credentials, which are not repeated here.
+        SpecError: another form, or a URI with credentials, which the message does not repeat.
     """
     if not isinstance(value, str) or not value.strip():
         raise SpecError(f"not a storage: {value!r}", where=where, valid=STORAGE_FORMS)
     parts = urlsplit(value)
     if "@" in parts.netloc or parts.query or parts.fragment:
         raise SpecError(
-            "a storage holds no credentials and no options", where=where, valid=f"{STORAGE_FORMS}; AWS_* in the environment"
+            "a storage URI has no credentials and no options", where=where, valid=f"{STORAGE_FORMS}; AWS_* in the environment"
         )
     if "://" in value and (parts.scheme not in ("s3", "gs", "file") or bool(parts.netloc) != (parts.scheme != "file")):
         raise SpecError(f"not a storage: {value!r}", where=where, valid=STORAGE_FORMS)

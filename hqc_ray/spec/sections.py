@@ -17,7 +17,7 @@ class Section(BaseModel):
     """One section of a cell. Sections that name an entry of a table carry its options as extra fields.
 
     Attributes:
-        lists: fields that a list is one value of; only a list of lists is an axis of them.
+        lists: fields whose single value is a list; for them, only a list of lists is an axis.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -65,9 +65,9 @@ class DeviceSpec(Section):
 
 
 class TrainSpec(Section):
-    """Training of the head on cached features (of a CNN: of all of it, on images). Adam, cross-entropy.
+    """Training of the head on cached features (a CNN is trained whole, on images). Adam, cross-entropy.
 
-    `device` runs the circuit while it is trained, exactly, with its noise; None is an ideal one.
+    `device` runs the circuit during training, with its noise but without shots; None is an ideal device.
     """
 
     epochs: Annotated[int, Field(ge=1)] = 30
@@ -79,7 +79,7 @@ class TrainSpec(Section):
 class AttackSpec(Section):
     """An attack at one strength. Other keys are the attack's options.
 
-    `level` is where the perturbation is, and epsilon in its unit: `pixels` (of [0, 1]), `features` (the backbone's output as the
+    `level` says what is perturbed, and epsilon is in its unit: `pixels` (of [0, 1]), `features` (the backbone's output as the
     head standardises it), `angles` (radians, the circuit's own input).
     """
 
@@ -100,7 +100,7 @@ class JudgesSpec(Section):
     """Who else judges what was found against a model: others of this sweep, by name, or `all` of them.
 
     `devices`: the same model elsewhere, by label (`qiskit.aer[fake_manila]`) or name. `heads`: other heads on the same images and
-    backbone, on the same device. `seeds`: the same model trained with another seed, on the images that it did not see.
+    backbone, on the same device. `seeds`: the same model trained with another seed, on images that it was not trained on.
     """
 
     devices: Literal["all"] | tuple[str, ...] = ()
@@ -109,7 +109,7 @@ class JudgesSpec(Section):
 
     @property
     def any(self) -> bool:
-        """Whether there are any."""
+        """Whether any further judge is asked for."""
         return bool(self.devices or self.heads or self.seeds)
 
 
@@ -119,8 +119,8 @@ class EvaluateSpec(Section):
     `mode`: the circuit runs as its exact surrogate, or natively, on the device itself (slow: for proof at small scale).
     `access`: the attacker differentiates the device's exact expectations, estimates gradients from its shots (parameter
     shift), or attacks the ideal twin; success is always judged on the device. `repeats`: a sampled device judges each
-    image this often, afresh. All three mean something for models with a circuit only. `judges`: who else judges; each search is
-    still run once, on all images and with its whole budget.
+    image this often, with fresh shots. All three apply to models with a circuit only. `judges`: who else judges; each search
+    still runs once, on all images and with its whole budget.
     """
 
     images: Annotated[int, Field(ge=1)] | None = 200

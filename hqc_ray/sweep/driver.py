@@ -1,4 +1,4 @@
-"""The driver's half of a sweep: it takes what workers give, writes it down, and says what can be done next."""
+"""The driver's half of a sweep: it takes the outcomes of jobs and writes them down."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hqc_ray.sweep.progress import Live
 
 
 class Driver:
-    """Writes outcomes to the store and keeps the schedule. Both runners talk to it, and to nothing else that writes.
+    """Writes outcomes to the store and keeps the list of open jobs. Both runners write through it alone.
 
     Args:
         graph: the jobs that are left.
@@ -25,9 +25,9 @@ class Driver:
         self.open = {job.id: job for job in graph.jobs}
 
     def take(self, outcomes: Iterable[Outcome]) -> list[Outcome]:
-        """Keep what jobs gave; those that are news, failed ones included. When this has returned, nothing can be lost any more.
+        """Store outcomes, and return those that are new, failed ones included. What was taken is durable when this returns.
 
-        All rows go to the ledger in one write: a disk's promise costs milliseconds, and a small cell no more than that.
+        All rows go to the ledger in one write: an fsync takes milliseconds, as long as a small cell.
         """
         news = [outcome for outcome in outcomes if outcome.job in self.open]
         done = [outcome for outcome in news if not outcome.error]

@@ -17,10 +17,10 @@ T = TypeVar("T")
 
 
 def call(function: Callable[[], T]) -> T:
-    """What `function` gives, or the HqcError that it raises, from a forked child.
+    """Call `function` in a forked child, and return its result or raise its HqcError.
 
-    A sweep's driver checks its file with torch and torchvision, 800 MB, and never needs them again. Where they are imported
-    already (a user's own loop, serial runs) nothing would be gained: the function is called as it is.
+    A sweep's driver checks its file with torch and torchvision, 800 MB, and never needs them again. If they are
+    imported already (a user's own loop, serial runs), a child would gain nothing, and the function is called here.
 
     Raises:
         HqcError: what the function raised; or that the child died.

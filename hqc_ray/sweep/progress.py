@@ -47,7 +47,7 @@ class Live:
         self.spent: dict[str, float] = defaultdict(float)
         self.expected: dict[str, float] = defaultdict(float)
         self.last_line = self.began = self.counted = time.monotonic()
-        self.busy = self.capacity = 0.0  # seconds of work, and that workers were there, all of them together
+        self.busy = self.capacity = 0.0  # seconds of work, and seconds of available workers, summed over them
         self.bar = Progress(
             SpinnerColumn(), TextColumn("{task.completed:.0f}/{task.total:.0f} cells"), BarColumn(), TimeElapsedColumn(),
             TextColumn("{task.description}"), console=console, disable=not console.is_terminal, transient=True,
@@ -76,7 +76,7 @@ class Live:
             self._line(text)
 
     def tick(self, workers: int) -> None:
-        """Called now and then, so that a log shows life while long jobs are running, or while no worker is there yet."""
+        """Called regularly, so that a log shows progress during long jobs, or while no worker has started yet."""
         now = time.monotonic()
         self.capacity += workers * (now - self.counted)
         self.counted, self.workers = now, workers or self.workers
@@ -86,11 +86,11 @@ class Live:
             self._line(f"{len(self.open)} jobs open, {workers} workers  about {duration(self.left())} left")
 
     def say(self, text: str) -> None:
-        """A line that stays, above the bar."""
+        """Print a line above the bar."""
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def idle_share(self) -> float | None:
-        """The share of the time that workers were there in which they had no job; None where nobody counted them."""
+        """The share of the workers' time in which they had no job; None if it was not counted."""
         return max(0.0, 1 - self.busy / self.capacity) if self.capacity else None
 
     def _line(self, text: str) -> None:

@@ -15,7 +15,7 @@ from hqc_ray.sweep.work import Worker
 def run_serial(driver: Driver) -> None:
     """Do all jobs, the longest that is ready first, with the worker and the driver that Ray's runner uses.
 
-    On one thread, as every worker on a cluster: sums in another order would be other numbers in the last bit.
+    On one thread, like every worker on a cluster: sums in another order differ in the last bit.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

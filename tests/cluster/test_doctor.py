@@ -61,7 +61,7 @@ def test_a_node_like_the_driver_has_no_findings():
         ({"disk_free": 4 * GIB}, "/ray: the disk is 96% full; Ray makes no objects above 95%", True),
         ({"disk_free": 4 * GIB, "disk_total": 20 * GIB}, "/ray: 4.0 GiB of disk left", False),
         ({"cores": 2}, "Ray gives out 4 CPUs, there are 2", False),
-        ({"threads": 4}, "torch uses 4 threads a worker; 1 gives equal tables", False),
+        ({"threads": 4}, "torch uses 4 threads per worker; 1 gives equal tables", False),
         ({"silence": "no answer within 5 s"}, "no answer within 5 s", True),
     ],
 )

@@ -204,7 +204,7 @@ def test_a_machine_that_is_no_node_is_told_so_at_once(monkeypatch):
 def test_a_driver_without_the_token_is_told_so(head, hqc, tmp_path):
     code, _, err = ended(hqc("cluster", "doctor", "--address", head.gcs, RAY_AUTH_TOKEN_PATH=str(tmp_path / "nowhere")))
     assert code == cli.BAD_INPUT
-    assert "no Ray cluster lets this process in: RAY_AUTH_TOKEN_PATH is set but file cannot be opened" in err.splitlines()[-1]
+    assert "no Ray cluster admits this process: RAY_AUTH_TOKEN_PATH is set but file cannot be opened" in err.splitlines()[-1]
 
 
 @pytest.mark.parametrize(

@@ -306,7 +306,7 @@ def test_missing_and_broken_examples_are_skipped_with_a_warning(tmp_path):
     good, gone, broken = write_examples(tmp_path, [make_row(a, 0.05, robust=9) for a in ("fgsm", "pgd", "deepfool")])
     (tmp_path / gone["example"]).unlink()
     (tmp_path / broken["example"]).write_bytes(b"PK\x03\x04 half a file")
-    with pytest.warns(UserWarning, match="2 examples are not there or damaged") as caught:
+    with pytest.warns(UserWarning, match="2 examples are missing or damaged") as caught:
         (figure,) = patch_figures(tmp_path, [good, gone, broken]).values()
     assert len(caught) == 1, [str(w.message) for w in caught]
     assert [t.get_text() for ax in figure.axes for t in ax.texts] == ["FGSM\nε = 0.05"] * 2

@@ -97,7 +97,7 @@ def test_a_sampled_device_is_judged_on_fresh_samples(sweep, access):
 
 BAD = {
     "{access: shots}": "access: shots on a device without shots",
-    "{mode: native, access: ideal}": "mode: native is of exact devices",
+    "{mode: native, access: ideal}": "mode: native needs an exact device",
     "{acess: ideal}": "unknown option 'acess'",
 }
 

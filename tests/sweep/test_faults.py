@@ -99,7 +99,7 @@ def test_a_dispatcher_that_dies_ends_the_run_in_one_line_and_the_same_command_go
     file = sweep_file(TROUBLED.replace("KIND", "Headless").replace("MARKER", str(marker)))
     command = ["sweep", str(file), "--results", str(tmp_path), "--workers=1"]
     assert cli.main(command) == cli.FAILED
-    assert "hqc: the dispatcher was lost, and the same command goes on: " in capsys.readouterr().err.splitlines()[-1]
+    assert "hqc: the dispatcher was lost; run the same command to go on: " in capsys.readouterr().err.splitlines()[-1]
     assert cli.main(command) == cli.OK
     rows = list(Ledger(tmp_path / "small" / "rows.jsonl").rows.values())
     assert [row.status for row in rows] == ["ok", "ok"]

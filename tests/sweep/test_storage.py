@@ -206,7 +206,7 @@ def test_a_storage_that_goes_away_ends_the_sweep_and_gets_what_it_lacks_later(
     assert sweep(file, tmp_path / "r", place) == cli.FAILED
     assert time.monotonic() - began < 30
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("hqc:")]
-    assert lines == [f"hqc: storage {place}: cannot be reached; what was done is kept here, and the next run brings it there"]
+    assert lines == [f"hqc: storage {place}: cannot be reached; what was done is kept here, and the next run uploads it"]
     assert len(facts(tmp_path / "r" / "small")) in (2, 4)
     before = facts(tmp_path / "r" / "small")
 

@@ -1,1 +1,1 @@
-"""From a plan and what is stored to the jobs that are left."""
+"""From a plan and the stored results to the jobs that are left."""

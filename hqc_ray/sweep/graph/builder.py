@@ -1,4 +1,4 @@
-"""From a plan and what the store has to the jobs that are left: the only place that knows how stages hang together."""
+"""From a plan and the store to the jobs that are left: the only place that knows how the stages depend on each other."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Builder:
     """Builds the graph of a plan against a store.
 
     Raises:
-        DataError: a subset cannot be had (too few distinct images of a class, ...).
+        DataError: a subset cannot be made (too few distinct images of a class, ...).
     """
 
     def __init__(self, plan: Plan, store: Store, report: Callable[[str], None] = lambda _: None) -> None:
@@ -48,7 +48,7 @@ class Builder:
         self.chunks: dict[str, dict[bytes, str]] = {}  # features key -> image hash -> the chunk that holds its features
 
     def build(self) -> Graph:
-        """All jobs that the ledger and the caches do not make superfluous."""
+        """All jobs whose results are neither in the ledger nor in a cache."""
         todo: list[tuple[Group, Rows]] = []
         seen: set[str] = set()
         done, cells = self.store.ledger.done(), Cells(self.plan, self.lookup)
@@ -88,7 +88,7 @@ class Builder:
         return job.id
 
     def _weights(self, model: ModelSpec) -> Weights:
-        """A backbone's weights as an input: no node but the driver's needs to have their file."""
+        """A backbone's weights as an input, so that only the driver's node needs their file."""
         digest, content = self.lookup.weights(model).digest, self.lookup.weights_file(model)
         return Weights(self._input(f"weights/{digest}", content) if content else "", digest)
 
@@ -156,7 +156,7 @@ class Builder:
         return id
 
     def _deployed(self, training: Training, device: DeviceSpec | None, twin: DeviceSpec | None, native: bool) -> Deployment:
-        """A model where it runs, as the names of its artifacts; jobs make those that are not there."""
+        """A model on its device, as the names of its artifacts; missing ones get a job."""
         trained, weights = self._train(training), self._weights(training.model)
         if twin is None or native:
             return Deployment(training, weights, trained, device=device, native=native)

@@ -87,7 +87,7 @@ class Cells:
 
 
 def _of_model(training: Training) -> dict[str, Any]:
-    """The columns of backbone and head; what means nothing for the head is None."""
+    """The columns of backbone and head; None for what does not apply to the head."""
     model = training.model
     head = heads.get(model)
     circuit = head.circuit()
@@ -101,14 +101,14 @@ def _of_model(training: Training) -> dict[str, Any]:
 
 
 def _through(search: Search) -> str:
-    """What the attacker looks through."""
+    """What the attacker differentiates, as a label."""
     if search.device is None:
         return "ideal" if search.access == "ideal" else "classical"
     return resolve.device_of(search.device).label
 
 
 def _weights_label(model: ModelSpec) -> str:
-    """What the sweep file says of the weights; of a path the name alone."""
+    """The weights as the sweep file names them; of a path, the file's name only."""
     return "trained" if trainable(model) else Path(model.weights).name
 
 

@@ -1,4 +1,4 @@
-"""Rough seconds on one core, for the order of jobs and for estimates; the estimate is corrected by what jobs really take."""
+"""Rough seconds on one core, for the order of jobs and for estimates; a running sweep corrects them by its finished jobs."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def circuits(model: ModelSpec, device: DeviceSpec) -> int:
 
 @dataclass(frozen=True)
 class Measured:
-    """What a machine that only counts shots is asked for: circuits, shots of all of them, jobs, and for how many surrogates."""
+    """What a plan asks of a machine that counts shots: circuits, their shots in total, jobs, and surrogates to measure."""
 
     circuits: int = 0
     shots: int = 0
@@ -60,7 +60,7 @@ class Measured:
 
 
 def measured(plan: Plan) -> dict[str, Measured]:
-    """By its label, what each measured device of a plan is asked for in all, nothing of it done yet; connects to nothing."""
+    """What a plan asks of each measured device in total, by its label, as if nothing were done yet; connects to nothing."""
     found: dict[str, Measured] = {}
     for job, spec in plan.deployments:
         device = resolve.device_of(spec)
@@ -80,7 +80,7 @@ def fit(model: ModelSpec, device: DeviceSpec) -> float:
 
 
 def search(search: Search, epsilons: int, judges: int, images: int) -> float:
-    """Seconds of one search at all its epsilons, and of its judges; behind the backbone next to nothing is computed."""
+    """Seconds of one search at all its epsilons, and of its judges; without the backbone it costs next to nothing."""
     attack = search.attack
     gradients = attacks.get(attack.name, **attack.options).cost(epsilons, n_classes(search.training.data))
     passes = gradients * (1 + BACKWARD) + (1 + epsilons) * judges
@@ -88,7 +88,7 @@ def search(search: Search, epsilons: int, judges: int, images: int) -> float:
 
 
 def total(plan: Plan) -> float:
-    """Seconds of all work of a plan on one core, nothing of it done yet."""
+    """Seconds of all work of a plan on one core, as if nothing were done yet."""
     seconds = sum(train(m) for m in plan.trainings) + sum(fit(m.model, d) for m, d in plan.deployments)
     distinct = {(m.model.backbone, m.model.image_size, m.model.weights, m.data.source, m.seed): m for m in
                 sorted(plan.trainings, key=lambda m: m.data.size) if not backbones.entry(m.model).trainable}  # fmt: skip
@@ -103,7 +103,7 @@ def _images(search: Search) -> int:
 
 
 def sampled_shots(group: Group) -> int:
-    """Shots that judge a group's cells on sampled devices: clean and attacked, each image at each epsilon, again and again."""
+    """Shots that judge a group's cells on sampled devices: each image clean and at each epsilon, in every repeat."""
     total = 0
     for judge in group.judges:
         if judge.device and (shots := judge.device.options.get("shots")):

@@ -1,4 +1,4 @@
-"""What jobs read, as recipes: made when they are published, by the driver, which alone reads files."""
+"""What jobs read, as recipes: the driver, which alone reads files, makes each input when it publishes it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Input(Protocol):
 
 @dataclass(frozen=True)
 class Given:
-    """A value that is there already."""
+    """A value at hand."""
 
     value: Any
 
@@ -37,7 +37,7 @@ class Stored:
     id: str
 
     def make(self, store: Store) -> Any:
-        """What the store has of it."""
+        """The artifact, from the store."""
         return store.load(self.id)
 
 
@@ -63,7 +63,7 @@ class Pixels:
     def make(self, store: Store) -> dict[str, np.ndarray]:
         """`hashes` [n] and `images` [n, H, W, 3] uint8."""
         source = self.places[0][0]
-        if all(s is source for s, _ in self.places):  # as it mostly is: one read
+        if all(s is source for s, _ in self.places):  # the usual case: one read
             images = source.read(np.array([i for _, i in self.places]))
         else:
             images = np.concatenate([s.read(np.array([i])) for s, i in self.places])
@@ -77,5 +77,5 @@ class Content:
     path: Path
 
     def make(self, store: Store) -> np.ndarray:
-        """What the file holds."""
+        """The content of the file."""
         return np.fromfile(self.path, np.uint8)

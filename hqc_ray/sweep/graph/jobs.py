@@ -17,7 +17,7 @@ Kind = Literal["features", "train", "fit", "search"]
 
 @dataclass(frozen=True)
 class Weights:
-    """Of a frozen backbone: the input that holds their file ("" for those that are drawn), and their digest."""
+    """Weights of a frozen backbone: the input that holds their file ("" if they are drawn at random), and their digest."""
 
     file: str
     digest: str
@@ -103,7 +103,7 @@ class FitTask:
 
 @dataclass(frozen=True)
 class JudgeTask:
-    """Who judges: a model on its device, `repeats` times if that samples; and its split, where it knows other images."""
+    """A judge: a model on its device, `repeats` times if that samples; and its split, if it is not that of the searched model."""
 
     deployed: Deployment
     repeats: int
@@ -117,8 +117,8 @@ class SearchTask:
     Args:
         search: what is searched.
         searched: the model that the attacker differentiates.
-        inputs: of the searched model; its features, where they are attacked.
-        images: the name of the first images of its test part; "" where pixels are not attacked.
+        inputs: of the searched model; its features, if they or the angles are attacked.
+        images: the name of the first images of its test part; "" if pixels are not attacked.
         n_images: how many of them.
         judges: who decides.
         judged: for each row of the job, the position of its judge.
@@ -144,7 +144,7 @@ Task = FeaturesTask | TrainTask | FitTask | SearchTask
 
 @dataclass(frozen=True)
 class Origin:
-    """What a model file says of where the model comes from: digests of data and weights."""
+    """Where a model comes from, as its file says: digests of data and weights."""
 
     data_digest: str
     weights_digest: str
@@ -189,7 +189,7 @@ class Outcome:
 
 @dataclass
 class Graph:
-    """The jobs that are left, the inputs that are there (made when they are asked for), and every row's key in order."""
+    """The jobs that are left, the inputs at hand (as recipes), and the keys of all rows in order."""
 
     jobs: list[Job] = field(default_factory=list)
     inputs: dict[str, Input] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""What a plan's trainings are made of on this machine: sources, subsets, weights, and the keys that follow from them."""
+"""What a plan's trainings need on this machine: sources, subsets, weights, and the keys that follow from them."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from hqc_ray.sweep.graph.jobs import Origin
 
 
 class Lookup:
-    """Finds each thing once.
+    """Looks each thing up once.
 
     Args:
-        report: told in a line what takes time.
+        report: called with a line about what takes time.
     """
 
     def __init__(self, report: Callable[[str], None] = lambda _: None) -> None:
@@ -41,7 +41,7 @@ class Lookup:
         """The images of a training and their split.
 
         Raises:
-            DataError: it cannot be had (too few distinct images of a class, ...).
+            DataError: it cannot be made (too few distinct images of a class, ...).
         """
         key = content_key(training.data, training.place, training.seed)
         if key not in self._subsets:
@@ -69,23 +69,23 @@ class Lookup:
         return Content(weights.file(model.backbone, given))
 
     def origin(self, training: Training) -> Origin:
-        """What a model file says of where the model comes from."""
+        """Where a model comes from, as its file will say."""
         found = self.weights(training.model)
         return Origin(self.subset(training).digest, found.digest, found.origin)
 
     def model_key(self, training: Training) -> str:
-        """A model is what made it: specification, seed, the data's digest, the weights' digest."""
+        """The key of a model: of its specification, its seed, and the digests of data and weights."""
         name = (training.place, training.id)
         if name not in self._keys:
             self._keys[name] = content_key(training.id, self.subset(training).digest, self.weights(training.model).digest)
         return self._keys[name]
 
     def surrogate_key(self, training: Training, twin: DeviceSpec) -> str:
-        """Of the surrogate of a model on an exact device (or on one that is measured, with its shots)."""
+        """The key of a model's surrogate on an exact device (or on a measured one, with its shots)."""
         return content_key(self.model_key(training), twin)
 
     def features_key(self, model: ModelSpec) -> str:
-        """Of the features of a frozen backbone, whatever the head."""
+        """The key of a frozen backbone's features, whatever the head."""
         return content_key(model.backbone, backbones.entry(model), model.image_size, self.weights(model).digest)
 
     def n_attacked(self, training: Training, images: int | None) -> int:

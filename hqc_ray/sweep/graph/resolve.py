@@ -1,4 +1,4 @@
-"""What the rooms say of a sweep file: every name and option is checked and filled in before anything is computed."""
+"""Checks a sweep file against the rooms: every name and option is validated and filled in before anything is computed."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def circuit(model: ModelSpec) -> circuits.Circuit:
     """The circuit that is a model's head.
 
     Raises:
-        ModelError: the head is none.
+        ModelError: the head is not a circuit.
     """
     found = heads.get(model).circuit()
     if found is None:
-        raise ModelError(f"{model.head!r} is no circuit", where="head", valid="a head with a circuit")
+        raise ModelError(f"{model.head!r} is not a circuit", where="head", valid="a head with a circuit")
     return found
 
 
@@ -76,7 +76,7 @@ class Rooms:
         return DataSpec(**{**data.model_dump(), **filled})
 
     def model(self, model: ModelSpec, data: DataSpec) -> ModelSpec:
-        """Checks backbone, weights and head, and fills in their options; those that mean nothing for the model are dropped."""
+        """Checks backbone, weights and head, and fills in their options; options of other entries are dropped."""
         head, backbone = _at("model", heads.get, model), _at("model", backbones.entry, model)
         _at("model", head.circuit)
         common = {"backbone": model.backbone, "weights": "random" if backbone.trainable else model.weights, "head": model.head}
@@ -86,7 +86,7 @@ class Rooms:
         return filled
 
     def _check_weights(self, model: ModelSpec, weights: str) -> None:
-        """Loads the weights once, for they may be of another architecture, or the image too small for the backbone."""
+        """Loads the weights once: they may be of another architecture, or the images too small for the backbone."""
         identity = _at("model", backbones.weights_id, model.backbone, weights)
         remote = identity.origin.startswith("torchvision") and weights == "imagenet"
         key = (repr(_at("model", backbones.entry, model)), model.backbone, weights, model.image_size)
@@ -131,30 +131,30 @@ class Rooms:
         return DeviceSpec(**{"name": device.name, **entry.model_dump(mode="json")})
 
     def exact(self, device: DeviceSpec) -> DeviceSpec:
-        """The device without shots and their seed; one that is measured has no such twin and is its own."""
+        """The device without shots and their seed; a measured one has no such twin, and stays as it is."""
         if device_of(device).exactness == "measured":
             return device
         return DeviceSpec(**{"name": device.name, **device.options, "shots": None, "seed": 0})
 
     def label(self, device: DeviceSpec) -> str:
-        """As tables name it."""
+        """The device as tables name it."""
         return device_of(device).label
 
     def evaluate(self, evaluate: EvaluateSpec, device: DeviceSpec | None, attack: AttackSpec) -> EvaluateSpec:
-        """Native runs, and what an attacker may see, are of circuits; shots and repeats are of sampled devices."""
+        """Checks `mode` and `access`, and drops what does not apply: both without a circuit, `repeats` without shots."""
         shots = device.options.get("shots") if device else None
         if device and evaluate.access == "shots" and not shots:
             raise SpecError(
                 "access: shots on a device without shots", where="evaluate", valid="a device with shots, exact, or ideal"
             )
         if device and evaluate.mode == "native" and (shots or evaluate.access != "exact"):
-            raise SpecError("mode: native is of exact devices and attacks", where="evaluate", valid="no shots, and access: exact")
+            raise SpecError("mode: native needs an exact device and access: exact", where="evaluate", valid="no shots")
         plain = {name: EvaluateSpec.model_fields[name].default for name in ("mode", "access")} if device is None else {}
         return evaluate.model_copy(update={**plain, **({} if shots else {"repeats": 1})})
 
 
 def _at(where: str, function: Any, *args: Any, **kwargs: Any) -> Any:
-    """Call a room, and say in which section of the file its complaint belongs."""
+    """Call a room, and add to its error the section of the file that it is about."""
     try:
         return function(*args, **kwargs)
     except InputError as problem:

@@ -8,16 +8,16 @@ from collections.abc import Collection, Iterable
 
 from hqc_ray.sweep.graph.jobs import Job
 
-LOSSES = 3  # times that a job's process may die, on nodes that live on, before the job counts as failed
-ALL_LOSSES = 20  # and with those whose node has vanished, which is hardly ever the job's fault: spot nodes do
+LOSSES = 3  # deaths of a job's process on nodes that stay alive, before the job counts as failed
+ALL_LOSSES = 20  # the same, with nodes that vanished, which is rarely the job's fault: spot nodes do
 
 
 class Schedule:
-    """Hands out jobs whose inputs are there: those that a worker is warm for first, then the longest.
+    """Hands out jobs whose inputs are available: first those whose model the worker has at hand, then the longest.
 
     Args:
         jobs: all jobs, each id once.
-        published: names of inputs that are there from the start.
+        published: names of inputs that are available from the start.
     """
 
     def __init__(self, jobs: Iterable[Job], published: Collection[str]) -> None:
@@ -35,7 +35,7 @@ class Schedule:
             if not needs:
                 self._ready(id)
         self.users = Counter(need for job in self.jobs.values() for need in job.needs)
-        self.held: dict[str, list[str]] = {}  # by worker, the jobs that it was given and whose outcome has not been heard of
+        self.held: dict[str, list[str]] = {}  # by worker, the jobs that it was given and has not reported
         self.losses: dict[str, list[str]] = defaultdict(list)  # by job, the nodes on which its process died
 
     @property
@@ -44,7 +44,7 @@ class Schedule:
         return len(self.missing)
 
     def next(self, worker: str, warm: Collection[str] = ()) -> Job | None:
-        """The job that `worker` shall do now, or None while there is none ready."""
+        """The job that `worker` is to do now, or None while none is ready."""
         best = next((id for name in (*warm, "") if (id := self._longest(name))), None)
         if best is None:
             return None
@@ -53,14 +53,14 @@ class Schedule:
         return self.jobs[best]
 
     def lose(self, worker: str, node: str = "", alive: Collection[str] = ("",)) -> list[str]:
-        """`worker` has died: what it held is ready again; the jobs whose worker has now died more often than is allowed.
+        """`worker` has died: its jobs are ready again, except those returned, whose worker has now died too often.
 
-        It died of the job that it was given last: those before were done, although nobody had heard of them.
+        Only the job that it was given last can be the cause: the earlier ones were done, though not reported.
 
         Args:
-            worker: whose process is gone.
-            node: on which it was.
-            alive: the nodes that are there now.
+            worker: the one that died.
+            node: where it ran.
+            alive: the nodes that are alive now.
         """
         lost = [id for id in self.held.pop(worker, []) if id in self.missing]
         for id in lost:
@@ -71,7 +71,7 @@ class Schedule:
 
     @staticmethod
     def _lost_too_often(nodes: list[str], alive: Collection[str]) -> bool:
-        """Asked at every loss anew: that a node has gone is known only some seconds after its processes have."""
+        """Counted anew at every loss: a node is known to be gone only some seconds after its processes."""
         return sum(node in alive for node in nodes) > LOSSES or len(nodes) > ALL_LOSSES
 
     def hear(self, worker: str) -> None:
@@ -79,7 +79,7 @@ class Schedule:
         self.held.pop(worker, None)
 
     def finish(self, id: str) -> list[str]:
-        """Job `id` is done; the names of inputs that no open job needs any more."""
+        """Mark job `id` as done; returns the names of inputs that no open job needs any more."""
         self._close(id)
         for user in self.waiting.pop(id, []):
             if user in self.missing:
@@ -89,7 +89,7 @@ class Schedule:
         return self._unused(self.jobs[id])
 
     def fail(self, id: str) -> list[str]:
-        """Job `id` has failed for good; the ids of all jobs that cannot be done without it, itself first."""
+        """Mark job `id` as failed; returns the ids of all jobs that cannot be done without it, its own first."""
         lost, seen = [id], {id}
         for name in lost:
             users = [u for u in self.waiting.pop(name, []) if u in self.missing and u not in seen]

@@ -1,4 +1,4 @@
-"""What `--address` may be. Ray waits a minute or more before it says less, so this is looked at first."""
+"""Checks `--address` before Ray does, which waits a minute or more and then says less."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hqc_ray.errors import InputError
 
 CONNECT_SECONDS = 5.0
 ELSEWHERE = "from any other machine: hqc submit FILE --address http://HEAD:8265"
-TOKEN = "RAY_AUTH_MODE and the token as on the head"  # noqa: S105  # says where one is, and is none
+TOKEN = "RAY_AUTH_MODE and the token as on the head"  # noqa: S105  # says where a token is
 VALID = f"auto or HOST:PORT, on a node of the cluster; {ELSEWHERE}"
 
 
@@ -40,8 +40,8 @@ def check(address: str) -> None:
 
 
 def refused(address: str, problem: ConnectionError) -> InputError:
-    """The error for a cluster that answers and does not take this process: another machine's, or its token is another."""
-    return InputError(f"no Ray cluster lets this process in: {problem}", where=f"--address {address}", valid=f"{VALID}; {TOKEN}")
+    """The error for a cluster that answers but refuses this process: it is another machine's, or has another token."""
+    return InputError(f"no Ray cluster admits this process: {problem}", where=f"--address {address}", valid=f"{VALID}; {TOKEN}")
 
 
 def _is_a_node() -> bool:

@@ -1,4 +1,4 @@
-"""The driver's ear in Tune's loop: takes what workers give and hears of their deaths, and tells the dispatcher of both."""
+"""A callback of Tune in the driver's process: it takes outcomes and deaths of workers, and tells the dispatcher of both."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STARTS_BETWEEN_LINES = 20
 
 
 class WorkerError(HqcError):
-    """The workers' environment is broken: nothing that the sweep file could say would help."""
+    """The workers' environment is broken; no change to the sweep file would help."""
 
 
 class Collector(Callback):
@@ -53,7 +53,7 @@ class Collector(Callback):
             self.driver.record_failure(lost, errors[lost[0]])
 
     def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **_: Any) -> None:
-        """The trial's process died, and Tune starts it again; what it held goes to whoever is free."""
+        """The trial's process died, and Tune starts it again; its jobs go to free workers."""
         reason = _reason(trial)
         alive = [node["NodeID"] for node in ray.nodes() if node["Alive"]]
         try:
@@ -66,7 +66,7 @@ class Collector(Callback):
             raise
 
     def _count_start(self, asked: bool, reason: str) -> None:
-        """End a sweep in which no worker ever gets as far as asking for a job; say so, where others did."""
+        """End a sweep in which no worker ever asks for a job; only report it if others did."""
         self.started |= asked
         self.failed_starts = 0 if asked else self.failed_starts + 1
         if self.failed_starts > LOSSES and not self.started:
@@ -75,29 +75,29 @@ class Collector(Callback):
             self.driver.live.say(f"{self.failed_starts} workers in a row could not start; the last one said: {reason}")
 
     def _answer(self, reply: Any) -> Any:
-        """What the dispatcher says.
+        """The dispatcher's reply.
 
         Raises:
-            WorkerError: it is no more.
+            WorkerError: it has died.
         """
         try:
             return ray.get(reply)
         except RayError as problem:
-            raise WorkerError(f"the dispatcher was lost, and the same command goes on: {str(problem).splitlines()[0]}") from None
+            raise WorkerError(f"the dispatcher was lost; run the same command to go on: {str(problem).splitlines()[0]}") from None
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """As `on_trial_recover`, for a trial that Tune does not start again, because its process died while it was starting."""
         self.on_trial_recover(iteration, trials, trial, **info)
 
     def on_step_end(self, iteration: int, trials: list[Trial], **_: Any) -> None:
-        """Tune's loop is alive."""
+        """Update the progress display, once per second."""
         if time.monotonic() - self.counted > 1.0:
             self.counted = time.monotonic()
             self.driver.live.tick(sum(trial.status == Trial.RUNNING for trial in trials))
 
 
 def _reason(trial: Trial) -> str:
-    """What Tune wrote down of a trial's last failure: the text, for its pickled copy is not there yet."""
+    """The text of a trial's last failure from Tune's error file; its pickled copy is written only later."""
     file = Path(trial.error_file or "")
     text = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
     return text.rpartition("Failure #")[2].partition("\n")[2].strip() or "its process died"

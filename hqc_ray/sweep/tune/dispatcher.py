@@ -1,4 +1,4 @@
-"""Hands jobs to workers. An actor without a CPU on the driver's node; it holds no truth: the ledger does. Knows no Ray."""
+"""Hands jobs to workers: an actor without a CPU on the driver's node. The ledger is the truth, not this. Does not import Ray."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 from hqc_ray.sweep.graph.jobs import Job
 from hqc_ray.sweep.graph.schedule import Schedule
 
-PATIENCE_SECONDS = 5.0  # a worker without a job is answered after this long at the latest, and asks again
-SLICE_SECONDS = 0.5  # a worker reports after this much work: what is lost with its process, at most, beside the job in hand
+PATIENCE_SECONDS = 5.0  # a worker without a job is answered after this long at most, and asks again
+SLICE_SECONDS = 0.5  # a worker reports after this much work, the most that its death costs besides the current job
 DRIVER_SECONDS = 0.02  # of the driver's time that a report may cost: with many workers each reports less often
 
 
@@ -35,11 +35,11 @@ class Dispatcher:
     """The schedule, and where in the object store each input lies.
 
     A *ticket* is a Tune trial; the *worker* that serves it is one life of its process, and its name begins with its node's id and
-    a slash. A ticket whose process died is served by another worker, and whatever the first one still says is no longer heard.
+    a slash. A ticket whose process died is served by another worker, and whatever the first one still reports is ignored.
 
     Args:
         jobs: all that are left.
-        inputs: by name, a list of one reference: a bare one would be replaced by its value on the way.
+        inputs: by name, a list of one reference: Ray would replace a bare one by its value.
     """
 
     def __init__(self, jobs: Sequence[Job], inputs: dict[str, list[Any]]) -> None:
@@ -86,11 +86,11 @@ class Dispatcher:
         return self._changed([self.schedule.fail(id) for id in failed])
 
     async def lose(self, ticket: str, alive: Sequence[str]) -> tuple[list[list[str]], int, bool]:
-        """The process that served a ticket is no more.
+        """The process that served a ticket has died.
 
         Args:
             ticket: whose process it was.
-            alive: the nodes that are there.
+            alive: the nodes that are alive now.
 
         Returns:
             As `report`, for a job whose process has died too often; how often; and whether this one had ever asked for a job.
@@ -102,7 +102,7 @@ class Dispatcher:
         return self._changed([self.schedule.fail(id) for id in lost]), times, bool(worker)
 
     def _changed(self, lost: list[list[str]]) -> list[list[str]]:
-        """Wake all who wait."""
+        """Wake all waiting workers."""
         self.news.set()
         self.news = asyncio.Event()
         return lost

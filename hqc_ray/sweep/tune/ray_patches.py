@@ -1,4 +1,4 @@
-"""Every death of a trial's process is one that Tune recovers from: importing this teaches it the one that it takes amiss."""
+"""Monkey patch: Ray Tune treats an out-of-memory kill as any other death of an actor. Importing this module applies it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Any
 from ray.air.execution._internal import RayActorManager
 from ray.exceptions import OutOfMemoryError, RayActorError
 from ray.tune.execution import tune_controller
+
+PATCHED = "RayActorManager"  # the private name by which Tune's controller makes its manager of actors
 
 
 class _OutOfMemory(RayActorError):
@@ -18,7 +20,7 @@ class _OutOfMemory(RayActorError):
 
 
 class _Deaths(RayActorManager):
-    """Tune's manager of actors takes an OutOfMemoryError, which is no RayActorError, for a fault of its own, and ends the run."""
+    """Tune's manager would take an OutOfMemoryError, which is not a RayActorError, for its own fault and end the run."""
 
     def _actor_task_failed(self, tracked_actor_task: Any, exception: Exception) -> None:
         super()._actor_task_failed(
@@ -26,4 +28,18 @@ class _Deaths(RayActorManager):
         )
 
 
-vars(tune_controller)["RayActorManager"] = _Deaths  # there is no other way in
+def patch(controller: Any) -> None:
+    """Put our manager of actors in the place of Tune's; there is no public way.
+
+    Args:
+        controller: the module of Tune's controller.
+
+    Raises:
+        ImportError: this Ray has no such name, or its manager no such method: the patch would silently do nothing.
+    """
+    if not hasattr(controller, PATCHED) or not hasattr(RayActorManager, "_actor_task_failed"):
+        raise ImportError(f"this version of Ray Tune has no {PATCHED}._actor_task_failed to patch; install the pinned one")
+    setattr(controller, PATCHED, _Deaths)
+
+
+patch(tune_controller)

@@ -1,7 +1,7 @@
 """Jobs on Ray Tune. A trial is a ticket: its actor asks the dispatcher for one job after another until there is none left.
 
-So a sweep is one run of Tune with a trial for each worker, not for each cell: what Tune costs a trial and remembers of it does
-not grow with the sweep, and actors live from the first job to the last, although jobs wait for each other. Tickets beyond the
+So a sweep is one run of Tune with a trial per worker, not per cell: Tune's time and memory per trial do not add up with the
+cells, and actors live from the first job to the last, although jobs wait for each other. Tickets beyond the
 CPUs of a cluster are pending from the start, which is what an autoscaler sees.
 """
 
@@ -29,22 +29,22 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from hqc_ray.errors import InputError
 from hqc_ray.sweep.driver import Driver
 from hqc_ray.sweep.graph.jobs import Outcome
-from hqc_ray.sweep.tune import ray_patches as deaths  # noqa: F401  # teaches Tune
+from hqc_ray.sweep.tune import ray_patches as deaths  # noqa: F401  # patches Tune
 from hqc_ray.sweep.tune.collector import Collector, WorkerError
 from hqc_ray.sweep.tune.dispatcher import Dispatcher
 from hqc_ray.sweep.tune.usercode import SKIPPED
 
 THREADS = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"), "1")
 TUNE_SETTINGS = {
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # nobody asked for TensorBoard files; they cost half the time and 500 MB
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # ours also tells a run that was ended from one that ended
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # TensorBoard files, which take half the time and 500 MB
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # ours also tells an interrupted run from a finished one
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",  # Tune's own snapshot is never read: the ledger is what a sweep resumes from
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_OVERRIDE_JOB_RUNTIME_ENV": "1",  # in a submitted job, what is set here is added to what came with the job
 }
-TICKET_SECONDS = 60.0  # a worker that would have less to do is not asked of an autoscaler: a node takes minutes to start
+TICKET_SECONDS = 60.0  # an autoscaler is not asked for a worker with less to do: a node takes minutes to start
 
 
 class TicketTrial(tune.Trainable):
@@ -88,7 +88,7 @@ class _Stopper(tune.Stopper):
         self.interrupted = False
 
     def __getstate__(self) -> dict[str, Any]:
-        """As a callback's."""
+        """Tune pickles it for `Tuner.restore`, which a sweep never uses."""
         return {}
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
@@ -145,7 +145,7 @@ def run_tune(driver: Driver, elastic: bool, workers: int | None = None, workers_
     Raises:
         InputError: GPUs are asked for on a machine that has none.
         WorkerError: no worker can start, or the dispatcher was lost.
-        WriteError: the disk does not take a result.
+        WriteError: a result cannot be written.
     """
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
     if workers_per_gpu and not ray.cluster_resources().get("GPU"):
@@ -199,7 +199,7 @@ def _fit(driver: Driver, dispatcher: Any, stopper: _Stopper, tickets: int, scrat
 
 @contextmanager
 def _interrupts(stopper: _Stopper) -> Iterator[None]:
-    """The first SIGINT or SIGTERM ends the run in order (a scheduler's end is a Ctrl-C); the second as it always does."""
+    """The first SIGINT or SIGTERM (which schedulers send) ends the run in good order; the second one acts as usual."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

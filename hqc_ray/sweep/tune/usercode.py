@@ -1,4 +1,4 @@
-"""A user's own code that a sweep names as `package.module:name`, as the files that a node of a cluster lacks."""
+"""A user's own code that a sweep names as `package.module:name`, as the files that nodes of a cluster lack."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from hqc_ray.spec import SweepSpec
 
 NAMES = ("source", "backbone", "head", "name")  # the keys of a sweep file that take `package.module:name`
 OWN = re.compile(r"([A-Za-z_]\w*)(\.\w+)*:[A-Za-z_]\w*")
-LIMIT_BYTES = 16 * 2**20  # code is small; what is larger is data, which lies where the driver reads it
+LIMIT_BYTES = 16 * 2**20  # code is small; larger files are data, which only the driver reads
 SKIPPED = ("__pycache__", ".?*")  # of a package: what is never shipped; hidden files are settings and secrets
 EVERYWHERE = "hqc_ray"  # every node has it, wherever this checkout of it lies
 
@@ -31,7 +31,7 @@ def modules(spec: SweepSpec) -> list[Path]:
     site-packages or belongs to Python is on every node. Nothing is imported.
 
     Raises:
-        SpecError: a package is larger than code is.
+        SpecError: a package is too large to be code.
     """
     found: dict[str, list[Path]] = {}
     waiting = sorted({match[1] for name in _names(spec.blocks) if (match := OWN.fullmatch(name))})
@@ -83,7 +83,7 @@ def _names(value: Any, key: str = "") -> Iterator[str]:
 
 
 def _paths(name: str) -> list[Path]:
-    """Where a top-level module or package lies; nothing if a node has it too, or if it is nowhere (planning says so)."""
+    """Where a top-level module or package lies; empty if nodes have it too, or if it does not exist (planning reports that)."""
     if name == EVERYWHERE or name in sys.stdlib_module_names:
         return []
     try:
@@ -108,7 +108,7 @@ def _imports(path: Path) -> Iterator[str]:
             try:
                 tree = ast.parse(file.read_bytes())
             except (SyntaxError, ValueError):
-                continue  # whoever imports it will say so
+                continue  # importing it will raise the same error
             for node in ast.walk(tree):
                 if isinstance(node, ast.Import):
                     yield from (alias.name.partition(".")[0] for alias in node.names)

@@ -1,4 +1,4 @@
-"""Models where they run: on a device as a surrogate, natively, by shots; as what is attacked, and as who judges."""
+"""Models on their devices: as a surrogate, natively, or by shots; as what is attacked, and as judges."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from hqc_ray.sweep.graph.jobs import JudgeTask
 
 
 def fitted(model: Classifier, device: Device) -> tuple[Classifier, Deployed]:
-    """A trained model with the surrogate of its circuit on `device`, and what the fit found; its accuracy is not known yet."""
+    """A trained model with the surrogate of its circuit on `device`, and the facts of the fit; its accuracy is not known yet."""
     on = model.on(device)
     core = _surrogate(on)
     error = float(core.standard_error(check_angles(core.n_qubits, True)).max()) if core.measured else None
@@ -39,7 +39,7 @@ def native(model: Classifier, device: Device) -> tuple[Classifier, Deployed]:
 
 
 def dumps(model: Classifier, known: Deployed) -> bytes:
-    """The surrogate of a model on its device and what is known of it, as a file's content."""
+    """The content of a file with a model's surrogate on its device and what is known about it."""
     return surrogate.dumps(_surrogate(model), known.model_dump())
 
 
@@ -58,7 +58,7 @@ def differentiated(model: Classifier, search: Search) -> Classifier:
 
 
 def judge(model: Classifier, task: JudgeTask, level: Level) -> Judge:
-    """Who decides: the model where it runs, or samples of it."""
+    """The judge: the model as it runs, or samples of it."""
     device = task.deployed.device
     if device is None or not device.options.get("shots"):
         return Exact(model.at(level).rest)
@@ -66,7 +66,7 @@ def judge(model: Classifier, task: JudgeTask, level: Level) -> Judge:
 
 
 def _shots_seed(seed: int, device: DeviceSpec) -> int:
-    """Of the shots of a model on a device: a stream of the model's seed and the device's."""
+    """The seed of a model's shots on a device: a stream of the model's seed and the device's."""
     return stream(seed, "device", int(device.options.get("seed") or 0))
 
 

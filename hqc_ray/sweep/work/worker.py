@@ -110,7 +110,7 @@ class Worker:
         return self.keep(("model", made.trained), make)
 
     def on_device(self, made: Deployment) -> tuple[Classifier, Deployed]:
-        """A trained model with its circuit where it runs, and what is known of it there."""
+        """A trained model with its circuit on its device, and what is known about it there."""
         model = self.trained(made)
         if made.native and made.device:
             device = resolve.device_of(made.device)
@@ -200,7 +200,7 @@ def _search(worker: Worker, job: Job) -> Outcome:
 def _values(worker: Worker, task: SearchTask) -> tuple[np.ndarray, np.ndarray, Tensor]:
     """Labels [N] and content hashes [N] of the images that are attacked, and their values [N, ...] at the search's level.
 
-    Behind the backbone these come from its cached features: it is not run.
+    At other levels than pixels they come from cached features: the backbone does not run.
     """
     split, level = worker.fetch(task.inputs.split), task.search.attack.level
     chosen = split.test[: task.n_images]
@@ -215,7 +215,7 @@ def _values(worker: Worker, task: SearchTask) -> tuple[np.ndarray, np.ndarray, T
 
 
 def _seen(worker: Worker, known: Deployed, judge: JudgeTask, hashes: np.ndarray) -> Seen:
-    """What is known of a judge; of one with another split, which of the images it was not trained on."""
+    """What is known about a judge; if it has another split, which of the images it was not trained on."""
     device = judge.deployed.device
     repeats = judge.repeats if device and device.options.get("shots") else None
     if not judge.split:
@@ -226,7 +226,7 @@ def _seen(worker: Worker, known: Deployed, judge: JudgeTask, hashes: np.ndarray)
 
 
 def _told(job: Job, kind: type[T]) -> T:
-    """The task of a job, which is of the kind that its function does."""
+    """The task of a job, whose kind the graph has matched to its function."""
     assert isinstance(job.task, kind), job.id  # noqa: S101 - the graph made both
     return job.task
 
