@@ -93,8 +93,8 @@ def test_a_sampled_device_trains_nothing(task):
         fit(task, DeviceSpec(name="qiskit.aer", noise="fake_manila", shots=100))
 
 
-def test_keys_of_before_stay_and_a_device_makes_another():
-    plain = {"epochs": 30, "batch_size": 32, "learning_rate": 1e-3}
+def test_defaults_written_out_are_the_same_key_and_a_device_makes_another():
+    plain = {"epochs": 30, "batch_size": 32, "learning_rate": 1e-3, "device": None}
     assert plan.content_key(TrainSpec()) == plan.content_key(plain)
     keys = {plan.content_key(TrainSpec(device=device)) for device in (None, NOISY, DeviceSpec())}
     assert len(keys) == 3
@@ -136,11 +136,11 @@ def planned(device):
 
 def test_training_on_a_device_is_an_axis_of_circuits_only():
     found = planned(BOTH)
-    trainings = [(job.model.head, job.train.device is not None) for job in found.models]
+    trainings = [(job.model.head, job.train.device is not None) for job in found.trainings]
     assert trainings == [("vqc1", False), ("vqc1", True), ("tanh", False)]
-    assert {cell.train for cell in found.cells} == {job.train for job in found.models}
+    assert {group.search.training.train for group in found.groups} == {job.train for job in found.trainings}
     ideal = planned("null")
-    assert {group.id for group in ideal.groups} <= {group.id for group in found.groups}
+    assert {group.search.id for group in ideal.groups} <= {group.search.id for group in found.groups}
 
 
 def test_a_sweep_compares_noise_aware_models_with_ideal_ones(tmp_path):

@@ -51,14 +51,14 @@ def test_the_native_route_gives_the_decisions_of_the_surrogate(sweep):
 
 def test_a_row_says_what_became_of_the_circuit_on_the_machine(sweep):
     facts = devices.get("qiskit.aer", noise="fake_manila").facts(circuits.get("vqc1", 3))
-    assert facts["layout"] != [0, 1, 2]  # a wire is not the qubit of its number
+    assert facts.layout != (0, 1, 2)  # a wire is not the qubit of its number
     for evaluate in ("{images: 20, batch_size: 10}", "{images: 20, batch_size: 10, mode: native}"):
         for row in sweep(evaluate).to_dict("records"):
-            assert (row["depth"], row["two_qubit_gates"]) == (facts["depth"], facts["two_qubit_gates"])
-            assert json.loads(row["layout"]) == facts["layout"]
+            assert (row["depth"], row["two_qubit_gates"]) == (facts.depth, facts.two_qubit_gates)
+            assert tuple(json.loads(row["layout"])) == facts.layout
     written = devices.get("default.qubit").facts(circuits.get("vqc1", 3))
     row = sweep("{images: 20, batch_size: 10}", **{"qiskit.aer, noise: fake_manila": "default.qubit"}).iloc[0]
-    assert (row["depth"], row["two_qubit_gates"], row["layout"]) == (written["depth"], written["two_qubit_gates"], None)
+    assert (row["depth"], row["two_qubit_gates"], row["layout"]) == (written.depth, written.two_qubit_gates, None)
 
 
 def test_what_the_attacker_may_see_changes_the_attack_and_not_the_judge(sweep):

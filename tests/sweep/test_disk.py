@@ -50,7 +50,7 @@ def when_rows_arrive(monkeypatch, number, do):
     original = Driver.take
 
     def take(self, outcomes):
-        if any(outcome.rows for outcome in outcomes):
+        if any(outcome.measured for outcome in outcomes):
             arrived.append(outcomes)
             if len(arrived) == number:
                 do()
@@ -77,7 +77,7 @@ def test_a_full_disk_ends_the_sweep_at_once_and_free_space_completes_it(
                 file.write(b"x" * 4096)
 
     when_rows_arrive(monkeypatch, number, fill)
-    monkeypatch.setattr("hqc_ray.sweep.graph.builder.MAX_EXAMPLES", 0)  # so that it is the ledger that finds the disk full
+    monkeypatch.setattr("hqc_ray.sweep.graph.cells.MAX_EXAMPLES", 0)  # so that it is the ledger that finds the disk full
     command = ["sweep", str(sweep_file(SWEEP)), "--results", str(folder), runner]
     path = folder / "small" / "rows.jsonl"
     assert cli.main(command) == cli.FAILED
@@ -90,7 +90,7 @@ def test_a_full_disk_ends_the_sweep_at_once_and_free_space_completes_it(
     monkeypatch.undo()
 
     monkeypatch.setenv("HQC_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("hqc_ray.sweep.graph.builder.MAX_EXAMPLES", 0)
+    monkeypatch.setattr("hqc_ray.sweep.graph.cells.MAX_EXAMPLES", 0)
     filler.unlink()
     assert cli.main(command) == cli.OK
     assert path.read_bytes().startswith(kept)
@@ -106,7 +106,7 @@ def test_a_write_that_fails_ends_the_sweep_promptly_with_ray_shut_down(sweep_fil
         monkeypatch.setattr(rows.os, "fsync", fsync)
 
     when_rows_arrive(monkeypatch, number, fail)
-    monkeypatch.setattr("hqc_ray.sweep.graph.builder.MAX_EXAMPLES", 0)
+    monkeypatch.setattr("hqc_ray.sweep.graph.cells.MAX_EXAMPLES", 0)
     file = sweep_file(SWEEP)
     assert cli.main(["sweep", str(file), "--results", str(tmp_path), runner]) == cli.FAILED
     assert errors(capsys) == ["hqc: rows.jsonl: cannot write a row: Input/output error"]

@@ -16,7 +16,7 @@ SWEEP = """
 name: judges
 defaults:
   data: {source: synthetic, size: 60, images: 80}
-  train: {epochs: 3, learning_rate: 0.01}
+  train: {epochs: 8, learning_rate: 0.01}
   evaluate: EVALUATE
   attack: ATTACK
   device: DEVICE

@@ -144,7 +144,7 @@ def test_another_sweep_finds_the_model_and_the_features(sweep_file, tmp_path):
     run.execute(sweep_file(SMALL), tmp_path / "r", serial=True, console=QUIET)
     other = SMALL.replace("name: small", "name: other").replace("fgsm", "noise")
     jobs = jobs_left(sweep_file(other), tmp_path / "r")
-    assert [job.kind for job in jobs] == ["attack"]
+    assert [job.kind for job in jobs] == ["search"]
     run.execute(sweep_file(other), tmp_path / "r", serial=True, console=QUIET)
     assert list((tmp_path / "r" / "other" / "models").glob("*.pt"))
 
@@ -152,7 +152,7 @@ def test_another_sweep_finds_the_model_and_the_features(sweep_file, tmp_path):
 def test_a_second_head_does_not_touch_the_backbone(sweep_file, tmp_path):
     run.execute(sweep_file(SMALL), tmp_path / "r", serial=True, console=QUIET)
     second = jobs_left(sweep_file(SMALL.replace("head: tanh", "head: [tanh, linear, mlp, vqc1]")), tmp_path / "r")
-    assert sorted({job.kind for job in second}) == ["attack", "fit", "train"]
+    assert sorted({job.kind for job in second}) == ["fit", "search", "train"]
     changed = jobs_left(sweep_file(SMALL.replace("image_size: 32", "image_size: 40")), tmp_path / "r")
     assert "features" in {job.kind for job in changed}
 

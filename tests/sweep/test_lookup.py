@@ -1,0 +1,119 @@
+"""Keys: what makes a model, a surrogate or features another one, and what does not."""
+
+import numpy as np
+import pytest
+
+from hqc_ray.errors import DataError
+from hqc_ray.spec import DeviceSpec, ModelSpec
+from hqc_ray.sweep.graph.inputs import Content
+from hqc_ray.sweep.graph.lookup import Lookup, trainable
+from tests.sweep.cases import Dots, changed, planned, save_weights
+
+
+def training(*changes, more=""):
+    return planned(changed(*changes, more=more)).trainings[0]
+
+
+def key(*changes, more=""):
+    return Lookup().model_key(training(*changes, more=more))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        [("size: 40", "size: 42")],
+        [("size: 40", "size: 40, seed: 1")],  # of the data: other images
+        [("size: 40", "size: 40, test_fraction: 0.3")],
+        [("epochs: 1", "epochs: 2")],
+        [("epochs: 1", "epochs: 1, learning_rate: 0.1")],
+        [("head: tanh", "head: fourier")],
+        [("n_qubits: 2", "n_qubits: 3")],
+        [("image_size: 8", "image_size: 16")],
+        [("cases:tiny", "cases:Patches")],
+    ],
+    ids=lambda changes: changes[0][1],
+)
+def test_what_makes_another_model(changes):
+    assert key(*changes) != key()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        [("size: 40", "size: 40, path: elsewhere")],
+        [("size: 40", "size: 40, seed: 0, n_classes: 2")],  # defaults, written out
+        [("head: tanh", "head: tanh, hidden: 7, embedding: ry")],  # options of other heads
+        [("epochs: 1", "epochs: 1, batch_size: 32")],
+        [("fgsm", "pgd")],
+        [("images: 6", "images: 5")],
+    ],
+    ids=lambda changes: changes[0][1],
+)
+def test_what_does_not(changes):
+    assert key(*changes) == key()
+
+
+def test_a_seed_is_another_model_and_reads_other_images():
+    lookup = Lookup()
+    first, second = planned(changed(more="  seed: [0, 1]")).trainings
+    assert lookup.model_key(first) != lookup.model_key(second)
+    assert lookup.subset(first).digest != lookup.subset(second).digest
+
+
+def test_a_surrogate_is_of_a_model_and_a_device():
+    lookup, made = Lookup(), training()
+    devices = [DeviceSpec(name="default.qubit"), DeviceSpec(name="qiskit.aer"), DeviceSpec(name="qiskit.aer", noise="fake_manila")]
+    found = {lookup.surrogate_key(t, device) for t in (made, training(("tanh", "fourier"))) for device in devices}
+    assert len(found) == 6
+    assert lookup.surrogate_key(made, DeviceSpec(name="qiskit.aer")) in found
+
+
+def test_features_are_of_a_backbone_whatever_the_head():
+    lookup = Lookup()
+    base = ModelSpec(backbone="tests.sweep.cases:Patches", weights="random", image_size=8, head="linear")
+    same = [base.model_copy(update={"head": "tanh"}), ModelSpec(**base.model_dump() | {"n_qubits": 5, "fine": False})]
+    assert {lookup.features_key(model) for model in same} == {lookup.features_key(base)}
+    others = [base.model_copy(update={"image_size": 16}), ModelSpec(**base.model_dump() | {"fine": True})]
+    others.append(base.model_copy(update={"backbone": "tests.sweep.cases:tiny"}))
+    assert len({lookup.features_key(model) for model in (base, *others)}) == 4
+
+
+def test_features_follow_what_is_in_the_file_of_weights_and_not_its_place(tmp_path):
+    (tmp_path / "copy").mkdir()
+    paths = [save_weights(tmp_path / name, seed) for name, seed in (("mine.pth", 0), ("copy/mine.pth", 0), ("other.pth", 1))]
+    models = [ModelSpec(backbone="tests.sweep.cases:Patches", weights=str(path), image_size=8) for path in paths]
+    mine, copy, other = (Lookup().features_key(model) for model in models)
+    assert mine == copy != other
+    assert Lookup().weights_file(models[0]) == Content(paths[0])
+
+
+def test_no_file_where_weights_are_drawn_or_trained():
+    frozen, trained = (ModelSpec(backbone=f"tests.sweep.cases:{name}", weights="random") for name in ("Patches", "Trained"))
+    assert Lookup().weights_file(frozen) is None
+    assert Lookup().weights_file(trained) is None
+    assert (trainable(frozen), trainable(trained)) == (False, True)
+
+
+def test_each_subset_is_read_once_and_said(monkeypatch):
+    said, reads = [], []
+    lookup = Lookup(said.append)
+    found = planned(changed(("head: tanh", "head: [tanh, linear]"), more="  seed: [0, 1]"))
+    read = Dots.read
+    monkeypatch.setattr(Dots, "read", lambda self, indices: reads.append(len(indices)) or read(self, indices))
+    for made in (*found.trainings, *found.trainings):
+        lookup.model_key(made)
+    assert said == [f"reading 40 images of tests.sweep.cases:Dots, seed {seed}" for seed in (0, 1)]
+    assert sum(n for n in reads if n > 1) >= 80
+    assert len({id(lookup.source(made.data)) for made in found.trainings}) == 1
+
+
+def test_no_more_images_are_attacked_than_the_test_part_has():
+    lookup, made = Lookup(), training()
+    assert [lookup.n_attacked(made, n) for n in (None, 3, 8, 500)] == [8, 3, 8, 8]
+
+
+def test_too_few_distinct_images_are_refused_at_their_place(monkeypatch):
+    made, blank = training(), np.zeros((8, 8, 3), np.uint8)
+    monkeypatch.setattr(Dots, "_image", lambda self, index: blank)
+    with pytest.raises(DataError, match=r"^data\.size: 40 images asked for, but only 0 distinct ones of class 1 are left"):
+        Lookup().subset(made)
