@@ -1,4 +1,4 @@
-"""A small source and backbones as a user would write them, and stand-ins for the store: what a graph is built of in milliseconds."""
+"""A small source and backbones as a user would write them, and stand-ins for the store: graphs are built of them in milliseconds."""
 
 from __future__ import annotations
 
