@@ -1,0 +1,112 @@
+"""What the documents say is so: README's sweep files can be planned, its Python runs, and links lead to files."""
+
+import ast
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+import hqc_ray
+from hqc_ray import data, plan, spec
+from hqc_ray.attacks import ATTACKS
+from hqc_ray.models import backbones, classifier, heads
+from hqc_ray.spec import SECTIONS, ModelSpec
+from hqc_ray.sweep.graph.resolve import Rooms
+from tests.test_rooms import ROOMS, SUBROOMS
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = sorted(p for p in ROOT.rglob("*.md") if not {".venv", "node_modules", ".git"} & set(p.relative_to(ROOT).parts))
+README, DESIGN = (ROOT / "README.md").read_text(), (ROOT / "docs" / "design.md").read_text()
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+KEY_OF_A_ROW = "<model_key of a row>"
+
+
+def blocks(kind):
+    return re.findall(rf"```{kind}\n(.*?)```", README, re.DOTALL)
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: str(p.relative_to(ROOT)))
+def test_relative_links_lead_to_files(path):
+    targets = [link.partition("#")[0] for link in LINK.findall(path.read_text()) if "://" not in link]
+    assert not [target for target in targets if target and not (path.parent / target).exists()]
+
+
+@pytest.mark.parametrize("text", blocks("yaml"), ids=lambda text: yaml.safe_load(text)["name"])
+def test_the_sweep_files_of_the_readme_can_be_planned(text, monkeypatch):
+    monkeypatch.setenv("HQC_DATA", "where the data are")
+    raw = yaml.safe_load(text)
+    for part in (raw.get("defaults", {}), *raw["blocks"]):
+        found = part.get("data", {})
+        if found.get("source", "synthetic") != "synthetic":  # data that are not on every machine
+            assert set(found) <= {*spec.DataSpec.model_fields, *data.SOURCES[found["source"]].model_fields}
+            part["data"] = {"source": "synthetic"} | ({"size": found["size"]} if "size" in found else {})
+    made = plan.build(spec.parse(raw, "readme"), Rooms())
+    told = re.search(r"(\d+) searches, (\d+) rows", text)
+    if told:
+        assert (len(made.groups), made.n_cells) == (int(told[1]), int(told[2]))
+
+
+def test_the_python_of_the_readme_runs(tmp_path, monkeypatch):
+    (text,) = blocks("python")
+    model = ModelSpec(backbone="squeezenet1_1", weights="random", image_size=32, head="vqc1")
+    backbone = backbones.build(model)
+    made = classifier.Classifier(backbone, heads.build(model, backbone.n_features, 3, torch.Generator().manual_seed(0)))
+    meta = {"weights_digest": backbones.weights_id(model.backbone, "random").digest}
+    content = classifier.dumps(model, 3, classifier.trained_state(made), meta)
+    folder = tmp_path / "results" / "quickstart" / "models"
+    folder.mkdir(parents=True)
+    (folder / f"{KEY_OF_A_ROW}.pt").write_bytes(content)
+    monkeypatch.chdir(tmp_path)
+    circuit = hqc_ray.circuits.get("vqc1", n_qubits=4, embedding="rx")
+    images = torch.rand(5, 3, 40, 40, generator=torch.Generator().manual_seed(1))
+    weights, angles = torch.linspace(-1, 1, circuit.n_weights).double(), torch.linspace(-1, 1, 8).reshape(2, 4).double()
+    names = {"weights": weights, "angles": angles, "images": images}
+    exec(compile(text, "README.md", "exec"), names)  # noqa: S102 - our own document
+    assert (names["s"](names["angles"]) - names["z"]).abs().max() < 1e-8
+    assert names["values"].shape == (5, 4)
+    assert torch.allclose(names["logits"], names["m"](images))
+
+
+def test_names_that_python_blocks_import_exist():
+    for path in DOCUMENTS:
+        for text in re.findall(r"```python\n(.*?)```", path.read_text(), re.DOTALL):
+            for node in ast.walk(ast.parse(text)):
+                if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("hqc_ray"):
+                    module = importlib.import_module(node.module)
+                    assert all(hasattr(module, name.name) for name in node.names), f"{path.name}: {ast.unparse(node)}"
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_the_readme_names_every_key_of_every_section(section):
+    line = next(line for line in README.splitlines() if line.startswith(f"| `{section}` |"))
+    assert not [key for key in SECTIONS[section].model_fields if f"`{key}`" not in line]
+
+
+def test_the_readme_names_every_attack_and_every_source_with_its_options():
+    line = next(line for line in README.splitlines() if line.startswith("| `attack` |"))
+    assert not [name for name in ATTACKS if f"`{name}`" not in line]
+    for name, entry in data.SOURCES.items():
+        line = next(line for line in README.splitlines() if line.startswith(f"| `{name}` |"))
+        assert not [option for option in entry.model_fields if f"`{option}`" not in line], name
+
+
+def test_the_design_names_every_room_in_its_order():
+    table = DESIGN.partition("## Rooms")[2].partition("Sub-rooms")[0]
+    told = [name.removesuffix(".py").rstrip("/") for name in re.findall(r"^\| `([^`|]*)` \|", table, re.MULTILINE)]
+    assert told == ROOMS
+
+
+@pytest.mark.parametrize("room", SUBROOMS)
+def test_the_design_names_every_sub_room(room):
+    table = DESIGN.partition("Sub-rooms")[2].partition("## ")[0]
+    assert not [name for floor in SUBROOMS[room] for name in floor if f"`{name}`" not in table and f"`{name}/`" not in table]
+
+
+def test_every_file_and_folder_that_the_design_names_is_there():
+    names = {name for name in re.findall(r"`([a-z_]+/[\w/]*(?:\.py)?)`", DESIGN)}
+    places = [ROOT / "hqc_ray", ROOT, *(ROOT / "hqc_ray" / room for room in SUBROOMS)]
+    assert len(names) > 40
+    assert not [name for name in names if not any((place / name).exists() for place in places)]
