@@ -106,7 +106,7 @@ def test_the_design_names_every_sub_room(room):
 
 
 def test_every_file_and_folder_that_the_design_names_is_there():
-    names = {name for name in re.findall(r"`([a-z_]+/[\w/]*(?:\.py)?)`", DESIGN)}
+    names = set(re.findall(r"`([a-z_]+/[\w/]*(?:\.py)?)`", DESIGN))
     places = [ROOT / "hqc_ray", ROOT, *(ROOT / "hqc_ray" / room for room in SUBROOMS)]
     assert len(names) > 40
     assert not [name for name in names if not any((place / name).exists() for place in places)]
