@@ -1,4 +1,4 @@
-"""Commands of `hqc` that would make `cli` too long, and what they share: the console, the type of an option."""
+"""The commands of `hqc`, a module each, and what they share: exit codes, the console, the type of an option."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 
 def console(width: int = 140) -> Console:

@@ -6,9 +6,7 @@ import argparse
 import sys
 from typing import Any
 
-from hqc_ray.commands import positive
-
-OK, BAD_INPUT = 0, 2
+from hqc_ray.commands import BAD_INPUT, OK, positive
 
 
 def add(known: Any) -> None:

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 from rich.markup import escape
 from rich.table import Table
 
-from hqc_ray.commands import console
+from hqc_ray.commands import FAILED, OK, console
 
 if TYPE_CHECKING:
     from hqc_ray.cluster.doctor import Node
 
-OK, FAILED = 0, 1
 WIDE = 180  # of a table in a file or a pipe
 GIB = 2**30
 

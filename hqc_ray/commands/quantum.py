@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
-from hqc_ray.commands import console
+from hqc_ray.commands import FAILED, OK, console
 from hqc_ray.errors import DeviceError, InputError
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from hqc_ray.quantum.devices.facts import CompiledFacts
     from hqc_ray.quantum.study.catalogue import Row
 
-OK, FAILED = 0, 1
 WIDE = 180  # of a table in a file or a pipe
 FIGURES = (".png", ".pdf", ".svg")
 

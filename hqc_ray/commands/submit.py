@@ -6,12 +6,11 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
-from hqc_ray.commands import positive
+from hqc_ray.commands import OK, positive
 
 if TYPE_CHECKING:
     from hqc_ray.cluster.submit import Submission
 
-OK = 0
 
 
 def add(known: Any) -> None:

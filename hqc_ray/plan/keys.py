@@ -11,11 +11,9 @@ from typing import Any
 from pydantic import BaseModel
 
 from hqc_ray.entries import with_code
-from hqc_ray.spec import AttackSpec, DataSpec, ModelSpec
+from hqc_ray.spec import NAMED, AttackSpec, DataSpec, ModelSpec
 
 KEY_VERSION = 2  # raise it when the same cell would give another row
-
-_NAMES = ("name", "source", "head", "backbone")  # fields that may name a user's own code
 
 
 def content_key(*parts: Any) -> str:
@@ -33,7 +31,7 @@ def _plain(part: Any) -> Any:
         plain.pop("path", None)
     if isinstance(part, ModelSpec):
         plain["weights"] = PurePath(part.weights).name
-    named = {k: with_code(v) if k in _NAMES else v for k, v in plain.items()}
+    named = {k: with_code(v) if k in NAMED else v for k, v in plain.items()}
     if isinstance(part, AttackSpec) and isinstance(members := named.get("members"), dict):
         named["members"] = [[with_code(name), options] for name, options in members.items()]  # order and users' code count
     return named

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+NAMED = ("source", "backbone", "head", "name")  # the keys of a sweep file that take a user's own `package.module:name`
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Level = Literal["pixels", "features", "angles"]
 Access = Literal["exact", "shots", "ideal"]

@@ -10,11 +10,10 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from hqc_ray.sweep.graph.jobs import Job
+from hqc_ray.sweep.graph.jobs import START_SECONDS, Job
 
 SECONDS_BETWEEN_LINES = 10.0
 SECONDS_WITHOUT_NEWS = 60.0
-START_SECONDS = 10.0  # of Ray and the libraries, before the first job is done
 
 
 def duration(seconds: float) -> str:

@@ -68,7 +68,7 @@ SWEEP = """
 name: cases
 defaults:
   data: {source: 'tests.sweep.cases:Dots', size: 40}
-  train: {epochs: 1}
+  train: {epochs: 1, learning_rate: 0.1}
   evaluate: {images: 6, batch_size: 3}
   attack: {name: fgsm, epsilon: [0.01, 0.1]}
 blocks:

@@ -25,7 +25,7 @@ def key(*changes, more=""):
         [("size: 40", "size: 40, seed: 1")],  # of the data: other images
         [("size: 40", "size: 40, test_fraction: 0.3")],
         [("epochs: 1", "epochs: 2")],
-        [("epochs: 1", "epochs: 1, learning_rate: 0.1")],
+        [("learning_rate: 0.1", "learning_rate: 0.2")],
         [("head: tanh", "head: fourier")],
         [("n_qubits: 2", "n_qubits: 3")],
         [("image_size: 8", "image_size: 16")],

@@ -18,7 +18,6 @@ BACKWARD = 1.4  # an input gradient on top of its forward pass
 BEHIND = 2e-5  # seconds of a head, per image
 UNKNOWN_GMACS = 4.0  # of a network that nobody has counted, at 224 pixels
 PUBLISHED_SIZE = 224
-START_SECONDS = 12.0  # starting Ray and importing the libraries
 
 
 @cache

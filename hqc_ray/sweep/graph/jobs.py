@@ -12,6 +12,7 @@ from hqc_ray.results.row import Measured, Planned
 from hqc_ray.spec import DeviceSpec, ModelSpec
 from hqc_ray.sweep.graph.inputs import Input
 
+START_SECONDS = 12.0  # of Ray and the libraries, before the first job is done
 Kind = Literal["features", "train", "fit", "search"]
 
 

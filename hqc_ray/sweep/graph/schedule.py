@@ -65,9 +65,11 @@ class Schedule:
         lost = [id for id in self.held.pop(worker, []) if id in self.missing]
         for id in lost:
             self._ready(id)
-        for id in lost[-1:]:
-            self.losses[id].append(node)
-        return [id for id in lost[-1:] if self._lost_too_often(self.losses[id], alive)]
+        if not lost:
+            return []
+        suspect = lost[-1]
+        self.losses[suspect].append(node)
+        return [suspect] if self._lost_too_often(self.losses[suspect], alive) else []
 
     @staticmethod
     def _lost_too_often(nodes: list[str], alive: Collection[str]) -> bool:

@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from hqc_ray.errors import SpecError
-from hqc_ray.spec import SweepSpec
+from hqc_ray.spec import NAMED, SweepSpec
 
-NAMES = ("source", "backbone", "head", "name")  # the keys of a sweep file that take `package.module:name`
 OWN = re.compile(r"([A-Za-z_]\w*)(\.\w+)*:[A-Za-z_]\w*")
 LIMIT_BYTES = 16 * 2**20  # code is small; larger files are data, which only the driver reads
 SKIPPED = ("__pycache__", ".?*")  # of a package: what is never shipped; hidden files are settings and secrets
@@ -78,7 +77,7 @@ def _names(value: Any, key: str = "") -> Iterator[str]:
     elif isinstance(value, list | tuple):
         for part in value:
             yield from _names(part, key)
-    elif isinstance(value, str) and key in NAMES:
+    elif isinstance(value, str) and key in NAMED:
         yield value
 
 

@@ -1,0 +1,49 @@
+"""`hqc data`: look at a data source."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from hqc_ray.commands import OK, Downloads
+from hqc_ray.errors import InputError
+
+
+def add(known: Any) -> None:
+    """Add `data` to the commands of `hqc`."""
+    data = known.add_parser("data", help="check a data source, and draw a sheet of samples")
+    data.add_argument("source", help="such as pcam, folder, csv or idx, or package.module:name")
+    data.add_argument("options", nargs="*", help="options of the source, such as path=DIR split=train classes=3,8")
+    data.add_argument("--sheet", default="", help="where to write the sample sheet (default: SOURCE.png)")
+    data.add_argument("--download", metavar="DIR", help="fetch PatchCamelyon into DIR first (8 GB; pcam only)")
+    data.set_defaults(command=_data)
+
+
+def _data(arguments: argparse.Namespace) -> int:
+    from hqc_ray import data
+    from hqc_ray.data import download, sheet
+
+    options = dict(_option(text) for text in arguments.options)
+    if arguments.download:
+        if arguments.source != "pcam":
+            raise InputError("only PatchCamelyon can be fetched", where="--download", valid="hqc data pcam --download DIR")
+        with Downloads() as shown:
+            download.fetch_pcam(arguments.download, progress=shown)
+        options.setdefault("path", arguments.download)
+    classes = options.pop("classes", None)
+    source = data.get(arguments.source, classes=None if classes is None else classes.split(","), **options)
+    source.check()
+    for line in sheet.summary(source).lines():
+        print(line)
+    path = Path(arguments.sheet or f"{arguments.source.replace(':', '_')}.png")
+    sheet.sample_sheet(source, path)
+    print(f"sample sheet: {path}")
+    return OK
+
+
+def _option(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise InputError(f"not an option: {text!r}", valid="name=value, such as path=DIR")
+    return name, value

@@ -1,0 +1,153 @@
+"""A sweep from its file to its rows, on one thread of this process: what is said, what is left, what is kept."""
+
+import io
+import json
+import sys
+
+import pytest
+from rich.console import Console
+
+from hqc_ray.errors import AttackError, HqcError, SpecError
+from hqc_ray.results.ledger import Ledger
+from hqc_ray.sweep import isolated, run
+from tests.sweep.cases import changed
+
+TWO = "[{name: fgsm, epsilon: [0.01, 0.1]}, {name: noise, epsilon: 0.1}]"
+TEXT = changed(("{name: fgsm, epsilon: [0.01, 0.1]}", TWO))
+
+
+@pytest.fixture
+def execute(sweep_file, tmp_path):
+    """Runs a sweep serially; what it left, and the lines that it said."""
+
+    def run_it(text=TEXT, **arguments):
+        out = io.StringIO()
+        console = Console(file=out, width=300)
+        return run.execute(sweep_file(text), tmp_path / "r", serial=True, console=console, **arguments), out.getvalue().splitlines()
+
+    return run_it
+
+
+def test_what_is_said_and_what_is_left_behind(execute):
+    found, lines = execute()
+    assert lines[0] == "reading 40 images of tests.sweep.cases:Dots, seed 0"
+    assert lines[1] == "cases: 3 cells, 0 done before, 4 jobs to do"
+    assert lines[-2].startswith("3/3 cells  ")
+    assert lines[-1].startswith("cases: took ")
+    assert "idle" not in lines[-1]  # nobody counts that of one process
+    assert (found.failed, found.missing, found.storage) == (0, 0, None)
+    assert found.rows["attack"].tolist() == ["fgsm", "fgsm", "noise"]
+    (facts,) = found.provenance["runs"]
+    assert (facts["runner"], facts["workers"], facts["threads_per_worker"], facts["idle_share"]) == ("serial", 1, 1, None)
+    assert json.loads((found.folder / "cells.json").read_text()) == found.rows["key"].tolist()
+
+
+def test_the_same_command_again_does_nothing_and_says_so(execute):
+    found, _ = execute()
+    before = (found.folder / "rows.jsonl").read_bytes()
+    again, lines = execute()
+    assert "cases: 3 cells, 3 done before, 0 jobs to do" in lines
+    assert (again.folder / "rows.jsonl").read_bytes() == before
+    assert again.rows.equals(found.rows)
+    assert [one["workers"] for one in again.provenance["runs"]] == [1, 0]
+
+
+def test_rows_that_were_lost_are_made_again_from_what_is_kept(execute):
+    found, _ = execute()
+    path = found.folder / "rows.jsonl"
+    facts = {key: row.facts() for key, row in Ledger(path).rows.items()}
+    path.write_bytes(path.read_bytes().splitlines(keepends=True)[0] + b'{"key": "half')
+    again, lines = execute()
+    assert "cases: 3 cells, 1 done before, 2 jobs to do" in lines
+    assert {key: row.facts() for key, row in Ledger(path).rows.items()} == facts
+    assert again.missing == 0
+
+
+def test_a_failure_is_counted_and_the_rest_is_done(execute, monkeypatch):
+    from hqc_ray.attacks import FGSM
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FGSM, "search", lambda *_: 1 / 0)
+        found, lines = execute()
+    assert (found.failed, found.missing) == (2, 0)
+    assert found.rows["status"].tolist() == ["failed", "failed", "ok"]
+    assert "2 failed" in lines[-2]
+    assert execute()[0].failed == 0
+
+
+def test_a_training_that_fails_takes_its_cells_along_and_names_itself(execute, monkeypatch):
+    from hqc_ray.models import training
+
+    monkeypatch.setattr(training, "train", lambda *_, **__: 1 / 0)
+    found, _ = execute()
+    assert found.failed == 3
+    assert all(error.startswith("needs model/") and "ZeroDivisionError" in error for error in found.rows["error"])
+
+
+def test_ray_is_not_asked_in_a_serial_run(execute, monkeypatch):
+    monkeypatch.setattr(run, "_connect", lambda *_: pytest.fail("asked for Ray"))
+    monkeypatch.setattr(run, "_disconnect", lambda: pytest.fail("asked for Ray"))
+    assert execute()[0].failed == 0
+
+
+def test_a_bad_sweep_leaves_no_folder(execute, tmp_path):
+    with pytest.raises(AttackError, match="unknown attack 'fgms'; did you mean 'fgsm'"):
+        execute(TEXT.replace("fgsm", "fgms"))
+    assert not (tmp_path / "r" / "cases").exists()
+
+
+@pytest.mark.parametrize("address", ["nowhere", "http://x:1", "ray://h:port"])
+def test_a_bad_address_is_refused_before_the_file_is_read(tmp_path, address):
+    with pytest.raises(HqcError, match="address"):
+        run.execute(tmp_path / "missing.yaml", address=address, console=Console(quiet=True))
+
+
+def test_storage_of_the_command_line_goes_before_that_of_the_file(execute, tmp_path):
+    (tmp_path / "mount").mkdir()
+    text = TEXT.replace("name: cases", 'name: cases\nstorage: "${NOT_SET_ANYWHERE}"')
+    with pytest.raises(SpecError, match=r"^storage: the environment variable NOT_SET_ANYWHERE is not set"):
+        execute(text)
+    found, _ = execute(text, storage=str(tmp_path / "mount"))
+    assert (tmp_path / "mount" / "cases" / "cells.json").read_bytes() == (found.folder / "cells.json").read_bytes()
+    with pytest.raises(SpecError, match=r"^--storage: not a storage"):
+        execute(text, storage="ftp://x/y")
+
+
+def test_a_plan_computes_nothing(sweep_file, monkeypatch, tmp_path):
+    from hqc_ray.sweep.graph import lookup
+
+    monkeypatch.setattr(lookup, "subset", lambda *_: pytest.fail("images were read"))
+    loaded, planned = run.prepare(sweep_file(TEXT))
+    assert (loaded.name, planned.n_cells, len(planned.trainings)) == ("cases", 3, 1)
+    assert [path.name for path in tmp_path.iterdir()] == ["sweep.yaml"]
+
+
+@pytest.fixture
+def fresh(monkeypatch):
+    """As in a driver that has not imported torch: work goes to a child."""
+    monkeypatch.delitem(sys.modules, "torch")
+
+
+def test_the_child_gives_back_what_it_finds_and_its_memory(fresh):
+    here = []
+    assert isolated.call(lambda: here.append(1) or [1, 2]) == [1, 2]
+    assert here == []  # it happened elsewhere
+
+
+def test_the_child_passes_on_what_is_wrong(fresh):
+    def wrong():
+        raise SpecError("what", where="there", valid="this")
+
+    with pytest.raises(SpecError, match=r"^there: what \(valid: this\)$") as caught:
+        isolated.call(wrong)
+    assert caught.value.valid == "this"
+
+
+def test_a_child_that_dies_is_told_of(fresh, capfd):
+    import os
+
+    with pytest.raises(HqcError, match="ended with exit code 7"):
+        isolated.call(lambda: os._exit(7))
+    with pytest.raises(HqcError, match="ended with exit code 1"):
+        isolated.call(lambda: 1 / 0)
+    assert "ZeroDivisionError" in capfd.readouterr().err
