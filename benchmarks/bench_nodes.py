@@ -113,7 +113,7 @@ def write(slow: list[dict[str, float]], quick: dict[str, float]) -> None:
     d_report, d_cell = float(np.mean([m["driver"] for m in slow])), quick["driver"]
     rate = float(np.polyfit(n, [m["megabyte"] for m in slow], 1)[0])
     lines = [
-        "| nodes | all workers at work after | a worker's cell | of it work | driver's CPU a cell "
+        "| nodes | all workers at work after | a worker's cell | of it work | driver's CPU per cell "
         f"| {MEGABYTES} MiB to all nodes | the same, again |",
         "|---|---|---|---|---|---|---|",
     ]
@@ -124,14 +124,14 @@ def write(slow: list[dict[str, float]], quick: dict[str, float]) -> None:
     ]
     lines += [
         "",
-        f"Cells that take no time, on one node ({QUICK_CELLS:,} of them): {1000 * quick['cell']:.1f} ms a cell, of which the "
+        f"Cells that take no time, on one node ({QUICK_CELLS:,} of them): {1000 * quick['cell']:.1f} ms per cell, of which the "
         f"driver's CPU has {1000 * d_cell:.1f} ms, in {quick['reports']:.0f} reports.",
         "",
         f"Fitted: start {start:.1f} s; here {per_node:.1f} s more for each further node, whose workers import their libraries on "
         f"the same two cores (on nodes of their own they do so at once: what is left is Tune's loop, "
-        f"{1000 * TRIAL_SECONDS:.0f} ms a worker at most); a worker waits {1000 * overhead:.0f} ms a report; the driver "
-        f"works {1000 * d_report:.1f} ms a report of one cell, {1000 * d_cell:.1f} ms a cell in reports of many; "
-        f"{1000 * rate:.2f} ms a MiB and node through this machine's memory.",
+        f"{1000 * TRIAL_SECONDS:.0f} ms per worker at most); a worker waits {1000 * overhead:.0f} ms per report; the driver "
+        f"works {1000 * d_report:.1f} ms per report of one cell, {1000 * d_cell:.1f} ms per cell in reports of many; "
+        f"{1000 * rate:.2f} ms per MiB and node through this machine's memory.",
         "",
         "| cluster | workers | shortest cell that keeps all busy | 100,000 cells of 10 s | beyond the work | the driver's load |",
         "|---|---|---|---|---|---|",

@@ -101,7 +101,7 @@ def against_pennylane() -> None:
     common.record(f"default.mixed with backprop / surrogate, {size}", ratio, "at least 100 times")
     per_sample = seconds["plugin"]
     ratio = (
-        f"{per_sample * SAMPLES / ours:,.0f} times ({1000 * per_sample:,.0f} ms a sample, one measured, taken {SAMPLES} times)"
+        f"{per_sample * SAMPLES / ours:,.0f} times ({1000 * per_sample:,.0f} ms per sample, one measured, taken {SAMPLES} times)"
     )
     common.record(f"PennyLane's qiskit.aer / surrogate, {size}", ratio, "at least 10,000 times")
 

@@ -18,7 +18,7 @@ SIZES, WORKERS = (300, 1_000, 10_000), 2
 
 
 def measure(cells: int, folder: Path) -> dict[str, float]:
-    """In this process, which is the driver: seconds a cell from the first report to the last, of work among them, and memory."""
+    """In this process, which is the driver: seconds per cell from the first report to the last, of work among them, and memory."""
     from rich.console import Console
 
     from hqc_ray.results.ledger import Ledger
@@ -60,7 +60,7 @@ def main() -> None:
     for cells, limit in zip(SIZES, (60, 20, 20), strict=True):
         m = found[cells]
         overhead, work = 1000 * (m["cell"] - m["work"]), 1000 * m["work"]
-        measured = f"{overhead:.1f} ms a cell beyond {work:.1f} ms of work, driver {m['megabytes']:.0f} MiB"
+        measured = f"{overhead:.1f} ms per cell beyond {work:.1f} ms of work, driver {m['megabytes']:.0f} MiB"
         common.record(f"sweep of {cells:,} cells on {WORKERS} workers", measured, f"{limit} ms, 700 MB")
 
 
