@@ -18,7 +18,7 @@ SIZES, WORKERS = (300, 1_000, 10_000), 2
 
 
 def measure(cells: int, folder: Path) -> dict[str, float]:
-    """In this process, which is the driver: seconds per cell from the first report to the last, of work among them, and memory."""
+    """In this process, which is the driver: seconds per cell from first to last report, of work among them, and memory."""
     from rich.console import Console
 
     from hqc_ray.results.ledger import Ledger
