@@ -20,7 +20,7 @@ from hqc_ray.cluster import probe
 from hqc_ray.cluster.finding import Finding
 from hqc_ray.cluster.probe import Report
 from hqc_ray.results.store import PACKAGES
-from hqc_ray.sweep.tune import runner
+from hqc_ray.sweep.tune import connection
 from hqc_ray.sweep.tune.address import check, refused
 
 TIMEOUT_SECONDS = 120.0  # a node imports torch, PennyLane and Qiskit first, perhaps from a cold disk
@@ -84,7 +84,7 @@ def findings(nodes: list[Node], here: Report) -> list[Finding]:
 @contextlib.contextmanager
 def _joined(address: str) -> Iterator[None]:
     try:
-        runner.connect(address, None)
+        connection.connect(address, None)
     except ConnectionError as problem:
         raise refused(address, problem) from problem
     cloudpickle.register_pickle_by_value(probe)  # so that a node without this package can answer, too
@@ -92,7 +92,7 @@ def _joined(address: str) -> Iterator[None]:
         yield
     finally:
         cloudpickle.unregister_pickle_by_value(probe)
-        runner.disconnect()
+        connection.disconnect()
 
 
 def _ask(node: dict[str, Any]) -> Any:

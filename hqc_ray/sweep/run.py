@@ -145,18 +145,18 @@ def _run(driver: Driver, serial: bool, elastic: bool, workers: int | None, worke
 
 
 def _connect(address: str | None, workers: int | None, modules: list[Path], name: str) -> int:
-    from hqc_ray.sweep.tune import runner
+    from hqc_ray.sweep.tune import connection
 
     try:
-        return runner.connect(address, workers, modules, name)
+        return connection.connect(address, workers, modules, name)
     except ConnectionError as problem:
         raise at.refused(str(address), problem) from problem
 
 
 def _disconnect() -> None:
-    from hqc_ray.sweep.tune import runner
+    from hqc_ray.sweep.tune import connection
 
-    runner.disconnect()
+    connection.disconnect()
 
 
 def _finished(store: Store, order: list[str], seconds: float, workers: int, serial: bool, idle: float | None) -> Finished:
