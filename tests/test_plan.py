@@ -1,4 +1,5 @@
 import linecache
+from importlib import metadata
 
 import pytest
 import yaml
@@ -109,6 +110,13 @@ def test_the_members_of_an_ensemble_have_an_order_and_their_code_counts(tmp_path
         keys.append(plan.content_key(given))
     assert keys[0] != keys[1]
     assert list(usercode._names({"attack": given.model_dump()})) == ["ensemble", "member_code:A"]
+
+
+def test_an_installed_package_counts_by_its_version():
+    assert with_code("yaml.loader:SafeLoader") == f"yaml.loader:SafeLoader@{metadata.version('PyYAML')}"
+    assert len(with_code("tests.example_rows:row").partition("@")[2]) == 16  # `tests`, which some package installs, too
+    assert with_code("pgd") == "pgd"
+    assert with_code("nowhere.at_all:X") == "nowhere.at_all:X"
 
 
 def test_keys_are_the_same_in_every_process():
