@@ -1,4 +1,4 @@
-"""A small source and backbones as a user would write them, and stand-ins for the store: graphs are built of them in milliseconds."""
+"""A small source and backbones as a user would write them, and stand-ins for the store: graphs in milliseconds."""
 
 from __future__ import annotations
 
@@ -53,6 +53,11 @@ class Patches(BackboneEntry):
 
     def build(self):
         return nn.Sequential(nn.Conv2d(3, 6, 2 if self.fine else 4, 4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+def strokes():
+    """256 features: how well random filters fit a 4 x 4 grid of places."""
+    return nn.Sequential(nn.Conv2d(3, 16, 5, 2), nn.ReLU(), nn.AdaptiveAvgPool2d(4), nn.Flatten())
 
 
 class Trained(Patches):

@@ -107,7 +107,7 @@ def test_the_same_image_is_read_where_it_lies():
     assert isinstance(pixels, Pixels)
     made = pixels.make(Shelf())
     subset = graph.inputs[only(graph, "train")[0].task.inputs.split].value
-    at = {h: image for h, image in zip(made["hashes"].tolist(), made["images"], strict=True)}
+    at = dict(zip(made["hashes"].tolist(), made["images"], strict=True))
     source, indices = pixels.places[0][0], subset.indices[subset.test[:6]]
     (search,) = only(graph, "search")
     assert isinstance(graph.inputs[search.task.images], Images)

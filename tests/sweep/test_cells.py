@@ -38,7 +38,8 @@ def test_every_column_of_a_classical_cell():
 
 def test_the_columns_of_a_circuit_and_of_its_devices():
     text = changed(
-        ("head: tanh", "head: vqc1, embedding: ry, layers: 2, reuploads: 3, readout: y"), ("epochs: 1", f"epochs: 1, device: {NOISY}"),
+        ("head: tanh", "head: vqc1, embedding: ry, layers: 2, reuploads: 3, readout: y"),
+        ("epochs: 1", f"epochs: 1, device: {NOISY}"),
         more=f"  device: [{{name: default.qubit}}, {NOISY}, {SAMPLED}]",
     )  # fmt: skip
     found = rows(text)
@@ -120,7 +121,8 @@ def test_a_label_shows_options_only_where_they_tell_attacks_apart():
 
 def test_weights_are_named_and_never_their_folder(tmp_path):
     path = save_weights(tmp_path / "mine.pth")
-    found = rows(changed(("cases:tiny", "cases:Patches"), ("weights: random", f"weights: {path}"), ("tanh", "linear, fine: [false, false]")))  # fmt: skip
+    options = ("tanh", "linear, fine: [false, false]")
+    found = rows(changed(("cases:tiny", "cases:Patches"), ("weights: random", f"weights: {path}"), options))
     assert {(row.weights, row.weights_origin) for row in found} == {("mine.pth", "file mine.pth")}
     assert str(tmp_path) not in "".join(row.model_dump_json() for row in found)
     assert json.loads(found[0].model_options) == {"fine": False}

@@ -23,7 +23,8 @@ def execute(sweep_file, tmp_path):
     def run_it(text=TEXT, **arguments):
         out = io.StringIO()
         console = Console(file=out, width=300)
-        return run.execute(sweep_file(text), tmp_path / "r", serial=True, console=console, **arguments), out.getvalue().splitlines()
+        found = run.execute(sweep_file(text), tmp_path / "r", serial=True, console=console, **arguments)
+        return found, out.getvalue().splitlines()
 
     return run_it
 

@@ -62,7 +62,8 @@ def test_a_seed_is_another_model_and_reads_other_images():
 
 def test_a_surrogate_is_of_a_model_and_a_device():
     lookup, made = Lookup(), training()
-    devices = [DeviceSpec(name="default.qubit"), DeviceSpec(name="qiskit.aer"), DeviceSpec(name="qiskit.aer", noise="fake_manila")]
+    noisy = DeviceSpec(name="qiskit.aer", noise="fake_manila")
+    devices = [DeviceSpec(name="default.qubit"), DeviceSpec(name="qiskit.aer"), noisy]
     found = {lookup.surrogate_key(t, device) for t in (made, training(("tanh", "fourier"))) for device in devices}
     assert len(found) == 6
     assert lookup.surrogate_key(made, DeviceSpec(name="qiskit.aer")) in found

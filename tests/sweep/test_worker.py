@@ -28,7 +28,10 @@ def only(graph, kind):
     return job
 
 
-def failing(monkeypatch, times, error=ZeroDivisionError("poison")):
+POISON = ZeroDivisionError("poison")
+
+
+def failing(monkeypatch, times, error=POISON):
     """The kind "poison" fails so many times, then is done; gives the list of its attempts."""
     attempts = []
 
@@ -111,7 +114,7 @@ def test_a_backbone_is_built_once_for_all_heads(monkeypatch):
 
 
 def test_what_each_stage_gives(done):
-    graph, store, outcomes = done
+    graph, _, outcomes = done
     found = outcomes[only(graph, "features").id].artifact
     assert found["features"].shape == (40, 12)
     assert found["features"].dtype == np.float32

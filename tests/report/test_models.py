@@ -1,0 +1,154 @@
+"""Models and attacks as they are named and ordered: what is usual needs no word, what tells two apart has one."""
+
+from __future__ import annotations
+
+import pytest
+from report_rows import failed_row, make_row
+
+from hqc_ray.report.attacks import attack_style, is_clean, is_transfer, shown
+from hqc_ray.report.models import models
+from hqc_ray.report.style import ATTACKS, MORE, differences, slug, strength_text
+
+
+def model_of(*rows):
+    """The model of the first row, among all of them."""
+    return models(rows)(rows[0])
+
+
+def shown_of(*rows):
+    show = shown(rows)
+    return [show(row) for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ({}, "ResNet18"),
+        ({"backbone": "my.module:Net"}, "my.module:Net"),
+        ({"weights": "random"}, "ResNet18 (random weights)"),
+        ({"image_size": 28}, "ResNet18 (at 28 px)"),
+        ({"weights": "random", "image_size": 28}, "ResNet18 (random weights, at 28 px)"),
+    ],
+)
+def test_a_backbone_is_named_with_what_is_unusual(change, name):
+    assert model_of(make_row(**change)).name == name
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ({"head": "linear"}, "linear"),
+        ({"head": "tanh"}, "tanh (4)"),
+        ({}, "vqc1"),
+        ({"layers": 3}, "vqc1 x3"),
+        ({"reuploads": 2}, "vqc1 r2"),
+        ({"embedding": "ry", "readout": "zz"}, "vqc1 (ry, readout zz)"),
+        ({"train_device": "fake_lima"}, "vqc1, trained on fake_lima"),
+    ],
+)
+def test_a_head_is_named_with_what_is_unusual(change, name):
+    assert model_of(make_row(**change)).head_name == name
+
+
+def test_options_of_a_head_are_named_only_beside_others():
+    one, other = make_row(model_options='{"width": 3, "layers": 1}'), make_row(model_options='{"width": 5, "layers": 2}')
+    assert model_of(one).options == ""
+    assert model_of(one, other).options == "width=3"  # layers have their own place
+    assert model_of(one, other | {"head": "vqc2"}).options == ""
+
+
+def test_ten_classes_have_another_chance_and_are_told():
+    ten = make_row(n_classes=10, class_names=str([str(i) for i in range(10)]).replace("'", '"'), data_source="idx")
+    assert model_of(ten).chance == 10
+    assert model_of(ten).data == "(idx, 10 classes)"
+    assert model_of(make_row()).data == ""
+
+
+def test_tasks_of_one_source_are_told_apart():
+    first, second = make_row(class_names='["3", "8"]'), make_row(class_names='["1", "7"]')
+    assert model_of(first).task == ""
+    assert model_of(first, second).task == "3 / 8"
+    assert model_of(first, second | {"data_source": "idx"}).task == ""
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"data_source": "idx"},
+        {"n_classes": 10},
+        {"device_kind": "noisy"},
+        {"shots": 100},
+        {"weights": "random"},
+        {"layers": 2},
+        {"reuploads": 2},
+        {"readout": "zz"},
+        {"train_device": "fake_lima"},
+    ],
+)
+def test_only_models_like_the_papers_are_compared_with_it(change):
+    assert model_of(make_row()).in_table2
+    assert not model_of(make_row(**change)).in_table2
+
+
+def test_models_are_sorted_by_size_then_controls_then_circuits_by_number():
+    rows = [make_row(head=h, data_size=n) for n in (2000, 1000) for h in ("vqc10", "vqc2", "mine", "tanh", "linear")]
+    ordered = sorted((models(rows)(row) for row in rows), key=lambda m: m.order)
+    assert [(m.data_size, m.head) for m in ordered[:5]] == [(1000, h) for h in ("linear", "tanh", "mine", "vqc2", "vqc10")]
+    assert {m.data_size for m in ordered[5:]} == {2000}
+
+
+def test_a_failed_cell_is_of_the_same_model_as_one_with_a_result():
+    good, bad = make_row(), failed_row(attack="pgd")
+    assert models([good, bad])(good) == models([good, bad])(bad)
+
+
+def test_an_attack_is_named_by_what_tells_it_from_others():
+    few, many = make_row("pgd", attack_options='{"steps": 10}'), make_row("pgd", attack_options='{"steps": 40}')
+    ideal = few | {"access": "ideal"}
+    assert shown_of(few)[0].plain
+    assert [a.text for a in shown_of(few, many, ideal)] == ["PGD(steps=10)", "PGD(steps=40)", "PGD(steps=10) [ideal]"]
+    assert not any(a.plain for a in shown_of(few, many, ideal))
+
+
+def test_the_device_attacked_through_is_named_only_where_there_are_several():
+    own = make_row("pgd", device="fake_lima")
+    foreign = own | {"search_device": "default.qubit"}
+    assert [a.text for a in shown_of(own, foreign)] == ["PGD", "PGD through default.qubit"]
+    assert shown_of(foreign)[0].text == "PGD"
+
+
+def test_clean_is_a_control_at_epsilon_0_and_a_transfer_comes_from_another_model():
+    assert is_clean(make_row("clean", 0.0))
+    assert not is_clean(make_row("noise", 0.05))
+    assert not is_clean(make_row("pgd", 0.0))
+    assert not is_transfer(make_row())
+    assert is_transfer(make_row(search_model_key="other"))
+
+
+def test_attacks_stand_in_the_preferred_order_with_controls_last():
+    attacks = shown_of(*(make_row(a) for a in ("noise", "zoo", "pgd", "apgd", "deepfool", "fgsm")))
+    assert [a.name for a in sorted(attacks, key=lambda a: a.order)] == ["fgsm", "deepfool", "pgd", "apgd", "zoo", "noise"]
+
+
+def test_a_users_attack_gets_the_next_free_style_and_variants_other_dashes():
+    rows = [make_row("pgd", attack_options=f'{{"steps": {s}}}') for s in (10, 40)]
+    styles = attack_style(shown_of(*rows, *(make_row(f"mine.{i}") for i in range(5))))
+    by_text = {attack.text: style for attack, style in styles.items()}
+    assert [by_text[f"PGD(steps={s})"] for s in (10, 40)] == [(*ATTACKS["pgd"], "-"), (*ATTACKS["pgd"], "--")]
+    assert [by_text[f"mine.{i}"][0] for i in range(5)] == [*MORE, MORE[0]]
+    assert styles == attack_style(reversed(list(styles)))
+
+
+def test_differences_name_missing_options_of_the_other_and_no_shared_ones():
+    assert differences(['{"a": 1, "b": 2}', '{"a": 1}']) == {'{"a": 1, "b": 2}': "b=2", '{"a": 1}': ""}
+
+
+@pytest.mark.parametrize(
+    ("epsilon", "level", "text"), [(4 / 255, "pixels", "4/255"), (4 / 255, "angles", "0.0157 rad"), (0.5, "features", "0.5 std")]
+)
+def test_strengths_have_the_unit_of_their_level(epsilon, level, text):
+    assert strength_text(epsilon, level) == text
+
+
+def test_file_names_hold_no_sign_that_a_system_refuses():
+    assert slug("a/b:c", "", None, 0, "x[y]") == "a-b-c_0_x-y"
