@@ -52,7 +52,7 @@ REFUSED = {
     "device: qiskit.aer, noise: fake_manilla": r"device\.noise: unknown fake backend 'fake_manilla'.*fake_manila",
     "device: qiskit.aer, shots: 0": r"device\.shots: ",
     "access: shots": r"evaluate: access: shots on a device without shots",
-    "mode: native, access: ideal": r"evaluate: mode: native is of exact devices",
+    "mode: native, access: ideal": r"evaluate: mode: native needs an exact device",
     "judges: {heads: [mlp]}": r"evaluate\.judges\.heads: 'mlp' is not in this sweep \(valid: vqc1\)",
     "judges: {devices: [ibm]}": r"evaluate\.judges\.devices: 'ibm' is not in this sweep",
     "judges: {seeds: [4]}": r"evaluate\.judges\.seeds: 4 is not in this sweep \(valid: 0\)",
@@ -163,5 +163,5 @@ def test_the_exact_twin_has_no_shots_and_a_machine_has_none():
 def test_a_classical_head_is_no_circuit():
     assert resolve.has_circuit(MODEL)
     assert not resolve.has_circuit(MODEL.model_copy(update={"head": "tanh"}))
-    with pytest.raises(InputError, match=r"^head: 'tanh' is no circuit \(valid: a head with a circuit\)"):
+    with pytest.raises(InputError, match=r"^head: 'tanh' is not a circuit \(valid: a head with a circuit\)"):
         resolve.circuit(MODEL.model_copy(update={"head": "tanh"}))
