@@ -129,6 +129,6 @@ def models(rows: Iterable[Row]) -> Callable[[Row], Model]:
 
 
 def _task(class_names: str) -> str:
-    """'3 / 8', or for more than three classes their number."""
+    """'3 / 8', or for more than three classes their number, the first and the last: '4 classes, 0 to 9'."""
     names = json.loads(class_names)
-    return " / ".join(names) if len(names) <= 3 else f"{len(names)} classes"
+    return " / ".join(names) if len(names) <= 3 else f"{len(names)} classes, {names[0]} to {names[-1]}"

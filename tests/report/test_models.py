@@ -71,6 +71,13 @@ def test_tasks_of_one_source_are_told_apart():
     assert model_of(first, second | {"data_source": "idx"}).task == ""
 
 
+def test_tasks_of_as_many_classes_do_not_share_a_figure():
+    names = ('["0", "1", "2", "3"]', '["4", "5", "6", "7"]')
+    four = [make_row(n_classes=4, data_source="idx", class_names=text) for text in names]
+    assert [models(four)(row).task for row in four] == ["4 classes, 0 to 3", "4 classes, 4 to 7"]
+    assert models(four)(four[0]).place != models(four)(four[1]).place
+
+
 @pytest.mark.parametrize(
     "change",
     [
