@@ -11,7 +11,6 @@ from quantum_cases import inputs
 
 from hqc_ray import devices
 from hqc_ray.quantum.circuits.ir import Angle, Circuit, Gate, Weight
-from hqc_ray.quantum.devices.device import Device
 from hqc_ray.quantum.devices.shift import Rule, Shifted, halved, rule
 from hqc_ray.quantum.ideal.simulate import Program
 
@@ -117,12 +116,3 @@ def test_there_is_no_second_derivative() -> None:
     (first,) = torch.autograd.grad(squares, angles, create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):
         first.sum().backward()
-
-
-def test_gradients_have_the_dtype_of_what_they_belong_to() -> None:
-    circuit, device = repeated(), devices.get("default.qubit")
-    weights, angles = inputs(circuit, batch=3)
-    given = weights.float().requires_grad_(), angles.float().requires_grad_()
-    outputs: torch.Tensor = Device.expectations(device, circuit, *given)
-    assert outputs.dtype == torch.float64
-    assert [gradient.dtype for gradient in torch.autograd.grad(outputs.sum(), given)] == [torch.float32, torch.float32]
