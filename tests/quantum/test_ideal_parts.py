@@ -85,7 +85,7 @@ def test_wire_0_is_the_leftmost_bit_and_a_1_reads_as_minus_one() -> None:
 
 
 def test_samples_are_frequencies_of_the_distribution_also_where_rounding_left_it() -> None:
-    given = np.array([[0.5, 0.5, -1e-18, 0.0], [0.1, 0.2, 0.3, 0.4 + 1e-12]])
+    given = np.array([[0.5, 0.5, -1e-18, 0.0], [0.3, 0.1, 0.6 + 1e-6, 0.0]])  # of float32, as the second
     found = sample(given, 10_000, np.random.default_rng(0))
     np.testing.assert_allclose((found * 10_000).round(), found * 10_000)
     np.testing.assert_allclose(found.sum(1), 1)
