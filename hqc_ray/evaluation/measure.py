@@ -41,11 +41,11 @@ def measure(result: Result, labels: np.ndarray, epsilon: float, judge: int, seen
     found, verdict = result.per_epsilon[at], result.verdicts[judge]
     kept = np.ones(len(labels), dtype=bool) if seen.fresh is None else seen.fresh
     decided = _decided(result, verdict, at, labels, kept, seen.repeats)
-    return Measured.of(seen.deployed, _searched(result, found, verdict.clean_correct(labels) & kept), decided)
+    return Measured.of(seen.deployed, _searched(result, found, verdict.clean_correct(labels) & kept & result.attacked), decided)
 
 
 def _searched(result: Result, found: Found, right: np.ndarray) -> Searched:
-    """What the search did; means and shares are over the images [N] that this judge got right before."""
+    """What the search did; means and shares are over the images [N] that were attacked and that this judge got right before."""
     some = bool(right.any())
     return Searched(
         mean_linf=float(found.linf[right].mean()) if some else None,

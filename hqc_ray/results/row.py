@@ -93,7 +93,7 @@ class Deployed(Part):
 class Searched(Part):
     """What a search did at one epsilon."""
 
-    mean_linf: float | None = Field(description="mean over the images that were right before, of the largest change of a value")
+    mean_linf: float | None = Field(description="mean over attacked images that were right before of the largest change")
     mean_l2: float | None
     bad_gradient_share: float | None = Field(description="of these images: input gradient zero or not finite")
     gradients: int = Field(description="input gradients of single images that this epsilon takes on its own")
