@@ -73,6 +73,7 @@ class Planned(Part):
     device_kind: Literal["classical", "ideal", "noisy", "measured"]
     shots: int | None = Field(description="per circuit; None is exact")
     mode: Mode = Field(description="how the circuit ran: as its exact surrogate, or on the device itself")
+    foreign_device: bool = Field(default=False, description="this model was differentiated on another device than this")
     example: str = Field(default="", description="file with the first images, clean and adversarial")
 
 
