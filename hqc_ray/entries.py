@@ -105,6 +105,8 @@ def make(
     entry: Any = lookup(kind, table, name, error)
     if not (isinstance(entry, type) and issubclass(entry, Entry)):
         raise error(f"{kind} {name!r} is not a subclass of hqc_ray.entries.Entry")
+    if lacking := sorted(getattr(entry, "__abstractmethods__", ())):
+        raise error(f"{kind} {name!r} does not define {', '.join(lacking)}")
     try:
         return cast("E", entry(**options))
     except ValidationError as problem:

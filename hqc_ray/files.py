@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,7 +21,7 @@ def write(path: Path, content: bytes | Callable[[Path], object]) -> Path:
     Raises:
         WriteError: the write failed; an earlier version of the file stays as it was.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")  # threads, and other hosts, write there, too
     fill = content if callable(content) else lambda to: to.write_bytes(content)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

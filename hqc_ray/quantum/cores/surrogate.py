@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import io
 import math
-import pickle
 from collections.abc import Mapping
 from functools import reduce
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -251,5 +250,5 @@ def loads(content: bytes) -> tuple[Surrogate, dict[str, Any]]:
         fitted = Surrogate(found["n_qubits"], found["degree"])
         fitted.load_state_dict(found["state"])
         return fitted, found["facts"]
-    except (RuntimeError, EOFError, KeyError, TypeError, ValueError, pickle.UnpicklingError) as problem:
+    except Exception as problem:  # the reader of a damaged file may raise anything
         raise ResultsError(f"not a surrogate of hqc_ray: {str(problem).partition(chr(10))[0]}") from problem

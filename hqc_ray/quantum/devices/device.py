@@ -34,7 +34,7 @@ class Device(Entry):
     """Evaluates circuits in batches, exactly or by shots.
 
     A class in the table, and a user's own, states what it is:
-        name: as sweep files say it, and labels begin.
+        name: as sweep files say it, and labels begin; that of the class, where it has none.
         title: for readers; the name, where a class has none.
         packages: what `pip install` brings it; the version of the first one is shown.
         examples: options that the contract tests run it with.
@@ -54,9 +54,10 @@ class Device(Entry):
     seed: int = 0
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Without a title, the name is one."""
+        """Without a name, that of the class is one; without a title, the name."""
         super().__init_subclass__(**options)
-        cls.title = cls.title or getattr(cls, "name", cls.__name__)
+        cls.name = getattr(cls, "name", cls.__name__)
+        cls.title = cls.title or cls.name
 
     @property
     def kind(self) -> Kind:

@@ -1,7 +1,8 @@
 """Exact gradients from evaluations alone, the same for every device: the parameter-shift rule.
 
 The general rule for equidistant frequencies: Wierichs, Izaac, Wang, Lin, Quantum 6, 677 (2022), eq. (6); it serves angles that
-enter several times. A weight of a controlled rotation has the frequencies 1/2 and 1: the four-term rule, eq. (7) there.
+enter several times. A weight of a controlled rotation has the frequencies 1/2 and 1: the same rule over twice the period is the
+four-term rule, eq. (7) there.
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ def rule(degree: int) -> Rule:
     return [(shift, (-1) ** k / (4 * degree * math.sin(shift / 2) ** 2)) for k, shift in enumerate(shifts)]
 
 
-TWO_TERM = rule(1)
-_NEAR, _FAR = (math.sqrt(2) + 1) / (4 * math.sqrt(2)), (math.sqrt(2) - 1) / (4 * math.sqrt(2))
-FOUR_TERM: Rule = [(math.pi / 2, _NEAR), (-math.pi / 2, -_NEAR), (3 * math.pi / 2, -_FAR), (-3 * math.pi / 2, _FAR)]
+def halved(degree: int) -> Rule:
+    """The same with the frequencies 1/2, 1, 3/2, ..., `degree`."""
+    return [(2 * shift, coefficient / 2) for shift, coefficient in rule(2 * degree)]
 
 
 class Shifted(torch.autograd.Function):
@@ -70,11 +71,15 @@ def _weight_gradient(
 ) -> np.ndarray:
     """[W]; one evaluation of the batch for each shift of each weight."""
     gradient = np.zeros(circuit.n_weights)
-    for gate in circuit.gates:
-        for parameter in gate.parameters:
-            if isinstance(parameter, Weight):
-                for shift, coefficient in FOUR_TERM if len(gate.wires) == 2 else TWO_TERM:
-                    moved = weights.copy()
-                    moved[parameter.index] += shift
-                    gradient[parameter.index] += coefficient * float(np.sum(evaluate(moved, angles) * out))
+    for index in range(circuit.n_weights):
+        for shift, coefficient in _weight_rule(circuit, index):
+            moved = weights.copy()
+            moved[index] += shift
+            gradient[index] += coefficient * float(np.sum(evaluate(moved, angles) * out))
     return gradient
+
+
+def _weight_rule(circuit: Circuit, index: int) -> Rule:
+    """That of a weight: its degree is how often it enters, and a controlled rotation brings frequencies that are not whole."""
+    wires = [len(gate.wires) for gate in circuit.gates for parameter in gate.parameters if parameter == Weight(index)]
+    return halved(len(wires)) if max(wires) == 2 else rule(len(wires))
