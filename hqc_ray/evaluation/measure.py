@@ -61,7 +61,7 @@ def _decided(result: Result, verdict: Verdict, at: int, labels: np.ndarray, kept
     """Accuracies over the images `kept` [N]: exact, or means over repeats with the scatter of shots."""
     before, after, labels = _of(verdict.clean, kept), _of(verdict.attacked[at], kept), labels[kept]
     clean, robust = before.own == labels, (before.own == labels) & (after.own == labels)
-    if repeats is None:
+    if repeats is None or not len(labels):  # exact, or nobody to ask
         return Decided(**_accuracies(clean, robust))
     again = (before.replicates == labels, (before.replicates == labels) & (after.replicates == labels))
     scatter = {**_scatter("clean", clean, again[0]), **_scatter("robust", robust, again[1])}

@@ -48,7 +48,7 @@ class Cells:
             self.examples += keep
             example = f"{EXAMPLES}/{key}.npz" if keep else ""
             foreign = training is judge.training and group.search.access != "ideal" and group.search.twin is not judge.twin
-            columns = {**searched, **judged[judge.id], "mode": group.search.mode, "foreign_device": foreign}
+            columns = {**searched, **judged[judge.id], "mode": judge.mode, "foreign_device": foreign}
             rows.append((Planned(**columns, key=key, sweep=self.plan.name, epsilon=cell.epsilon, example=example), judge))
         return rows
 
