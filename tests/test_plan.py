@@ -232,3 +232,23 @@ def test_a_label_shows_the_options_that_tell_attacks_apart():
     ten, twenty = AttackSpec(name="pgd", steps=10), AttackSpec(name="pgd", steps=20)
     assert plan.attack_label(ten, [ten, AttackSpec(name="fgsm")]) == "pgd"
     assert plan.attack_label(ten, [ten, twenty]) == "pgd(steps=10)"
+
+
+def test_how_often_and_how_a_judge_runs_follows_from_where_it_runs():
+    devices = "[{name: default.qubit}, {name: qiskit.aer, shots: 30}]"
+    text = BASE.replace("HEADS", "[vqc1, tanh]")
+    text = text.replace("[{name: default.qubit}, {name: qiskit.aer, noise: fake_manila}]", devices)
+    found = build(text + "    evaluate: {repeats: 3, judges: {devices: all, heads: all}}\n")
+
+    def judges(plan):
+        return {j.id: j for group in plan.groups for j in group.judges}.values()
+
+    def sampled(judge):
+        return bool(judge.device and judge.device.options.get("shots"))
+
+    assert sorted((j.training.model.head, sampled(j), j.repeats) for j in judges(found)) == [
+        ("tanh", False, 1), ("vqc1", False, 1), ("vqc1", True, 3),
+    ]  # fmt: skip
+    native = build(text + "    evaluate: {mode: native, judges: {devices: all, heads: all}}\n")
+    modes = {(j.training.model.head, sampled(j), j.mode) for j in judges(native)}
+    assert {("tanh", False, "surrogate"), ("vqc1", False, "native"), ("vqc1", True, "surrogate")} == modes

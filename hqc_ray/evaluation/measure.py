@@ -41,11 +41,11 @@ def measure(result: Result, labels: np.ndarray, epsilon: float, judge: int, seen
     found, verdict = result.per_epsilon[at], result.verdicts[judge]
     kept = np.ones(len(labels), dtype=bool) if seen.fresh is None else seen.fresh
     decided = _decided(result, verdict, at, labels, kept, seen.repeats)
-    return Measured.of(seen.deployed, _searched(result, found, verdict.clean_correct(labels) & kept), decided)
+    return Measured.of(seen.deployed, _searched(result, found, verdict.clean_correct(labels) & kept & result.attacked), decided)
 
 
 def _searched(result: Result, found: Found, right: np.ndarray) -> Searched:
-    """What the search did; means and shares are over the images [N] that this judge got right before."""
+    """What the search did; means and shares are over the images [N] that were attacked and that this judge got right before."""
     some = bool(right.any())
     return Searched(
         mean_linf=float(found.linf[right].mean()) if some else None,
@@ -61,7 +61,7 @@ def _decided(result: Result, verdict: Verdict, at: int, labels: np.ndarray, kept
     """Accuracies over the images `kept` [N]: exact, or means over repeats with the scatter of shots."""
     before, after, labels = _of(verdict.clean, kept), _of(verdict.attacked[at], kept), labels[kept]
     clean, robust = before.own == labels, (before.own == labels) & (after.own == labels)
-    if repeats is None:
+    if repeats is None or not len(labels):  # exact, or nobody to ask
         return Decided(**_accuracies(clean, robust))
     again = (before.replicates == labels, (before.replicates == labels) & (after.replicates == labels))
     scatter = {**_scatter("clean", clean, again[0]), **_scatter("robust", robust, again[1])}

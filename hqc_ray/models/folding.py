@@ -26,14 +26,14 @@ def folded(body: nn.Module, images: Tensor) -> nn.Module:
     pairs = _pairs(body, images)
     if not pairs:
         return body
-    twin = copy.deepcopy(body)
-    for convolution, norm in pairs:
-        _fold(cast("nn.Conv2d", twin.get_submodule(convolution)), cast("nn.BatchNorm2d", twin.get_submodule(norm)))
-        twin.set_submodule(norm, nn.Identity())
     try:
+        twin = copy.deepcopy(body)
+        for convolution, norm in pairs:
+            _fold(cast("nn.Conv2d", twin.get_submodule(convolution)), cast("nn.BatchNorm2d", twin.get_submodule(norm)))
+            twin.set_submodule(norm, nn.Identity())
         with torch.inference_mode():
             before, after = body(images), twin(images)
-    except Exception:  # a network that looks into its layers may raise anything
+    except Exception:  # a network that cannot be copied, or looks into its layers, may raise anything
         return body
     return twin if bool((after - before).abs().max() <= TOLERANCE * before.abs().max()) else body
 

@@ -179,7 +179,7 @@ class Bottleneck(Head):
     @property
     def stochastic(self) -> bool:
         """See `Head`."""
-        return bool(self.core.stochastic)
+        return bool(getattr(self.core, "stochastic", False))  # a user's own core need not say it
 
     def drawn(self, k: int) -> Head:
         """See `Head`."""

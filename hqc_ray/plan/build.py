@@ -11,7 +11,7 @@ from hqc_ray.plan.keys import content_key
 from hqc_ray.plan.parts import Cell, Group, Judge, Plan, Search, Training
 from hqc_ray.plan.resolver import Resolver
 from hqc_ray.results.row import Audience
-from hqc_ray.spec import AttackSpec, DeviceSpec, Point, SweepSpec
+from hqc_ray.spec import AttackSpec, DeviceSpec, Mode, Point, SweepSpec
 
 
 class _Memo:
@@ -79,7 +79,9 @@ class _Builder:
     def add(self, point: Resolved, judging: Seat) -> None:
         """Add the cell in which `judging` judges what the point searches; adding it again changes nothing."""
         search, epsilon = self._search(point), point.attack.epsilon
-        mode, repeats = point.evaluate.mode, point.evaluate.repeats if judging.shots else 1
+        # of the seat that judges, whoever is attacked: only a circuit on an exact device runs natively, only samples repeat
+        mode: Mode = point.evaluate.mode if judging.device and not judging.shots else "surrogate"
+        repeats = point.evaluate.repeats if judging.shots else 1
         id = self._key("judge", judging.training.id, judging.key, mode, repeats)
         made = Judge(judging.training, judging.device, self._twin(judging)[0], repeats, mode, id)
         judge = self.judges.setdefault((judging.place, id), made)

@@ -60,25 +60,16 @@ def is_transfer(row: Row) -> bool:
 def shown(rows: Iterable[Row]) -> Callable[[Row], Shown]:
     """How each of these rows' attacks is shown; the same attack is the same value on every line of a report."""
     options: dict[str, set[str]] = defaultdict(set)
-    through: dict[tuple[Any, ...], set[str]] = defaultdict(set)
     for row in rows:
         options[row["attack"]].add(row["attack_options"])
-        through[_seat(row)].add(row["search_device"])
     told = {name: differences(texts) for name, texts in options.items()}
 
     def show(row: Row) -> Shown:
-        foreign = len(through[_seat(row)]) > 1 and row["search_device"] != row["device"]
         text = told[row["attack"]][row["attack_options"]]
         kind = (row["attack"], row["attack_title"], row["attack_kind"] == CONTROL)
-        return Shown(*kind, text, row["access"], row["search_device"] if foreign else "")
+        return Shown(*kind, text, row["access"], row["search_device"] if row["foreign_device"] else "")
 
     return show
-
-
-def _seat(row: Row) -> tuple[Any, ...]:
-    """One attack, judge and attacked model; if it was attacked through several devices, they tell its rows apart."""
-    names = ("attack", "access", "attack_options", "norm", "level", "epsilon", "model_key", "device", "search_model_key")
-    return tuple(row[name] for name in names)
 
 
 def attack_style(attacks: Iterable[Shown]) -> dict[Shown, Style]:

@@ -73,6 +73,7 @@ class Planned(Part):
     device_kind: Literal["classical", "ideal", "noisy", "measured"]
     shots: int | None = Field(description="per circuit; None is exact")
     mode: Mode = Field(description="how the circuit ran: as its exact surrogate, or on the device itself")
+    foreign_device: bool = Field(default=False, description="this model was differentiated on another device than this")
     example: str = Field(default="", description="file with the first images, clean and adversarial")
 
 
@@ -93,7 +94,7 @@ class Deployed(Part):
 class Searched(Part):
     """What a search did at one epsilon."""
 
-    mean_linf: float | None = Field(description="mean over the images that were right before, of the largest change of a value")
+    mean_linf: float | None = Field(description="mean over attacked images that were right before of the largest change")
     mean_l2: float | None
     bad_gradient_share: float | None = Field(description="of these images: input gradient zero or not finite")
     gradients: int = Field(description="input gradients of single images that this epsilon takes on its own")

@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import torch
+from attack_outcomes import right
 
 from hqc_ray import attacks
 from hqc_ray.attacks.losses import margin
@@ -44,29 +45,28 @@ def run(attack, toy, epsilons=None, **options):
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_restarts_help_any_random_search_and_visit_only_what_is_left(make, norm, toy):
     once, often = run(make(norm=norm), toy), run(make(norm=norm, restarts=4), toy)
-    for one, other in zip(once.per_epsilon, often.per_epsilon, strict=True):
-        assert (other.correct <= one.correct).all()
-        fooled = torch.as_tensor(once.clean_correct & ~one.correct)
+    kept_once, kept_often = right(once, toy.labels), right(often, toy.labels)
+    for i, (one, other) in enumerate(zip(once.per_epsilon, often.per_epsilon, strict=True)):
+        assert (kept_often[i] <= kept_once[i]).all()
+        fooled = torch.as_tensor(once.attacked & ~kept_once[i])
         kept = other.adversarial[fooled]  # the first run is the single one; it is projected once more
         torch.testing.assert_close(one.adversarial[fooled], kept, atol=1e-6, rtol=0)
-        evaluated = other.forwards - other.gradients - 400
-        attacked, left = int(once.clean_correct.sum()), int(other.correct.sum())
-        assert attacked + 3 * left <= evaluated <= attacked + 3 * int(one.correct.sum())
-    assert any(o.correct.sum() < s.correct.sum() for s, o in zip(once.per_epsilon, often.per_epsilon, strict=True))
+        evaluated = other.forwards - other.gradients
+        attacked, left = int(once.attacked.sum()), int(kept_often[i].sum())
+        assert attacked + 3 * left <= evaluated <= attacked + 3 * int(kept_once[i].sum())
+    assert (kept_often.sum(1) < kept_once.sum(1)).any()
 
 
 def test_restarts_at_one_epsilon_do_not_depend_on_the_others(toy):
     both, alone = (run(Darts(restarts=3), toy, e) for e in ([0.02, 0.05], [0.05]))
     assert torch.equal(both.per_epsilon[1].adversarial, alone.per_epsilon[0].adversarial)
     assert both.per_epsilon[1].forwards == alone.per_epsilon[0].forwards
-    assert both.forwards == sum(p.forwards for p in both.per_epsilon) - 200  # clean evaluations are shared
+    assert both.forwards == sum(p.forwards for p in both.per_epsilon)
 
 
 def test_restarts_use_the_whole_budget_and_keep_the_largest_margin_where_another_model_judges(toy):
-    judged = {"judge": lambda x: toy.model(x)}
-    runs = [run(attacks.PGD(steps=3, restarts=r), toy, [0.02], **judged) for r in (1, 4)]
-    attacked = int(runs[0].clean_correct.sum())
-    assert [r.gradients for r in runs] == [3 * attacked, 12 * attacked]
+    runs = [run(attacks.PGD(steps=3, restarts=r), toy, [0.02], audience="others") for r in (1, 4)]
+    assert [r.gradients for r in runs] == [3 * 200, 12 * 200]
     labels = toy.labels
     one, four = (margin(toy.model(r.per_epsilon[0].adversarial), labels) for r in runs)
     assert (four >= one - 1e-5).all()
@@ -78,19 +78,20 @@ def test_an_ensemble_is_as_strong_as_all_its_members(norm, toy):
     members = {"fgsm": {}, "deepfool": {}, "pgd": {"steps": 6}}
     whole = run(attacks.get("ensemble", norm=norm, members=members), toy)
     parts = {name: run(attacks.get(name, norm=norm, **options), toy) for name, options in members.items()}
-    for i, found in enumerate(whole.per_epsilon):
-        for name in ("fgsm", "deepfool"):  # the last member has random numbers of its own
-            assert (found.correct <= parts[name].per_epsilon[i].correct).all()
-        assert found.correct.sum() <= parts["pgd"].per_epsilon[i].correct.sum() + 2
+    kept = {name: right(part, toy.labels) for name, part in parts.items()}
+    for name in ("fgsm", "deepfool"):  # the last member has random numbers of its own
+        assert (right(whole, toy.labels) <= kept[name]).all()
+    assert (right(whole, toy.labels).sum(1) <= kept["pgd"].sum(1) + 2).all()
 
 
 def test_members_run_in_order_on_what_is_left(toy):
-    fgsm = run(attacks.get("fgsm"), toy, [0.05]).per_epsilon[0]
+    result = run(attacks.get("fgsm"), toy, [0.05])
+    fgsm, kept = result.per_epsilon[0], right(result, toy.labels)[0]
     ensemble = run(attacks.get("ensemble", members={"fgsm": {}, "deepfool": {"max_iter": 1}}), toy, [0.05]).per_epsilon[0]
-    attacked, left = int((fgsm.linf > 0).sum()), int(fgsm.correct.sum())
+    attacked, left = int((fgsm.linf > 0).sum()), int(kept.sum())
     assert left > 0
     assert ensemble.gradients == attacked + left
-    done = torch.as_tensor(~fgsm.correct)
+    done = torch.as_tensor(~kept)
     assert torch.equal(ensemble.adversarial[done], fgsm.adversarial[done])
 
 
@@ -98,7 +99,7 @@ def test_the_order_of_members_does_not_move_their_random_numbers(toy):
     one = run(attacks.get("ensemble", members={"noise": {}}), toy, [0.02])
     two = run(attacks.get("ensemble", members={"clean": {}, "noise": {}}), toy, [0.02])
     moved = two.per_epsilon[0].l2 > 0  # where noise is stronger than nothing
-    assert 20 < moved.sum() < one.clean_correct.sum()
+    assert 20 < moved.sum() < one.attacked.sum()
     assert torch.equal(one.per_epsilon[0].adversarial[moved], two.per_epsilon[0].adversarial[moved])
 
 
@@ -126,7 +127,7 @@ def test_bad_gradients_of_an_ensemble_are_of_the_first_gradient(toy):
     attack = attacks.get("ensemble", members={"clean": {}, "fgsm": {}})
     result = attacks.run(attack, dark_is_flat, toy.images, toy.labels, [0.05], 0)
     dark = toy.images.flatten(1)[:, 0].numpy() <= 0.5
-    np.testing.assert_array_equal(result.bad_gradient, dark & result.clean_correct)
+    np.testing.assert_array_equal(result.per_epsilon[0].bad_gradient, dark & result.attacked)
 
 
 @pytest.mark.parametrize(
@@ -176,8 +177,8 @@ def test_facts_stand_on_the_class(name, attack, toy):
     assert attack.kind in ("none", "budget", "minimal")
     assert set(attack.levels) <= {"pixels", "features", "angles"}
     assert (attack.cost(3) == 0) is (attack.kind == "none")
-    result = run(attack, toy, judge=lambda x: toy.model(x))  # the whole budget
-    real = result.gradients / result.clean_correct.sum()
+    result = run(attack, toy, audience="samples")  # the whole budget
+    real = result.gradients / result.attacked.sum()
     assert attack.cost(2) == real if attack.kind != "minimal" else 0.2 < real / attack.cost(2) < 5
     moved = result.per_epsilon[0].l2.any()
     assert moved == attack.perturbs

@@ -83,4 +83,6 @@ def test_a_judge_is_only_asked_about_images_that_it_was_not_trained_on(patches):
     assert unpack(found.clean_correct, 3).tolist() == [True, True, False]
     assert unpack(found.robust_correct, 3).tolist() == [True, False, False]
     nobody = measure(run(patches, [0.1]), patches[1], 0.1, 0, Seen(KNOWN, fresh=~np.ones(5, bool)))
+    sampled = measure(run(patches, [0.1]), patches[1], 0.1, 0, Seen(KNOWN, repeats=1, fresh=~np.ones(5, bool)))
+    assert (sampled.n_evaluated, sampled.clean_shot_low, sampled.shot_flip_share) == (0, None, None)
     assert (nobody.n_evaluated, nobody.clean_low, nobody.clean_high, nobody.mean_linf) == (0, 0.0, 1.0, None)

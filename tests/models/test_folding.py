@@ -152,3 +152,17 @@ def test_a_network_that_is_trained_is_not_folded():
     Trained.__module__ = __name__
     globals()["Trained"] = Trained
     assert norms(backbones.get(f"{__name__}:Trained", "random", 32).body) == 1
+
+
+def test_a_network_that_cannot_be_copied_stays_as_it_is():
+    class Kept(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+            self.product = self.layers[0].weight * 2  # no leaf: deepcopy refuses it
+
+        def forward(self, images):
+            return self.layers(images)
+
+    body = Kept().eval()
+    assert folding.folded(body, torch.rand(2, 3, 8, 8)) is body

@@ -104,6 +104,8 @@ def test_levels_that_a_model_does_not_have_are_refused_in_one_line():
 class Noisy(nn.Module):
     """A stand-in for ShotEstimate: random outputs, a function of (seed, draw)."""
 
+    stochastic = True
+
     def __init__(self, draw=0):
         super().__init__()
         self.draw = draw

@@ -16,7 +16,7 @@ from hqc_ray.models import heads
 from hqc_ray.quantum.circuits.ir import EMBEDDINGS, Angle, Builder, Circuit, Weight
 from hqc_ray.quantum.ideal.states import states
 from hqc_ray.quantum.study import analysis
-from hqc_ray.spec import ModelSpec
+from hqc_ray.spec import DataSpec, ModelSpec
 from hqc_ray.sweep.graph import resolve
 
 # KL to Haar, 4 qubits, 5,000 pairs, one to three layers: recomputed for this project from Sim et al. 2019, Fig. 2
@@ -195,6 +195,6 @@ def test_a_dead_embedding_is_refused_before_anything_is_trained(head: str, monke
     with pytest.raises(CircuitError, match=r"embedding 'rx' is dead: no input moves any output.*\(valid: another embedding"):
         heads.build(spec, 7, 2, torch.Generator())
     with pytest.raises(CircuitError, match=rf"^model.circuit '{head}': embedding 'rx' is dead"):
-        resolve.Rooms().model(spec)
+        resolve.Rooms().model(spec, DataSpec(source="synthetic", size=10))
     assert heads.build(spec.model_copy(update={"embedding": "ry"}), 7, 2, torch.Generator()).core
     assert heads.build(spec.model_copy(update={"head": "user_mute:mute"}), 7, 2, torch.Generator()).core

@@ -211,3 +211,16 @@ def test_a_compiled_circuit_is_the_written_one_on_its_layout(backend: str | None
     facts = made.facts()
     assert (facts.gates, facts.noisy_gates, facts.noisy_readouts) == (sum(made.gates.count_ops().values()), 0, 0)
     assert facts.two_qubit_gates == made.gates.count_ops()["cx"]
+
+
+class Tilted(Slanted):
+    """Without a word about its label."""
+
+    name = "tilted"
+    _tags = Device._tags
+
+
+def test_a_users_options_are_in_the_label_where_they_differ_from_their_defaults() -> None:
+    assert Tilted(slope=0.5).label == "tilted"
+    labels = {Tilted(slope=slope, shots=5, seed=1).label for slope in (0.1, 0.2)}
+    assert labels == {"tilted[slope=0.1,shots=5,seed=1]", "tilted[slope=0.2,shots=5,seed=1]"}

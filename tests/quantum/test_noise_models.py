@@ -271,7 +271,7 @@ def test_a_list_in_a_sweep_file_is_an_axis() -> None:
         "device": axes,
         "seed": 0,
     }
-    cells = SweepSpec(name="axes", blocks=({**block, "attack": {"name": "clean"}},)).cells()
+    cells = SweepSpec(name="axes", blocks=({**block, "attack": {"name": "clean"}},)).points()
     labels = [devices.get(cell.device.name, **cell.device.options).label for cell in cells if cell.device]
     assert labels[0] == "qiskit.aer[depolarizing_2q=0,readout_10=0.1]"
     assert len(set(labels)) == 4

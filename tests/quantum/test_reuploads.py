@@ -15,10 +15,11 @@ from hqc_ray import circuits, devices, plan, surrogate
 from hqc_ray.models import heads
 from hqc_ray.quantum.circuits.ir import Angle, Circuit
 from hqc_ray.quantum.ideal.layer import CircuitLayer
-from hqc_ray.spec import DeviceSpec, ModelSpec
+from hqc_ray.spec import DataSpec, DeviceSpec, ModelSpec
 from hqc_ray.sweep import run
 from hqc_ray.sweep.graph import costs, resolve
 
+DATA = DataSpec(source="synthetic", size=10)
 SPEC = ModelSpec(backbone="squeezenet1_1", weights="random", head="sim14", n_qubits=3, reuploads=2)
 
 
@@ -80,9 +81,9 @@ def test_it_is_part_of_a_key_and_means_nothing_without_a_circuit() -> None:
     keys = {plan.content_key(SPEC.model_copy(update={"reuploads": r})) for r in (1, 2, 3)}
     assert len(keys) == 3
     rooms = resolve.Rooms()
-    assert rooms.model(SPEC).options["reuploads"] == 2
+    assert rooms.model(SPEC, DATA).options["reuploads"] == 2
     controls = [name for name, entry in heads.HEADS.items() if entry.kind == "classical"]
-    assert not any("reuploads" in rooms.model(SPEC.model_copy(update={"head": name})).options for name in controls)
+    assert not any("reuploads" in rooms.model(SPEC.model_copy(update={"head": name}), DATA).options for name in controls)
 
 
 @pytest.mark.parametrize("n_qubits", [2, 3, 4, 5])

@@ -117,11 +117,11 @@ def test_an_attack_is_named_by_what_tells_it_from_others():
     assert not any(a.plain for a in shown_of(few, many, ideal))
 
 
-def test_the_device_attacked_through_is_named_only_where_there_are_several():
+def test_a_foreign_device_that_was_attacked_through_is_named():
     own = make_row("pgd", device="fake_lima")
-    foreign = own | {"search_device": "default.qubit"}
+    foreign = own | {"search_device": "default.qubit", "foreign_device": True}
     assert [a.text for a in shown_of(own, foreign)] == ["PGD", "PGD through default.qubit"]
-    assert shown_of(foreign)[0].text == "PGD"
+    assert shown_of(own | {"search_device": "fake_lima[exact]"})[0].text == "PGD"  # its own twin without shots
 
 
 def test_clean_is_a_control_at_epsilon_0_and_a_transfer_comes_from_another_model():

@@ -155,7 +155,7 @@ def test_access_is_told_and_levels_have_their_own_lines():
 
 def test_attacks_through_several_devices_are_told_apart_where_one_judge_has_both():
     noisy, sampled = "qiskit.aer[fake_manila]", "qiskit.aer[fake_manila,shots=9]"
-    rows = [make_row("pgd", 0.05, robust=90), make_row("pgd", 0.05, robust=80, search_device=noisy, key="x"),
+    rows = [make_row("pgd", 0.05, robust=90), make_row("pgd", 0.05, robust=80, search_device=noisy, foreign_device=True, key="x"),
             make_row("pgd", 0.05, robust=70, device=sampled, search_device=noisy)]  # fmt: skip
     lines, _ = parsed(as_frame(rows))
     assert [(line["PGD"][:4], line[f"PGD through {noisy}"][:4]) for line in lines] == [("45.0", "40.0"), ("35.0", "–")]
@@ -170,7 +170,7 @@ def test_ten_classes_and_tasks_of_one_source():
     assert line["Flags"] == "near_chance (clean, PGD)"
     two = digits | {"n_classes": 2, "class_names": '["3", "8"]'}
     lines, _ = parsed(as_frame([make_row("pgd", 0.05, robust=90, **two, key="t"), make_row("pgd", 0.05, robust=90, **digits)]))
-    assert [line["Images"] for line in lines] == ["1,000 (idx, 10 classes)", "1,000 (idx, 3 / 8)"]
+    assert [line["Images"] for line in lines] == ["1,000 (idx, 10 classes, 0 to 9)", "1,000 (idx, 3 / 8)"]
 
 
 def test_options_of_heads_are_told_where_they_differ():

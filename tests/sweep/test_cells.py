@@ -29,7 +29,7 @@ def test_every_column_of_a_classical_cell():
         "level": "pixels", "attack": "fgsm", "attack_title": "FGSM", "attack_kind": "budget",
         "attack_options": '{"norm": "linf"}', "attack_label": "fgsm", "one_search": True, "norm": "linf", "epsilon": 0.01,
         "epsilon_unit": SPACES["pixels"].unit, "device": "classical", "device_kind": "classical", "shots": None,
-        "mode": "surrogate", "example": f"examples/{first.key}.npz",
+        "mode": "surrogate", "foreign_device": False, "example": f"examples/{first.key}.npz",
     }  # fmt: skip
     assert first.model_key == first.search_model_key
     assert second.model_dump() == columns | {"key": second.key, "epsilon": 0.1, "example": f"examples/{second.key}.npz"}

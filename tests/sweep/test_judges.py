@@ -79,6 +79,18 @@ def test_five_devices_attacked_through_the_ideal_twin_cost_one_search(sweep, pas
     counted = rows.drop_duplicates(["search_key", "epsilon"])["gradients"].sum()
     assert counted == passes["gradient"]
     assert rows.groupby("device")["mean_l2"].nunique().eq(2).all()
+    assert not rows["foreign_device"].any()  # the ideal twin is nobody's device
+
+
+def test_a_model_attacked_through_another_device_is_told_from_its_own_attack(sweep):
+    devices = "[{name: default.qubit}, {name: qiskit.aer, noise: fake_manila, shots: 50}]"
+    rows = sweep("{images: 10, batch_size: 5, judges: {devices: all}}", device=devices, attack=FGSM)
+    told = {(row["search_device"], row["device"]): row["foreign_device"] for row in rows.to_dict("records")}
+    noisy, sampled = "qiskit.aer[fake_manila]", "qiskit.aer[fake_manila,shots=50]"
+    assert told == {
+        ("default.qubit", "default.qubit"): False, ("default.qubit", sampled): True, (noisy, "default.qubit"): True,
+        (noisy, sampled): False,
+    }  # fmt: skip
 
 
 def test_a_transfer_matrix_of_three_heads_costs_three_searches(sweep, passes):

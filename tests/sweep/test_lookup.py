@@ -1,8 +1,11 @@
 """Keys: what makes a model, a surrogate or features another one, and what does not."""
 
+import linecache
+
 import numpy as np
 import pytest
 
+from hqc_ray.entries import with_code
 from hqc_ray.errors import DataError
 from hqc_ray.spec import DeviceSpec, ModelSpec
 from hqc_ray.sweep.graph.inputs import Content
@@ -118,3 +121,15 @@ def test_too_few_distinct_images_are_refused_at_their_place(monkeypatch):
     monkeypatch.setattr(Dots, "_image", lambda self, index: blank)
     with pytest.raises(DataError, match=r"^data\.size: 40 images asked for, but only 0 distinct ones of class 1 are left"):
         Lookup().subset(made)
+
+
+def test_features_follow_the_code_of_a_users_backbone(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    model, keys = ModelSpec(backbone="lookup_net:net", weights="random", image_size=8), []
+    for pool in ("Avg", "Max"):
+        code = f"from torch import nn\n\ndef net():\n    return nn.Sequential(nn.Adaptive{pool}Pool2d(1), nn.Flatten())\n"
+        (tmp_path / "lookup_net.py").write_text(code)
+        linecache.clearcache()
+        with_code.cache_clear()
+        keys.append(Lookup().features_key(model))
+    assert keys[0] != keys[1]

@@ -144,7 +144,10 @@ class Device(Entry):
         return self.name + (f"[{','.join(extras)}]" if extras else "")
 
     def _tags(self) -> list[str]:
-        return []
+        """The options that tell it from others of its name: those that differ from their defaults."""
+        fields = type(self).model_fields.items()
+        changed = {k: getattr(self, k) for k, f in fields if getattr(self, k) != f.get_default(call_default_factory=True)}
+        return [f"{key}={value}" for key, value in changed.items() if key not in ("shots", "seed")]
 
     def exact(self) -> Self:
         """The same device without shots; a measured one has no such twin and is its own."""

@@ -10,7 +10,7 @@ from hqc_ray.data.splits import Subset
 from hqc_ray.plan import Group, Judge, Plan, Search, Training, content_key
 from hqc_ray.results.row import Planned
 from hqc_ray.results.store import Store
-from hqc_ray.spec import DeviceSpec, ModelSpec
+from hqc_ray.spec import DeviceSpec, Mode, ModelSpec
 from hqc_ray.sweep.graph import costs
 from hqc_ray.sweep.graph.cells import Cells
 from hqc_ray.sweep.graph.inputs import Given, Images, Input, Pixels, Stored
@@ -97,11 +97,11 @@ class Builder:
     def _features(self, todo: Sequence[tuple[Group, Rows]]) -> None:
         for group, rows in todo:
             search = group.search
-            ones: list[tuple[Training, DeviceSpec | None]] = [(search.training, search.twin)]
-            ones += [(judge.training, judge.twin) for _, judge in rows]
-            for training, twin in ones:
+            ones: list[tuple[Training, DeviceSpec | None, Mode]] = [(search.training, search.twin, search.mode)]
+            ones += [(judge.training, judge.twin, judge.mode) for _, judge in rows]
+            for training, twin, mode in ones:
                 trained = self._cached(self.model_id(training))
-                fitted = twin is None or search.mode == "native" or self._cached(self.surrogate_id(training, twin))
+                fitted = twin is None or mode == "native" or self._cached(self.surrogate_id(training, twin))
                 if not (trained and fitted) or (search.attack.level != "pixels" and training is search.training):
                     self._want(training)
         for key, images in self.wanted.items():

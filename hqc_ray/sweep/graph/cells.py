@@ -47,7 +47,8 @@ class Cells:
             keep = pictured and extreme and self.examples < MAX_EXAMPLES
             self.examples += keep
             example = f"{EXAMPLES}/{key}.npz" if keep else ""
-            columns = {**searched, **judged[judge.id], "mode": group.search.mode}
+            foreign = training is judge.training and group.search.access != "ideal" and group.search.twin is not judge.twin
+            columns = {**searched, **judged[judge.id], "mode": judge.mode, "foreign_device": foreign}
             rows.append((Planned(**columns, key=key, sweep=self.plan.name, epsilon=cell.epsilon, example=example), judge))
         return rows
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from hqc_ray.data import Source
 from hqc_ray.data.splits import Subset, subset
+from hqc_ray.entries import with_code
 from hqc_ray.errors import DataError
 from hqc_ray.models import backbones, weights
 from hqc_ray.models.weights import WeightsId
@@ -86,7 +87,7 @@ class Lookup:
 
     def features_key(self, model: ModelSpec) -> str:
         """The key of a frozen backbone's features, whatever the head."""
-        return content_key(model.backbone, backbones.entry(model), model.image_size, self.weights(model).digest)
+        return content_key(with_code(model.backbone), backbones.entry(model), model.image_size, self.weights(model).digest)
 
     def n_attacked(self, training: Training, images: int | None) -> int:
         """How many images of the test part are evaluated."""

@@ -150,7 +150,7 @@ class Rooms:
         if device and evaluate.mode == "native" and (shots or evaluate.access != "exact"):
             raise SpecError("mode: native needs an exact device and access: exact", where="evaluate", valid="no shots")
         plain = {name: EvaluateSpec.model_fields[name].default for name in ("mode", "access")} if device is None else {}
-        return evaluate.model_copy(update={**plain, **({} if shots else {"repeats": 1})})
+        return evaluate.model_copy(update=plain)
 
 
 def _at(where: str, function: Any, *args: Any, **kwargs: Any) -> Any:
