@@ -40,7 +40,8 @@ SEATS = {
     "another place": seat(training("vqc2", path="there")),
     "another backbone": seat(training("vqc2", backbone="vgg16")),
     "other weights": seat(training("vqc2", weights="random")),
-    "longer": seat(training(epochs=50, seed=1)),
+    "longer": seat(training(epochs=50)),
+    "longer, seed 1": seat(training(epochs=50, seed=1)),
 }
 
 
@@ -61,7 +62,7 @@ def judges(asked, searched="mine", level="pixels"):
         ("mine", {"heads": "all"}, ["vqc2", "vqc1 with another option", "tanh"]),
         ("mine", {"heads": ["vqc2", "tanh"]}, ["vqc2", "tanh"]),
         ("mine, noisy", {"heads": "all"}, ["vqc2, noisy", "tanh"]),
-        ("tanh", {"heads": ["vqc1"]}, ["mine", "mine, noisy", "vqc1 with another option"]),
+        ("tanh", {"heads": ["vqc1"]}, ["mine", "mine, noisy", "vqc1 with another option", "longer"]),
         ("mine", {"seeds": "all"}, ["seed 1"]),
         ("mine, noisy", {"seeds": [1]}, ["seed 1, noisy"]),
         ("mine", {"seeds": [0]}, []),

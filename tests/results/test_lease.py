@@ -86,10 +86,11 @@ def test_a_live_driver_is_seen_by_its_changes_and_not_by_its_clock():
     [
         (of_another, True),
         (lambda: of_another(room.FORGOTTEN_SECONDS + 60), False),
+        (lambda: of_another(-room.FORGOTTEN_SECONDS - 60), False),
         (b"{damaged".strip, False),
         (b"[1]".strip, False),
     ],
-    ids=["fresh", "old", "damaged", "of another form"],
+    ids=["fresh", "old", "of tomorrow", "damaged", "of another form"],
 )
 def test_a_lease_that_nobody_renews_is_taken_over_an_old_or_damaged_one_at_once(content, watched):
     place, lines = Place(content()), []
