@@ -12,7 +12,7 @@ import pandas as pd
 
 from hqc_ray.evaluation.statistics import unpack, wilson, worst_case
 from hqc_ray.report import reference
-from hqc_ray.report.attacks import Row, Shown, is_clean, is_transfer
+from hqc_ray.report.attacks import OTHERS, Row, Shown, is_clean, is_transfer
 from hqc_ray.report.models import Model
 
 LEVELS = ("pixels", "features", "angles")  # in the order of the lines
@@ -149,11 +149,34 @@ def _paper(model: Model, epsilon: float | None, attack: str) -> tuple[float | No
 
 
 def value_of(rows: Sequence[Row], kind: str, paper: tuple[float | None, bool] = (None, False)) -> Value:
-    """Mean over seeds and the pooled interval of `clean_accuracy` or `robust_accuracy`."""
-    good = [r for r in rows if r["status"] == "ok" and not pd.isna(r[f"{kind}_accuracy"])]
+    """Mean over seeds and the pooled interval of `clean_accuracy` or `robust_accuracy`; each pair of models counts once."""
+    good = _once([r for r in rows if r["status"] == "ok" and not pd.isna(r[f"{kind}_accuracy"])])
     counts = [(round(r[f"{kind}_accuracy"] * r["n_evaluated"]), int(r["n_evaluated"])) for r in good]
     flags = Counter(flag for r in good for flag in r["flags"])
-    return _of_counts(counts, failed=len(rows) - len(good), flags=flags, paper=paper[0], paper_flagged=paper[1])
+    failed = len({_pair(r) for r in rows}) - len(good)
+    return _of_counts(counts, failed=failed, flags=flags, paper=paper[0], paper_flagged=paper[1])
+
+
+def _pair(row: Row) -> tuple[Any, Any]:
+    """The models that judged and were attacked: what one seed is, however often it was evaluated."""
+    return row["model_key"], row["search_model_key"]
+
+
+def _once(rows: Sequence[Row]) -> list[Row]:
+    """Of several evaluations of the same models the one of the most images, then of the most repeats, then of a whole budget.
+
+    They are no independent samples: counted as seeds, they would make an interval too narrow.
+    """
+
+    def weight(row: Row) -> tuple[int, int, bool]:
+        repeats: Any = row["repeats"]
+        return int(row["n_evaluated"]), 1 if pd.isna(repeats) else int(repeats), row["audience"] == OTHERS
+
+    chosen: dict[tuple[Any, Any], Row] = {}
+    for row in rows:
+        if _pair(row) not in chosen or weight(row) > weight(chosen[_pair(row)]):
+            chosen[_pair(row)] = row
+    return list(chosen.values())
 
 
 def _of_counts(counts: Sequence[tuple[int, int]], **more: Any) -> Value:
@@ -177,9 +200,8 @@ def _worst(rows: Sequence[Row], ball: Ball) -> Value | None:
         if row["status"] == "ok" and inside and isinstance(bits, str) and bits:
             n = int(row["n_evaluated"])
             outcomes[row["model_key"], n].append((float(row["epsilon"]), unpack(bits, n)))
-    counts = [
-        (int(worst_case(tried, ball.epsilon).sum()), n)
-        for (_, n), tried in outcomes.items()
-        if any(e <= ball.epsilon for e, _ in tried)
-    ]
-    return _of_counts(counts) if counts else None
+    counts = {}
+    for (key, n), tried in sorted(outcomes.items(), key=lambda item: item[0][1]):  # of a model that of the most images stays
+        if any(e <= ball.epsilon for e, _ in tried):
+            counts[key] = (int(worst_case(tried, ball.epsilon).sum()), n)
+    return _of_counts(list(counts.values())) if counts else None

@@ -69,7 +69,7 @@ def _of_place(
         found_on += ANOTHER_SEED if not own and name == judge.head_name else ""
         ball = Ball(row["level"], row["epsilon_unit"], row["norm"], float(row["epsilon"]))
         point = _Point((judge.order, judged), (_order(row, known), found_on), own, row)
-        points[replace(show(row), through=""), ball].append(point)
+        points[replace(show(row), through="", whole=False), ball].append(point)
     transferred = {where: its for where, its in points.items() if any(not point.own for point in its)}
     return [_matrix(model(its[0].row), attack, ball, its) for (attack, ball), its in transferred.items()]
 

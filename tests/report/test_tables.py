@@ -328,3 +328,25 @@ def test_unwritable_folder_is_one_line(tmp_path, sweep):
     (tmp_path / "file").write_text("")
     with pytest.raises(ResultsError, match=r"cannot write rows\.csv"):
         write_rows(Report.of(sweep), tmp_path / "file")
+
+
+def test_several_evaluations_of_one_model_are_no_seeds():
+    few = make_row("pgd", 0.05, robust=0, clean=6, n=6, key="few")
+    many = make_row("pgd", 0.05, robust=20, clean=80, n=100, key="many")
+    seed = make_row("pgd", 0.05, robust=30, clean=80, n=100, seed=1)
+    (alone,), _ = parsed(as_frame([many]))
+    (both,), _ = parsed(as_frame([few, many]))
+    assert (both["PGD"], both["Worst case"]) == (alone["PGD"], alone["Worst case"])
+    assert both["PGD"].startswith("20.0 [13-29]")
+    (two,), _ = parsed(as_frame([few, many, seed]))
+    assert two["PGD"].startswith("25.0 ± 7.1")
+    failed, _ = parsed(as_frame([few | {"status": "failed", "robust_accuracy": None}, many]))
+    assert failed[0]["PGD"] == alone["PGD"]
+
+
+def test_a_search_for_others_is_told_from_the_models_own_where_it_has_both():
+    own, whole = make_row("pgd", 0.05, robust=40), make_row("pgd", 0.05, robust=60, audience="others", key="w")
+    (line,), _ = parsed(as_frame([own, whole]))
+    assert (line["PGD"][:4], line["PGD [whole budget]"][:4]) == ("20.0", "30.0")
+    (line,), _ = parsed(as_frame([whole]))
+    assert line["PGD"][:4] == "30.0"
