@@ -7,7 +7,7 @@ import hashlib
 import importlib
 import inspect
 import sysconfig
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from importlib import metadata
 from importlib.util import find_spec
 from typing import Any, TypeVar, cast
@@ -95,9 +95,14 @@ def lookup(kind: str, table: Mapping[str, T], name: str, error: type[InputError]
 
 
 def make(
-    kind: str, table: Mapping[str, type[E]], name: str, options: Mapping[str, Any], error: type[InputError] = InputError
+    kind: str,
+    table: Mapping[str, type[E]],
+    name: str,
+    options: Mapping[str, Any],
+    error: type[InputError] = InputError,
+    taken: Collection[str] = (),
 ) -> E:
-    """The entry `name` of `table` with `options`.
+    """The entry `name` of `table` with `options`; none of them may be called as in `taken`, the section's own keys.
 
     Raises:
         InputError: an unknown name, option, or value; it lists the valid ones with their defaults.
@@ -107,6 +112,8 @@ def make(
         raise error(f"{kind} {name!r} is not a subclass of hqc_ray.entries.Entry")
     if lacking := sorted(getattr(entry, "__abstractmethods__", ())):
         raise error(f"{kind} {name!r} does not define {', '.join(lacking)}")
+    if clash := sorted(entry.model_fields.keys() & set(taken)):
+        raise error(f"{kind} {name!r} has an option called {clash[0]!r}, a key of its section", valid="another name")
     try:
         return cast("E", entry(**options))
     except ValidationError as problem:

@@ -7,7 +7,8 @@ import yaml
 from hqc_ray import plan, spec
 from hqc_ray.entries import with_code
 from hqc_ray.errors import SpecError
-from hqc_ray.spec import AttackSpec, DeviceSpec, ModelSpec
+from hqc_ray.plan import keys as keys_of_plan
+from hqc_ray.spec import AttackSpec, DeviceSpec, ModelSpec, TrainSpec
 from hqc_ray.sweep.tune import usercode
 
 
@@ -19,6 +20,12 @@ class Echo:
 
     def model(self, model, data):
         return model
+
+    def backbone(self, model):
+        return ModelSpec(backbone=model.backbone, weights=model.weights, image_size=model.image_size, **self.options(model))
+
+    def options(self, model):
+        return {k: v for k, v in model.options.items() if k == "side"}
 
     def has_circuit(self, model):
         return model.head.startswith("vqc")
@@ -252,3 +259,25 @@ def test_how_often_and_how_a_judge_runs_follows_from_where_it_runs():
     native = build(text + "    evaluate: {mode: native, judges: {devices: all, heads: all}}\n")
     modes = {(j.training.model.head, sampled(j), j.mode) for j in judges(native)}
     assert {("tanh", False, "surrogate"), ("vqc1", False, "native"), ("vqc1", True, "surrogate")} == modes
+    tanh = next(g.search for g in native.groups if g.search.training.model.head == "tanh")
+    assert tanh.mode == "surrogate"  # nothing of it runs on a device; the circuits that judge it do
+
+
+def test_backbones_of_other_options_are_no_other_heads():
+    text = BASE.replace("HEADS", "[linear, tanh], side: [2, 3]") + f"    evaluate: {TRANSFER}\n"
+    for group in build(text).groups:
+        assert {judge.training.model.options["side"] for judge in group.judges} == {group.search.training.model.options["side"]}
+        assert len(group.judges) == 2
+
+
+def test_only_what_names_code_counts_by_its_code_and_a_device_inside_a_section_does():
+    lists = AttackSpec(name="mine:Attack", source=["a", "b"], head="yaml.loader:SafeLoader")
+    assert plan.content_key(lists) != plan.content_key(lists.model_copy(update={"head": with_code("yaml.loader:SafeLoader")}))
+    trained = TrainSpec(device=DeviceSpec(name="yaml.loader:SafeLoader"))
+    assert keys_of_plan._plain(trained)["device"]["name"] == with_code("yaml.loader:SafeLoader")
+
+
+def test_the_order_of_members_is_in_the_label():
+    one, other = (AttackSpec(name="ensemble", members=m) for m in ({"a": {}, "b": {}}, {"b": {}, "a": {}}))
+    assert plan.attack_label(one, [one, other]) != "ensemble"
+    assert plan.attack_label(one, [one, one]) == "ensemble"

@@ -22,7 +22,8 @@ def training(head="vqc1", seed=0, path="here", **changes):
 
 
 def seat(of, device=IDEAL):
-    return Seat(of, device, content_key(device) if device else "", LABELS[device.name] if device else "")
+    backbone = content_key(of.model.backbone, of.model.weights, of.model.image_size)
+    return Seat(of, device, content_key(device) if device else "", LABELS[device.name] if device else "", backbone)
 
 
 MINE = training()

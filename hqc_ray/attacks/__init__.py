@@ -17,6 +17,7 @@ from hqc_ray.attacks.spaces import SPACES, Space
 from hqc_ray.attacks.view import View, outputs_normalised
 from hqc_ray.entries import make
 from hqc_ray.errors import AttackError
+from hqc_ray.spec import AttackSpec
 
 __all__ = [
     "ATTACKS",
@@ -58,7 +59,7 @@ def get(name: str, **options: Any) -> Attack:
     Raises:
         AttackError: an unknown name, option or value; it lists the valid ones.
     """
-    attack = make("attack", ATTACKS, name, options, AttackError)
+    attack = make("attack", ATTACKS, name, options, AttackError, taken=AttackSpec.model_fields)
     if not isinstance(attack, Attack):
         raise AttackError(f"attack {name!r} is not a subclass of hqc_ray.attacks.Attack")
     return attack

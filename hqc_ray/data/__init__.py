@@ -16,6 +16,7 @@ from hqc_ray.data.synthetic import Synthetic
 from hqc_ray.data.table import Csv
 from hqc_ray.entries import make
 from hqc_ray.errors import DataError
+from hqc_ray.spec import DataSpec
 
 __all__ = ["SOURCES", "Csv", "Folder", "Idx", "Npz", "PCam", "Source", "Subset", "Synthetic", "get", "subset"]
 
@@ -41,7 +42,7 @@ def get(name: str, classes: Sequence[str | int] | None = None, **options: Any) -
     Raises:
         DataError: an unknown name, option or value; it lists the valid ones.
     """
-    source = make("data source", SOURCES, name, options, DataError)
+    source = make("data source", SOURCES, name, options, DataError, taken=DataSpec.model_fields)
     if not isinstance(source, Source):
         raise DataError(f"data source {name!r} is not a subclass of hqc_ray.data.Source")
     return source if classes is None else select(source, classes)

@@ -163,7 +163,7 @@ def entry(spec: ModelSpec) -> BackboneEntry:
     """
     found = of(spec.backbone)
     own = {name: value for name, value in spec.options.items() if name in found.model_fields}
-    return make("backbone", {spec.backbone: found}, spec.backbone, own, ModelError)
+    return make("backbone", {spec.backbone: found}, spec.backbone, own, ModelError, taken=ModelSpec.model_fields)
 
 
 def build(spec: ModelSpec, weights: str | bytes | None = None, generator: torch.Generator | None = None) -> Backbone:

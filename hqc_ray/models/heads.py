@@ -183,8 +183,11 @@ def get(spec: ModelSpec) -> HeadEntry:
         if name not in tables | entry.model_fields.keys() | backbone.model_fields.keys():
             valid = [*ModelSpec.model_fields, *entry.model_fields, *backbone.model_fields]
             raise unknown("option", name, valid, ModelError)
+    if shared := sorted(entry.model_fields.keys() & backbone.model_fields.keys()):
+        what = f"the option {shared[0]!r} is of the head {spec.head!r} and of the backbone {spec.backbone!r}"
+        raise ModelError(what, where="head", valid="entries whose options have different names")
     own = {name: value for name, value in spec.options.items() if name in entry.model_fields}
-    return make("head", {spec.head: entry}, spec.head, own, ModelError)
+    return make("head", {spec.head: entry}, spec.head, own, ModelError, taken=ModelSpec.model_fields)
 
 
 def _class(name: str) -> type[HeadEntry]:

@@ -73,7 +73,8 @@ class _Builder:
         place = str(data.options.get("path", ""))
         training = self.trainings.setdefault((place, training_id), Training(data, model, train, given.seed, training_id))
         label = self.memo("label", device)[0] if device else ""
-        seat = self.seats.setdefault((place, training_id, device_key), Seat(training, device, device_key, label))
+        backbone = self.memo("backbone", model)[1]
+        seat = self.seats.setdefault((place, training_id, device_key), Seat(training, device, device_key, label, backbone))
         return Resolved(seat, attack, evaluate)
 
     def add(self, point: Resolved, judging: Seat) -> None:
@@ -103,7 +104,8 @@ class _Builder:
             audience = "others"
         elif seat.shots:
             audience = "samples"
-        shared = (evaluate.images, evaluate.batch_size, evaluate.mode)
+        mode: Mode = evaluate.mode if seat.device else "surrogate"
+        shared = (evaluate.images, evaluate.batch_size, mode)
         attack_key = self._of_attack(point.attack)
         id = self._key("search", seat.training.id, device_key, evaluate.access, attack_key, *shared, audience)
         made = Search(seat.training, device, twin, evaluate.access, point.attack, *shared, audience, id)

@@ -19,6 +19,7 @@ class Seat:
     device: DeviceSpec | None
     key: str
     label: str
+    backbone: str = ""  # the key of its backbone with weights, size and options
 
     @property
     def place(self) -> str:
@@ -78,7 +79,7 @@ def _asked(seat: Seat, mine: Seat, asked: JudgesSpec) -> bool:
         return False
     if seat.training is mine.training:
         return _among(asked.devices, seat.label, seat.device.name if seat.device else "")
-    if _differ_in_head(seat.training, mine.training):
+    if _differ_in_head(seat, mine):
         same_device = seat.key == mine.key or not mine.device or not seat.device
         return same_device and _among(asked.heads, seat.training.model.head)
     return _differ_in_seed(seat.training, mine.training) and seat.key == mine.key and _among(asked.seeds, seat.training.seed)
@@ -95,11 +96,11 @@ def _among(asked: str | Sequence[Any], *names: Any) -> bool:
     return asked == "all" or any(name in asked for name in names)
 
 
-def _differ_in_head(one: Training, other: Training) -> bool:
-    """Whether two models have the same images and the same backbone in front of different heads."""
-    a, b = one.model, other.model
-    same = (one.place, one.data, one.seed) == (other.place, other.data, other.seed)
-    return same and (a.backbone, a.weights, a.image_size) == (b.backbone, b.weights, b.image_size) and a != b
+def _differ_in_head(one: Seat, other: Seat) -> bool:
+    """Whether two models have the same images and the same backbone, but different heads (trained however)."""
+    a, b = one.training, other.training
+    same = (a.place, a.data, a.seed, one.backbone) == (b.place, b.data, b.seed, other.backbone)
+    return same and a.model != b.model
 
 
 def _differ_in_seed(one: Training, other: Training) -> bool:

@@ -11,8 +11,10 @@ from typing import Any
 from pydantic import BaseModel
 
 from hqc_ray.entries import with_code
-from hqc_ray.spec import NAMED, AttackSpec, DataSpec, ModelSpec
+from hqc_ray.spec import AttackSpec, DataSpec, DeviceSpec, ModelSpec
 
+# the fields of each section that may name a user's code; an entry may have options of these names
+_NAMES = {DataSpec: ("source",), ModelSpec: ("backbone", "head"), DeviceSpec: ("name",), AttackSpec: ("name",)}
 KEY_VERSION = 2  # raise it when the same cell would give another row
 
 
@@ -31,7 +33,8 @@ def _plain(part: Any) -> Any:
         plain.pop("path", None)
     if isinstance(part, ModelSpec):
         plain["weights"] = PurePath(part.weights).name
-    named = {k: with_code(v) if k in NAMED else v for k, v in plain.items()}
+    named = {k: with_code(v) if k in _NAMES.get(type(part), ()) else v for k, v in plain.items()}
+    named |= {k: _plain(v) for k, v in part if isinstance(v, BaseModel)}  # a section in a section, such as a training's device
     if isinstance(part, AttackSpec) and isinstance(members := named.get("members"), dict):
         named["members"] = [[with_code(name), options] for name, options in members.items()]  # order and users' code count
     return named
@@ -40,6 +43,6 @@ def _plain(part: Any) -> Any:
 def attack_label(attack: AttackSpec, others: Iterable[AttackSpec] = ()) -> str:
     """The attack's name, with the options that tell it from other attacks of that name in the sweep."""
     rivals: Sequence[AttackSpec] = [o for o in others if o.name == attack.name]
-    telling = sorted(k for k, v in attack.options.items() if any(o.options.get(k) != v for o in rivals))
+    telling = sorted(k for k, v in attack.options.items() if any(json.dumps(o.options.get(k)) != json.dumps(v) for o in rivals))
     inner = ",".join(f"{k}={attack.options[k]}" for k in telling)
     return f"{attack.name}({inner})" if inner else attack.name

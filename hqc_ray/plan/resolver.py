@@ -16,6 +16,9 @@ class Resolver(Protocol):
     def model(self, model: ModelSpec, data: DataSpec) -> ModelSpec:
         """The same, with every option of its head and backbone filled in, and no others."""
 
+    def backbone(self, model: ModelSpec) -> ModelSpec:
+        """The same, without what belongs to its head."""
+
     def has_circuit(self, model: ModelSpec) -> bool:
         """Whether its head is a circuit, so that it runs on devices."""
 

@@ -75,7 +75,7 @@ def differences(options: Iterable[str], hidden: Iterable[str] = ()) -> dict[str,
         text: ",".join(
             f"{name}={value}"
             for name, value in sorted(mine.items())
-            if name not in hidden and any(other.get(name) != value for other in known.values())
+            if name not in hidden and any(json.dumps(other.get(name)) != json.dumps(value) for other in known.values())
         )
         for text, mine in known.items()
     }

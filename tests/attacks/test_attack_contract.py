@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import sys
+import types
 
 import numpy as np
 import pytest
@@ -378,3 +380,12 @@ def test_a_search_that_works_in_place_moves_nothing_but_its_candidate(toy, five)
     part = attacks.run(InPlace(), toy.model, images, labels, [0.01, 0.02], seed=0, keep=5).per_epsilon
     assert torch.equal(images, before)
     assert [p.linf.max() <= p.epsilon + 1e-6 for p in part] == [True, True]
+
+
+@pytest.mark.parametrize("field", ["name", "level", "epsilon"])
+def test_an_attack_whose_option_is_called_as_a_key_of_its_section_is_refused(field, monkeypatch):
+    module = types.ModuleType("clashing")
+    module.Mine = type("Mine", (attacks.FGSM,), {"__annotations__": {field: str}, field: "x"})
+    monkeypatch.setitem(sys.modules, "clashing", module)
+    with pytest.raises(AttackError, match=f"attack 'clashing:Mine' has an option called '{field}', a key of its section"):
+        attacks.get("clashing:Mine")

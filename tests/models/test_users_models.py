@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+import types
+
 import pytest
 from rich.console import Console
 
 from hqc_ray import load_classifier
+from hqc_ray.errors import ModelError
+from hqc_ray.models import backbones, heads
+from hqc_ray.spec import ModelSpec
 from hqc_ray.sweep import run
 
 MODULE = '''
@@ -76,3 +82,12 @@ def test_a_sweep_runs_a_users_head_and_backbone_with_their_options(swept):
     assert {model.head.layers[0].out_features for model in models.values()} == {5}
     assert set(found.rows["head"]) == {"their_models:Deep"}
     assert found.rows["n_qubits"].isna().all()
+
+
+def test_an_option_of_both_head_and_backbone_is_refused(monkeypatch):
+    module = types.ModuleType("sharing")
+    module.Net = type("Net", (backbones.BackboneEntry,), {"__annotations__": {"hidden": int}, "hidden": 2})
+    monkeypatch.setitem(sys.modules, "sharing", module)
+    with pytest.raises(ModelError, match="the option 'hidden' is of the head 'mlp' and of the backbone 'sharing:Net'"):
+        heads.get(ModelSpec(backbone="sharing:Net", head="mlp", image_size=8))
+    assert heads.get(ModelSpec(backbone="sharing:Net", head="linear", image_size=8, hidden=3))

@@ -159,3 +159,10 @@ def test_strengths_have_the_unit_of_their_level(epsilon, level, text):
 
 def test_file_names_hold_no_sign_that_a_system_refuses():
     assert slug("a/b:c", "", None, 0, "x[y]") == "a-b-c_0_x-y"
+
+
+def test_the_order_of_members_tells_ensembles_apart():
+    one, other = '{"members": {"a": {}, "b": {}}}', '{"members": {"b": {}, "a": {}}}'
+    told = differences([one, other])
+    assert told[one] != told[other]
+    assert differences([one]) == {one: ""}

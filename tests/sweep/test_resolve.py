@@ -144,7 +144,7 @@ def test_an_attack_that_changes_nothing_has_no_strength():
 def test_what_means_nothing_without_a_circuit_or_shots_is_at_its_default(access):
     given = EvaluateSpec(access=access, repeats=5, images=7)
     plain = Rooms().evaluate(given, None, AttackSpec(name="fgsm"))
-    assert (plain.access, plain.mode, plain.repeats, plain.images) == ("exact", "surrogate", 5, 7)  # others may sample
+    assert (plain.access, plain.mode, plain.repeats, plain.images) == ("exact", given.mode, 5, 7)  # others may sample
     sampled = Rooms().evaluate(given, DeviceSpec(name="default.qubit", shots=10), AttackSpec(name="fgsm"))
     assert (sampled.access, sampled.repeats) == (access, 5)
 

@@ -94,6 +94,11 @@ class Rooms:
             _at("model", backbones.build, model)
             self._loaded.add(key)
 
+    def backbone(self, model: ModelSpec) -> ModelSpec:
+        """The backbone with its options, in front of no head in particular."""
+        own = backbones.entry(model).model_dump(mode="json")
+        return ModelSpec(**{**own, "backbone": model.backbone, "weights": model.weights, "image_size": model.image_size})
+
     def has_circuit(self, model: ModelSpec) -> bool:
         """See the function of that name."""
         return has_circuit(model)
@@ -149,8 +154,7 @@ class Rooms:
             )
         if device and evaluate.mode == "native" and (shots or evaluate.access != "exact"):
             raise SpecError("mode: native needs an exact device and access: exact", where="evaluate", valid="no shots")
-        plain = {name: EvaluateSpec.model_fields[name].default for name in ("mode", "access")} if device is None else {}
-        return evaluate.model_copy(update=plain)
+        return evaluate if device else evaluate.model_copy(update={"access": EvaluateSpec.model_fields["access"].default})
 
 
 def _at(where: str, function: Any, *args: Any, **kwargs: Any) -> Any:
