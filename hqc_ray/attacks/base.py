@@ -10,12 +10,11 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from hqc_ray.attacks.balls import NORMS, Norm
-from hqc_ray.attacks.spaces import LEVELS
 from hqc_ray.attacks.view import View
 from hqc_ray.attacks.wrappers import Search, restarted
 from hqc_ray.entries import Entry
 from hqc_ray.errors import AttackError
-from hqc_ray.spec import Level
+from hqc_ray.spec import LEVELS, Level
 
 Kind = Literal["none", "budget", "minimal"]
 

@@ -40,4 +40,3 @@ FEATURES = Space("features", -math.inf, math.inf, "standardised feature")
 ANGLES = Space("angles", -math.pi / 2, math.pi / 2, "radian")
 
 SPACES: dict[Level, Space] = {"pixels": PIXELS, "features": FEATURES, "angles": ANGLES}
-LEVELS: tuple[Level, ...] = tuple(SPACES)

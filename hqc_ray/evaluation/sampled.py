@@ -35,9 +35,11 @@ class Samples:
     level: Level = "pixels"
 
     def see(self, values: Tensor) -> Tensor:
-        """Features [B, F] of images, for which the backbone runs once per image; values of other levels as they are."""
+        """Standardised features [B, F] of images; values of another level as they are. The backbone runs once per image."""
+        if self.level != "pixels":
+            return values
         with torch.no_grad():
-            return self.model.features(values) if self.level == "pixels" else values
+            return self.model.head.standardised(self.model.features(values))
 
     def decide(self, seen: Tensor, name: str) -> Predictions:
         """Predicted classes [max(repeats, SPREAD), N] of what was seen [N, ...].
@@ -53,7 +55,8 @@ class Samples:
 
     def _sampled(self, seen: Tensor, generator: torch.Generator, replicas: torch.Generator | None) -> np.ndarray:
         """Predicted classes [max(repeats, SPREAD), N]."""
-        sampled = self.model.sampled_from if self.level == "pixels" else self.model.at(self.level).sampled
+        head = self.model.head
         with torch.no_grad():
-            logits = sampled(seen, self.shots, generator, max(self.repeats, SPREAD), replicas)
+            angles = seen if self.level == "angles" else head.squeezed(seen)
+            logits = head.sampled(angles, self.shots, generator, max(self.repeats, SPREAD), replicas)
         return logits.argmax(-1).cpu().numpy()

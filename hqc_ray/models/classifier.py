@@ -34,12 +34,11 @@ class Classifier(nn.Module):
     Args:
         backbone: images -> features [B, F].
         head: features -> logits.
-        shots: of the device that the head's circuit is on; None for an exact device, or no device.
     """
 
-    def __init__(self, backbone: Backbone, head: Head, shots: int | None = None) -> None:
+    def __init__(self, backbone: Backbone, head: Head) -> None:
         super().__init__()
-        self.backbone, self.head, self.shots = backbone, head, shots
+        self.backbone, self.head = backbone, head
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits [B, K] of images [B, 3, H, W] in [0, 1]: exact also on a device with shots, differentiable."""
@@ -85,7 +84,7 @@ class Classifier(nn.Module):
 
     def drawn(self, k: int) -> Classifier:
         """The k-th independent draw of a stochastic classifier, the backbone shared; itself where nothing is stochastic."""
-        return Classifier(self.backbone, self.head.drawn(k), self.shots).eval() if self.stochastic else self
+        return Classifier(self.backbone, self.head.drawn(k)).eval() if self.stochastic else self
 
     def on(self, device: Device) -> Classifier:
         """This classifier with its circuit on `device`, as an exact surrogate; the backbone is shared.
@@ -96,8 +95,7 @@ class Classifier(nn.Module):
             DeviceError: the device cannot run the circuit.
             CircuitError: the circuit has no exact surrogate on this device.
         """
-        head = self.head.on(device)
-        return Classifier(self.backbone, head, device.shots if head is not self.head else None).eval()
+        return Classifier(self.backbone, self.head.on(device)).eval()
 
     def with_core(self, core: nn.Module) -> Classifier:
         """This classifier with another core in its bottleneck, such as a surrogate fitted elsewhere; the backbone is shared.
@@ -118,12 +116,6 @@ class Classifier(nn.Module):
     def max_error(self) -> float | None:
         """Of the surrogate, in probability; None without one."""
         return None if self.head.surrogate is None else self.head.surrogate.max_error
-
-    def sampled_from(
-        self, features: Tensor, shots: int, generator: torch.Generator, repeats: int = 1, replicas: torch.Generator | None = None
-    ) -> Tensor:
-        """Logits [repeats, B, K] of features [B, F]; see `Bottleneck.sampled`."""
-        return self.head.sampled(self.head.angles(features), shots, generator, repeats, replicas)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
 from hqc_ray.errors import ModelError
@@ -61,14 +60,3 @@ class Part:
         if self.level == "pixels":
             raise ModelError("features do not tell the images", where="level", valid="features, angles")
         return self.head.standardised(features) if self.level == "features" else self.head.angles(features)
-
-    def sampled(
-        self, values: Tensor, shots: int, generator: torch.Generator, repeats: int = 1, replicas: torch.Generator | None = None
-    ) -> Tensor:
-        """Logits [repeats, B, K] of values, each from `shots` fresh samples of every circuit; see `Bottleneck.sampled`."""
-        return self.head.sampled(self._angles(values), shots, generator, repeats, replicas)
-
-    def _angles(self, values: Tensor) -> Tensor:
-        if self.level == "pixels":
-            return self.head.angles(self.backbone(values))
-        return self.head.squeezed(values) if self.level == "features" else values

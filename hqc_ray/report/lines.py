@@ -14,8 +14,7 @@ from hqc_ray.evaluation.statistics import unpack, wilson, worst_case
 from hqc_ray.report import reference
 from hqc_ray.report.attacks import OTHERS, Row, Shown, is_clean, is_transfer
 from hqc_ray.report.models import Model
-
-LEVELS = ("pixels", "features", "angles")  # in the order of the lines
+from hqc_ray.spec import LEVELS
 
 
 @dataclass(frozen=True)

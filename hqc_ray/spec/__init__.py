@@ -2,6 +2,7 @@
 
 from hqc_ray.spec.file import STORAGE_FORMS, SweepSpec, expand, load, parse, storage_uri
 from hqc_ray.spec.sections import (
+    LEVELS,
     NAMED,
     SECTIONS,
     Access,
@@ -19,7 +20,7 @@ from hqc_ray.spec.sections import (
 )  # fmt: skip
 
 __all__ = [
-    "NAMED", "SECTIONS", "STORAGE_FORMS",
+    "LEVELS", "NAMED", "SECTIONS", "STORAGE_FORMS",
     "Access", "AttackSpec", "DataSpec", "DeviceSpec", "EvaluateSpec", "JudgesSpec", "Level", "Mode",
     "ModelSpec", "Point", "Section", "SweepSpec", "TrainSpec", "expand", "load", "parse", "storage_uri",
 ]  # fmt: skip

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 NAMED = ("source", "backbone", "head", "name")  # the keys of a sweep file that take a user's own `package.module:name`
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Level = Literal["pixels", "features", "angles"]
+LEVELS: tuple[Level, ...] = get_args(Level)
 Access = Literal["exact", "shots", "ideal"]
 Mode = Literal["surrogate", "native"]
 

@@ -11,9 +11,10 @@ from torch import nn
 from hqc_ray import attacks
 from hqc_ray.attacks.balls import admitted, lengths, project
 from hqc_ray.attacks.losses import fooled
-from hqc_ray.attacks.spaces import ANGLES, FEATURES, LEVELS, PIXELS, SPACES
+from hqc_ray.attacks.spaces import ANGLES, FEATURES, PIXELS, SPACES
 from hqc_ray.attacks.view import View
 from hqc_ray.errors import AttackError
+from hqc_ray.spec import LEVELS
 
 SHAPES = {"pixels": (5, 3, 4, 6), "features": (5, 7), "angles": (5, 3)}
 

@@ -121,3 +121,14 @@ def test_more_repeats_than_the_spread_needs_are_all_made(model: Classifier) -> N
     few, many = (judge.decide(judge.see(images), "x").own for judge in judges)
     assert (len(few), len(many)) == (SPREAD, SPREAD + 5)
     assert np.array_equal(few, many[:SPREAD])
+
+
+def test_each_level_is_judged_by_the_same_samples(model: Classifier, patches: tuple[np.ndarray, np.ndarray]) -> None:
+    on = model.on(EXACT)
+    images = torch.from_numpy(patches[0]).permute(0, 3, 1, 2) / 255
+    found = []
+    for level in ("pixels", "features", "angles"):
+        judge = Samples(on, SHOTS, 1, 0, level)  # type: ignore[arg-type]
+        found.append(judge.decide(judge.see(on.at(level).encode(images)), "clean").own)  # type: ignore[arg-type]
+    assert all((one == found[0]).mean() > 0.999 for one in found)
+    assert (found[0][0] != found[0][1]).any()

@@ -121,28 +121,23 @@ def test_a_classical_head_is_on_no_device(squeezenet):
     twin = model.on(devices.get("default.qubit", shots=5))
     assert twin.head is model.head
     assert twin.max_error is None
-    assert twin.shots is None
 
 
 def test_sampled_logits_scatter_around_the_exact_ones(model, images):
     twin = model.on(devices.get("default.qubit", shots=200))
-    features = twin.features(images)
-    draw = [twin.sampled_from(features, 200, torch.Generator().manual_seed(seed))[0] for seed in (1, 1, *range(2, 42))]
+    angles = twin.head.angles(twin.features(images))
+    draw = [twin.head.sampled(angles, 200, torch.Generator().manual_seed(seed))[0] for seed in (1, 1, *range(2, 42))]
     assert torch.equal(draw[0], draw[1])
     assert not torch.equal(draw[0], draw[2])
     exact = twin(images)
     spread = torch.stack(draw[1:]).std(0)
     assert (spread > 0).all()
     assert ((torch.stack(draw[1:]).mean(0) - exact).abs() < 5 * spread / 41**0.5).all()
-    for level in model.levels:
-        part = twin.at(level)
-        again = part.sampled(part.encode(images), 200, torch.Generator().manual_seed(1))[0]
-        torch.testing.assert_close(again, draw[0])
 
 
 def test_what_has_no_circuit_on_a_device_cannot_be_sampled(model):
     with pytest.raises(ModelError, match="no circuit on a device"):
-        model.sampled_from(torch.zeros(1, model.backbone.n_features), 10, torch.Generator())
+        model.head.sampled(torch.zeros(1, 4), 10, torch.Generator())
 
 
 def test_a_surrogate_fitted_elsewhere_takes_the_circuits_place(model, images, squeezenet):
@@ -169,7 +164,6 @@ def test_load_classifier_by_key_or_beginning(results, model, images, key):
 def test_load_classifier_onto_a_device(results, model, images, device):
     twin = load_classifier(str(results), "abc", device=device)
     assert twin.max_error < 1e-9
-    assert twin.shots == (50 if isinstance(device, dict) else None)
     torch.testing.assert_close(twin(images), model(images), atol=1e-5, rtol=0)
 
 
