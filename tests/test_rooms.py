@@ -12,6 +12,8 @@ ROOMS = [
     "sweep", "report", "cluster", "commands", "cli",
 ]  # fmt: skip
 SUBROOMS = {  # the same inside a room that has sub-rooms; rooms in one tuple do not know each other
+    "data": [("source",), ("splits", "selection", "sources"), ("sheet",)],
+    "attacks": [("spaces", "losses", "result"), ("balls", "view"), ("wrappers", "judges"), ("base",), ("searches", "contract")],
     "quantum": [("circuits", "noise"), ("ideal",), ("transfer",), ("devices",), ("cores",), ("study",)],
     "sweep": [("graph",), ("work", "progress"), ("driver",), ("serial", "isolated", "tune"), ("run",)],
 }
@@ -53,6 +55,8 @@ def test_a_module_imports_only_from_sub_rooms_above(path):
     for name in imported(path):
         if name.startswith(f"hqc_ray.{room}."):
             other = name.split(".")[2]
+            if other not in floors and not any((PACKAGE / room).glob(f"{other}*")):
+                continue  # a name that the room's own __init__ gives to everybody
             assert other == inner[0] or floors[other] < floors[inner[0]], f"{room}/{'/'.join(inner)} imports {name}"
 
 

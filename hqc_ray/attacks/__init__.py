@@ -7,12 +7,12 @@ from typing import Any
 from hqc_ray.attacks import contract
 from hqc_ray.attacks.base import Attack
 from hqc_ray.attacks.contract import run
-from hqc_ray.attacks.deepfool import DeepFool
-from hqc_ray.attacks.ensemble import Ensemble
-from hqc_ray.attacks.gradient import FGSM, PGD
 from hqc_ray.attacks.judges import Exact, Judge
 from hqc_ray.attacks.result import Found, Predictions, Result, Verdict
-from hqc_ray.attacks.simple import Clean, Noise
+from hqc_ray.attacks.searches.deepfool import DeepFool
+from hqc_ray.attacks.searches.ensemble import Ensemble
+from hqc_ray.attacks.searches.gradient import FGSM, PGD
+from hqc_ray.attacks.searches.simple import Clean, Noise
 from hqc_ray.attacks.spaces import SPACES, Space
 from hqc_ray.attacks.view import View, outputs_normalised
 from hqc_ray.entries import make

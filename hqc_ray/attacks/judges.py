@@ -42,4 +42,3 @@ class Exact:
         """The classes of the largest logits, [1, N]."""
         own = predicted(seen).cpu().numpy()[None]
         return Predictions(own, own)
-

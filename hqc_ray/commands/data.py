@@ -22,7 +22,8 @@ def add(known: Any) -> None:
 
 def _data(arguments: argparse.Namespace) -> int:
     from hqc_ray import data
-    from hqc_ray.data import download, sheet
+    from hqc_ray.data import sheet
+    from hqc_ray.data.sources import download
 
     options = dict(_option(text) for text in arguments.options)
     if arguments.download:

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from hqc_ray.cluster.submit import Submission
 
 
-
 def add(known: Any) -> None:
     """Add `submit` to the parser."""
     submit = known.add_parser("submit", help="run a sweep on a cluster's head, as a job, from any machine")

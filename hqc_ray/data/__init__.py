@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from hqc_ray.data.folder import Folder
-from hqc_ray.data.idx import Idx
-from hqc_ray.data.npz import Npz
-from hqc_ray.data.pcam import PCam
 from hqc_ray.data.selection import select
 from hqc_ray.data.source import Source
+from hqc_ray.data.sources.folder import Folder
+from hqc_ray.data.sources.idx import Idx
+from hqc_ray.data.sources.npz import Npz
+from hqc_ray.data.sources.pcam import PCam
+from hqc_ray.data.sources.synthetic import Synthetic
+from hqc_ray.data.sources.table import Csv
 from hqc_ray.data.splits import Subset, subset
-from hqc_ray.data.synthetic import Synthetic
-from hqc_ray.data.table import Csv
 from hqc_ray.entries import make
 from hqc_ray.errors import DataError
 from hqc_ray.spec import DataSpec

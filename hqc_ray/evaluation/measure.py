@@ -107,4 +107,3 @@ def example(result: Result, values: np.ndarray, labels: np.ndarray, epsilon: flo
         "clean_prediction": verdict.clean.own[0, :n],
         "prediction": verdict.attacked[at].own[0, :n],
     }
-

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from hqc_ray import data
-from hqc_ray.data.pcam import file_name
+from hqc_ray.data.sources.pcam import file_name
 
 
 class InMemory(data.Source):

@@ -18,8 +18,8 @@ from rich.console import Console
 
 from hqc_ray import data
 from hqc_ray.commands import Downloads
-from hqc_ray.data.download import MD5, fetch_pcam
-from hqc_ray.data.pcam import file_name
+from hqc_ray.data.sources.download import MD5, fetch_pcam
+from hqc_ray.data.sources.pcam import file_name
 from hqc_ray.errors import DataError
 
 X, Y = file_name("valid", "x"), file_name("valid", "y")

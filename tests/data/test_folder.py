@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from hqc_ray import data
-from hqc_ray.data.imagefiles import SUFFIXES
+from hqc_ray.data.sources.imagefiles import SUFFIXES
 from hqc_ray.errors import DataError
 
 

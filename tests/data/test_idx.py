@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from hqc_ray import data
-from hqc_ray.data.idx import encode
+from hqc_ray.data.sources.idx import encode
 from hqc_ray.errors import DataError
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (12, 4, 6), dtype=np.uint8)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from hqc_ray import data
-from hqc_ray.data import pcam as reader
-from hqc_ray.data.pcam import file_name
+from hqc_ray.data.sources import pcam as reader
+from hqc_ray.data.sources.pcam import file_name
 from hqc_ray.errors import DataError
 
 

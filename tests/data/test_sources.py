@@ -11,7 +11,7 @@ import pytest
 
 from hqc_ray import data
 from hqc_ray.data.source import MAX_CLASSES
-from hqc_ray.data.synthetic import Synthetic
+from hqc_ray.data.sources.synthetic import Synthetic
 from hqc_ray.errors import DataError
 
 
@@ -137,7 +137,7 @@ def test_unknown_source_lists_the_valid_ones():
 
 
 def test_a_users_own_source_by_its_import_path():
-    assert data.get("hqc_ray.data.synthetic:Synthetic", images=4) == Synthetic(images=4)
+    assert data.get("hqc_ray.data.sources.synthetic:Synthetic", images=4) == Synthetic(images=4)
     with pytest.raises(DataError, match=r"not a subclass of hqc_ray\.data\.Source"):
         data.get("hqc_ray.entries:Entry")
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hqc_ray import data
-from hqc_ray.data import tissue
+from hqc_ray.data.sources import tissue
 from hqc_ray.errors import DataError
 
 COUNT, TRAINED = 900, 600

@@ -5,7 +5,7 @@ import gzip
 import numpy as np
 import pytest
 
-from hqc_ray.data.idx import encode
+from hqc_ray.data.sources.idx import encode
 from hqc_ray.errors import InputError
 from hqc_ray.spec import AttackSpec, DataSpec, DeviceSpec, EvaluateSpec, ModelSpec
 from hqc_ray.sweep.graph import resolve

@@ -154,9 +154,10 @@ def test_the_accuracy_of_a_surrogate_is_that_of_its_device(done, monkeypatch):
     store.artifacts["surrogate/noisy"] = doer.run(noisy).artifact
     _, known = doer.on_device(replace(fit.task.deployed, surrogate="surrogate/noisy"))
     assert known.test_accuracy == 0.5
-    assert doer.on_device(replace(fit.task.deployed, device=None))[1].test_accuracy == classifier.loads_meta(
-        store.artifacts[only(graph, "train").id]
-    )["test_accuracy"]
+    assert (
+        doer.on_device(replace(fit.task.deployed, device=None))[1].test_accuracy
+        == classifier.loads_meta(store.artifacts[only(graph, "train").id])["test_accuracy"]
+    )
 
 
 class Elsewhere:

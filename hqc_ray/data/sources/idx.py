@@ -11,8 +11,8 @@ from typing import Self
 import numpy as np
 from pydantic import Field
 
-from hqc_ray.data.arrays import Arrays
 from hqc_ray.data.source import distinct_images, existing_folder
+from hqc_ray.data.sources.arrays import Arrays
 from hqc_ray.errors import DataError
 
 

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from hqc_ray.attacks.balls import project, random_in_ball, steepest
 from hqc_ray.attacks.base import Attack
-from hqc_ray.attacks.loop import iterate
 from hqc_ray.attacks.losses import fooled
+from hqc_ray.attacks.searches.loop import iterate
 from hqc_ray.attacks.view import View
 
 

@@ -11,8 +11,8 @@ from PIL import Image
 from pydantic import Field
 
 from hqc_ray import seeds
-from hqc_ray.data import tissue
 from hqc_ray.data.source import Source, as_indices
+from hqc_ray.data.sources import tissue
 
 
 class Synthetic(Source):

@@ -10,8 +10,8 @@ from typing import Self
 import numpy as np
 from PIL import Image
 
-from hqc_ray.data.imagefiles import SUFFIXES, ImageFiles, Listing, files_below
 from hqc_ray.data.source import MAX_CLASSES, distinct_images, existing_folder, natural
+from hqc_ray.data.sources.imagefiles import SUFFIXES, ImageFiles, Listing, files_below
 from hqc_ray.errors import DataError
 
 _PARTS = ("train", "training", "test", "testing", "val", "valid", "validation")

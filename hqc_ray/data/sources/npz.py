@@ -13,8 +13,8 @@ from typing import Literal, Self
 import numpy as np
 from numpy.lib import format as npy
 
-from hqc_ray.data.arrays import Arrays
 from hqc_ray.data.source import distinct_images, existing_file
+from hqc_ray.data.sources.arrays import Arrays
 from hqc_ray.errors import DataError
 
 Header = tuple[tuple[int, ...], np.dtype]

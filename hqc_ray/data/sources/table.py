@@ -13,8 +13,8 @@ import numpy as np
 from PIL import Image
 from pydantic import Field
 
-from hqc_ray.data.imagefiles import ImageFiles, Listing, files_below
 from hqc_ray.data.source import MAX_CLASSES, distinct_images, existing_folder, natural
+from hqc_ray.data.sources.imagefiles import ImageFiles, Listing, files_below
 from hqc_ray.errors import DataError
 
 

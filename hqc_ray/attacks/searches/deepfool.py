@@ -11,8 +11,8 @@ from torch import Tensor
 
 from hqc_ray.attacks.balls import Norm, lengths, per_image, steepest
 from hqc_ray.attacks.base import Attack, Kind
-from hqc_ray.attacks.loop import iterate
 from hqc_ray.attacks.losses import fooled
+from hqc_ray.attacks.searches.loop import iterate
 from hqc_ray.attacks.view import View
 
 _BEYOND = 1e-4  # added to each distance, as the authors' code does, so that a step crosses the boundary it aims at

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hqc_ray.data.pcam import SPLITS, file_name
+from hqc_ray.data.sources.pcam import SPLITS, file_name
 from hqc_ray.errors import DataError, unknown
 
 ZENODO = "https://zenodo.org/records/2546921/files"

@@ -1,0 +1,1 @@
+"""The data sources of the table, and what they read files with."""
