@@ -34,31 +34,35 @@ def row(attack, epsilon, robust, *, clean=CLEAN, **more):
     """One row as the ledger holds it."""
     low, high = wilson(int(clean.sum()), len(clean))
     robust_low, robust_high = wilson(int(robust.sum()), len(robust))
-    return {
-        "key": f"{attack}-{epsilon}-{sorted(more.items())}",
-        "status": "ok",
-        "model_key": "m",
-        "device": "default.qubit",
-        "data_source": "pcam",
-        "data_digest": "d",
-        "weights": "imagenet",
-        "mode": "surrogate",
-        "search_seed": 0,
-        "n_classes": 2,
-        "attack_options": "{}",
-        "norm": "linf",
-        "epsilon": epsilon,
-        "n_evaluated": len(clean),
-        "clean_low": low,
-        "clean_high": high,
-        "clean_correct": pack(clean),
-        "robust_low": robust_low,
-        "robust_high": robust_high,
-        "robust_correct": pack(robust),
-        "bad_gradient_share": 0.0,
-        "outputs_normalised": False,
-        "surrogate_error": 1e-15,
-    } | of_attack(attack, search_model_key=more.get("model_key", "m")) | more
+    return (
+        {
+            "key": f"{attack}-{epsilon}-{sorted(more.items())}",
+            "status": "ok",
+            "model_key": "m",
+            "device": "default.qubit",
+            "data_source": "pcam",
+            "data_digest": "d",
+            "weights": "imagenet",
+            "mode": "surrogate",
+            "search_seed": 0,
+            "n_classes": 2,
+            "attack_options": "{}",
+            "norm": "linf",
+            "epsilon": epsilon,
+            "n_evaluated": len(clean),
+            "clean_low": low,
+            "clean_high": high,
+            "clean_correct": pack(clean),
+            "robust_low": robust_low,
+            "robust_high": robust_high,
+            "robust_correct": pack(robust),
+            "bad_gradient_share": 0.0,
+            "outputs_normalised": False,
+            "surrogate_error": 1e-15,
+        }
+        | of_attack(attack, search_model_key=more.get("model_key", "m"))
+        | more
+    )
 
 
 def flags_of(*rows):
