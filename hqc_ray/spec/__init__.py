@@ -3,6 +3,8 @@
 from hqc_ray.spec.file import STORAGE_FORMS, SweepSpec, expand, load, parse, storage_uri
 from hqc_ray.spec.sections import (
     LEVELS,
+    MAX_IMAGES,
+    MAX_SIDE,
     NAMED,
     SECTIONS,
     Access,
@@ -20,7 +22,7 @@ from hqc_ray.spec.sections import (
 )  # fmt: skip
 
 __all__ = [
-    "LEVELS", "NAMED", "SECTIONS", "STORAGE_FORMS",
+    "LEVELS", "MAX_IMAGES", "MAX_SIDE", "NAMED", "SECTIONS", "STORAGE_FORMS",
     "Access", "AttackSpec", "DataSpec", "DeviceSpec", "EvaluateSpec", "JudgesSpec", "Level", "Mode",
     "ModelSpec", "Point", "Section", "SweepSpec", "TrainSpec", "expand", "load", "parse", "storage_uri",
 ]  # fmt: skip

@@ -18,8 +18,8 @@ K10 = "size: 40, n_classes: 10, images: 95"
 
 REFUSED = {
     # data
-    "size: 400": r"data\.size: 400 images asked for, 200 of each class, but the source has 40 of class '0' \(valid: 10 to 80\)",
-    "size: 100, n_classes: 10, images: 95": r"data\.size: 100 .* 10 of each class, but .* 9 of class '5' \(valid: 10 to 90\)",
+    "size: 400": r"data\.size: 400 images .* 200 of each class, but .* 40 of class '0' \(valid: an even number from 10 to 80\)",
+    "size: 100, n_classes: 10, images: 95": r"data\.size: .* 9 of class '5' \(valid: a multiple of 10 from 20 to 90\)",
     "size: 42, n_classes: 10, images: 95": r"data\.size: 42 images \(valid: a multiple of 10, 20 or more",
     f"{K10}, classes: [3, 8]": r"data\.size: 40 images asked for, 20 of each class, but the source has .* of class '[38]'",
     f"{K10}, classes: [3, 12]": r"data\.classes: unknown class 12; .*\(valid: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9\)",
