@@ -29,9 +29,8 @@ def read(path: Path) -> Any:
             are not decimal or not finite, texts with control characters, values nested or repeated without end.
     """
     text = _text(path)
-    loader = _Loader(text)
     try:
-        return loader.get_single_data()
+        return _Loader(text).get_single_data()
     except _Refused as problem:
         raise SpecError(problem.what, where=f"{path.name}, line {problem.line}", valid=problem.valid) from problem
     except yaml.YAMLError as problem:
@@ -39,8 +38,6 @@ def read(path: Path) -> Any:
         line = f", line {mark.line + 1}" if mark else ""
         what = getattr(problem, "problem", None) or getattr(problem, "reason", None) or str(problem)
         raise SpecError(f"not YAML: {what}", where=f"{path.name}{line}") from problem
-    finally:
-        loader.dispose()
 
 
 def _text(path: Path) -> str:
