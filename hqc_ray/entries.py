@@ -81,7 +81,7 @@ def explain(error: ValidationError, entry: type[BaseModel], given: Any = None) -
         return f"unknown option {shown(where)}", "", valid
     if first["type"] == "missing":
         return f"{where!r} is required", "", valid
-    same = [p["msg"] for p in problems if _place(p["loc"], given) == where]
+    same = [p["msg"].removeprefix("Value error, ") for p in problems if _place(p["loc"], given) == where]
     what = " or ".join([same[0], *(text.removeprefix("Input should be ") for text in dict.fromkeys(same[1:]))])
     return f"{what}, not {shown(first['input'])}", where, _range(entry, first["loc"]) if where else valid
 

@@ -89,6 +89,7 @@ def _cut(text: str, longest: int = LONGEST) -> str:
 def unknown(kind: str, name: object, valid: Iterable[str], error: type[InputError] = InputError, where: str = "") -> InputError:
     """The error for an unknown name: it suggests the nearest valid name and lists all of them."""
     names = sorted(valid)
-    near = difflib.get_close_matches(str(name)[:100], names, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    plain = {text.lower(): text for text in names}
+    near = difflib.get_close_matches(str(name)[:100].lower(), plain, n=1)
+    hint = f"; did you mean {plain[near[0]]!r}?" if near else ""
     return error(f"unknown {kind} {shown(name)}{hint}", where=where, valid=", ".join(names))

@@ -111,7 +111,9 @@ class CircuitHead(HeadEntry):
     kind = "circuit"
     levels = BOTTLENECK
     ansatz: ClassVar[str]
-    n_qubits: Width | None = None  # the number that the ansatz is drawn with, filled in when the entry is made
+    n_qubits: Annotated[int, Field(ge=2, le=12)] | None = (
+        None  # the number that the ansatz is drawn with, filled in when the entry is made
+    )
     embedding: str = "rx"
     layers: Annotated[int, Field(ge=1, le=100)] = 1
     reuploads: Annotated[int, Field(ge=1, le=100)] = 1

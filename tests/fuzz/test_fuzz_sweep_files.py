@@ -189,7 +189,7 @@ ARGUMENTS = {  # of hqc, with FILE for a good sweep file -> what is said
 }
 NASTY = [
     None, True, False, 0, -1, 1, 2, 2**31, 2**32, 2**63, 2**64, 10**30, 0.5, 1e-300, 1e300, "", " ", "a", "8/255", "1e3", "None",
-    "yes", "٣", "ａ", "../..", "/", "~", "${NOT_SET}", "a:b", "no.such:name", ":", "x" * 900, [], {}, [[]], [{}], {"a": {"b": {}}},
+    "yes", "٣", "ａ", "../..", "/", "~", "${NOT_SET}", "a:b", "no.such:x", ":", "x" * 900, [], {}, [[]], [{}], {"a": {"b": {}}},
     [1, "a", None], {"name": "pgd"}, {"name": None}, "synthetic", "folder", "pgd", "ensemble", "ibm", "qiskit.aer", "tanh",
 ]  # fmt: skip
 

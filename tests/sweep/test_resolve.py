@@ -1,6 +1,7 @@
 """What the rooms refuse in a sweep file, each in one line with its place; what they fill in and drop."""
 
 import gzip
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -138,6 +139,28 @@ def test_an_attack_that_changes_nothing_has_no_strength():
     filled = Rooms().attack(AttackSpec(name="pgd", epsilon=0.3, level="angles"), MODEL)
     assert (filled.epsilon, filled.level) == (0.3, "angles")
     assert {"steps", "norm"} <= filled.options.keys()
+
+
+def test_epsilon_ends_where_the_values_do():
+    for epsilon, says in ((8, "did you mean 8/255"), (1.5, "did you mean 1.5/255"), (300, r"which lie in \[0, 1\] \(valid")):
+        with pytest.raises(InputError, match=rf"^attack\.epsilon: .*{says}"):
+            Rooms().attack(AttackSpec(name="fgsm", epsilon=epsilon), MODEL)
+    larger = (
+        {"norm": "l2", "epsilon": 8},
+        {"level": "features", "epsilon": 8},
+        {"level": "angles", "epsilon": 1.5},
+        {"epsilon": 1},
+    )
+    for good in larger:  # an l2 ball, standardised features, radians, and the whole of the range
+        assert Rooms().attack(AttackSpec(name="fgsm", **good), MODEL).epsilon == good["epsilon"]
+    assert Rooms().attack(AttackSpec(name="clean", epsilon=8), MODEL).epsilon == 0
+
+
+def test_images_that_are_too_large_for_a_network_are_to_be_resized(monkeypatch):
+    monkeypatch.setattr(resolve, "source", lambda _: SimpleNamespace(image_size=(5, 2049)))
+    with pytest.raises(InputError, match=r"^model\.image_size: the images have 2,049 pixels .*up to 2,048"):
+        Rooms().model(MODEL.model_copy(update={"image_size": None}), DATA)
+    assert Rooms().model(MODEL, DATA).image_size == 8
 
 
 @pytest.mark.parametrize("access", ["exact", "ideal", "shots"])
