@@ -106,9 +106,10 @@ def _range(entry: type[BaseModel], loc: tuple[int | str, ...]) -> str:
     if field is None:
         return ""
     rules = [*field.metadata, *(rule for part in _annotated(field.annotation) for rule in part)]
-    bounds = {name: getattr(rule, name) for rule in rules for name in ("ge", "gt", "le", "lt") if hasattr(rule, name)}
-    low = f"{bounds['ge']:,}" if "ge" in bounds else f"above {bounds['gt']:,}" if "gt" in bounds else ""
-    high = f"{bounds['le']:,}" if "le" in bounds else f"below {bounds['lt']:,}" if "lt" in bounds else ""
+    ends = {name: getattr(rule, name) for rule in rules for name in ("ge", "gt", "le", "lt") if hasattr(rule, name)}
+    bounds = {name: f"{int(end):,}" if end == int(end) else f"{end:g}" for name, end in ends.items()}
+    low = bounds["ge"] if "ge" in bounds else f"above {bounds['gt']}" if "gt" in bounds else ""
+    high = bounds["le"] if "le" in bounds else f"below {bounds['lt']}" if "lt" in bounds else ""
     return f"{low} to {high}" if low and high else ""
 
 

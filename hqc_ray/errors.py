@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+import functools
+from collections.abc import Callable, Iterable, Mapping
 
 LONGEST, LONGEST_PLACE = 350, 200  # characters of what is wrong, and of what is valid; of where it is
 
@@ -29,6 +30,10 @@ class InputError(HqcError):
         self.what, self.where, self.valid = what, where, valid
         place, what, valid = _cut(where, LONGEST_PLACE), _cut(what), _cut(valid)
         super().__init__(" ".join(f"{place + ': ' if place else ''}{what}{f' (valid: {valid})' if valid else ''}".split()))
+
+    def __reduce__(self) -> tuple[Callable[[], InputError], tuple[()]]:
+        """All three parts survive the way out of another process."""
+        return functools.partial(type(self), self.what, where=self.where, valid=self.valid), ()
 
     def at(self, where: str) -> InputError:
         """The same error, of the same class, with `where` in front of its own place."""

@@ -1,4 +1,5 @@
 import itertools
+import pickle
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -7,7 +8,7 @@ from pydantic import Field
 
 from hqc_ray import spec
 from hqc_ray.entries import Entry, make
-from hqc_ray.errors import InputError, SpecError
+from hqc_ray.errors import DataError, InputError, SpecError
 
 MINIMAL = """
 defaults:
@@ -155,6 +156,16 @@ def test_what_is_meant_is_taken():
     good = {"flag": True, "either": True, "count": "40", "share": "1e-3", "anything": True, "several": [1], "names": "all"}
     made = make("own", {"x": Own}, "x", good)
     assert (made.flag, made.either, made.count, made.share, made.anything) == (True, True, 40, 0.001, True)
+
+
+def test_an_error_comes_out_of_another_process_whole_and_short():
+    error = DataError("x" * 1000, where="y" * 1000, valid="z" * 1000)
+    back = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own
+    assert (type(back), str(back), back.valid) == (DataError, str(error), "z" * 1000)
+    assert len(str(back)) < 950
+    assert "zzz..." in str(back)
+    assert str(error.at("a").moved({"a": "f.yaml: blocks[1].data"}, "f.yaml")).startswith("f.yaml: blocks[1].data.yyy")
+    assert str(SpecError("no").moved({"a": "b"}, "f.yaml: blocks[0]")) == "f.yaml: blocks[0]: no"
 
 
 def test_a_name_in_other_letters_is_suggested():

@@ -5,6 +5,7 @@ from hqc_ray.spec.sections import (
     LEVELS,
     MAX_IMAGES,
     MAX_SIDE,
+    MIN_IMAGES,
     NAMED,
     SECTIONS,
     Access,
@@ -22,7 +23,7 @@ from hqc_ray.spec.sections import (
 )  # fmt: skip
 
 __all__ = [
-    "LEVELS", "MAX_IMAGES", "MAX_SIDE", "NAMED", "SECTIONS", "STORAGE_FORMS",
+    "LEVELS", "MAX_IMAGES", "MAX_SIDE", "MIN_IMAGES", "NAMED", "SECTIONS", "STORAGE_FORMS",
     "Access", "AttackSpec", "DataSpec", "DeviceSpec", "EvaluateSpec", "JudgesSpec", "Level", "Mode",
     "ModelSpec", "Point", "Section", "SweepSpec", "TrainSpec", "expand", "load", "parse", "storage_uri",
 ]  # fmt: skip

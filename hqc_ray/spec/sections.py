@@ -11,7 +11,7 @@ from hqc_ray.entries import Options, Seed
 
 NAMED = ("source", "backbone", "head", "name")  # the keys of a sweep file that take a user's own `package.module:name`
 Fraction = Annotated[float, Field(ge=0, lt=1)]
-MAX_IMAGES = 10_000_000
+MIN_IMAGES, MAX_IMAGES = 10, 10_000_000
 MAX_SIDE = 2048  # pixels that a backbone sees: a network of a few million weights takes gigabytes there
 Level = Literal["pixels", "features", "angles"]
 LEVELS: tuple[Level, ...] = get_args(Level)
@@ -44,7 +44,7 @@ class DataSpec(Section):
     lists: ClassVar[tuple[str, ...]] = ("classes",)
     source: str
     classes: Annotated[tuple[int | str, ...], Field(max_length=100)] | None = None
-    size: Annotated[int, Field(ge=10, le=MAX_IMAGES)]
+    size: Annotated[int, Field(ge=MIN_IMAGES, le=MAX_IMAGES)]
     test_fraction: Annotated[float, Field(gt=0, lt=1)] | None = None
     validation_fraction: Fraction | None = None
 

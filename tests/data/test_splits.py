@@ -109,7 +109,7 @@ def test_reads_no_more_than_needed(in_memory, monkeypatch):
 
 @pytest.mark.parametrize(("size", "n_classes"), [(-2, 2), (0, 2), (2, 2), (7, 2), (10, 10), (25, 10), (0, 3)])
 def test_sizes_that_are_no_multiple_or_too_small(in_memory, size, n_classes):
-    expected = f"^size: {size} images .*{splits.multiple(n_classes)}, {2 * n_classes} or more"
+    expected = f"^size: {size} images .*{splits.multiple(n_classes)}, { {2: 10, 3: 12, 10: 20}[n_classes] } or more"
     with pytest.raises(DataError, match=expected):
         data.subset(in_memory(60, n_classes=n_classes), size, seed=0)
 
@@ -139,6 +139,8 @@ def test_the_size_that_it_names_is_enough(test, enough):
 
 @pytest.mark.parametrize(("size", "test", "validation", "says"), [
     (40, 0.9999, 0, "10002 images or test_fraction up to 0.95"),
+    (40, 0.9999, None, "test_fraction up to 0.95"),  # above 1,000 images a fifth is for validation
+    (40, 0.98, None, "50 images or test_fraction up to 0.95"),
     (40, 1 - 1e-9, 0, "test_fraction up to 0.95"),  # no size that a sweep may have
     (40, 0.2, 0.79, "44 images or test_fraction up to 0.15"),
     (10_000, 0.99999, 0, "100002 images or test_fraction up to 0.9998"),

@@ -28,7 +28,7 @@ TIMES = {"gate_time_1q_ns": 1, "gate_time_2q_ns": 2}
 NUMBERS = ("noise_scale", *DECLARED, *TIMES)  # every option but `noise`
 
 Probability = Annotated[float, Field(ge=0, le=1)]
-Time = Annotated[float, Field(ge=1e-6, le=1e9)]
+Time = Annotated[float, Field(gt=0, le=1e9)]
 
 
 class NoiseOptions(Entry):

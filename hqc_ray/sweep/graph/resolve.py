@@ -13,7 +13,7 @@ from hqc_ray.errors import AttackError, DataError, InputError, ModelError, SpecE
 from hqc_ray.models import backbones, heads
 from hqc_ray.quantum import circuits, devices
 from hqc_ray.quantum.cores import noisy_layer
-from hqc_ray.spec import MAX_SIDE, AttackSpec, DataSpec, DeviceSpec, EvaluateSpec, ModelSpec, TrainSpec, expand
+from hqc_ray.spec import MAX_SIDE, MIN_IMAGES, AttackSpec, DataSpec, DeviceSpec, EvaluateSpec, ModelSpec, TrainSpec, expand
 
 
 def source(spec: DataSpec) -> data.Source:
@@ -152,7 +152,9 @@ class Rooms:
                 "access: shots on a device without shots", where="evaluate", valid="a device with shots, exact, or ideal"
             )
         if device and evaluate.mode == "native" and (shots or evaluate.access != "exact"):
-            raise SpecError("mode: native needs an exact device and access: exact", where="evaluate", valid="no shots")
+            raise SpecError(
+                "mode: native needs an exact device and access: exact", where="evaluate", valid="both, or mode: surrogate"
+            )
         return evaluate if device else evaluate.model_copy(update={"access": EvaluateSpec.model_fields["access"].default})
 
 
@@ -160,7 +162,7 @@ def _check_size(data: DataSpec, names: Sequence[str], counts: np.ndarray) -> Non
     """Whether there are enough images of each of K classes `names`, of which there are `counts` [K]."""
     k, fewest = len(names), int(counts.min())
     if fewest < data.size // k:
-        least = smallest(data.test_fraction, data.validation_fraction, k, 10)
+        least = smallest(data.test_fraction, data.validation_fraction, k, MIN_IMAGES)
         possible = least and least <= k * fewest
         of_each = f"a source with {(least or data.size) // k:,} images of each class"
         raise DataError(
