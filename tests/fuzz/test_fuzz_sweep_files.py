@@ -4,6 +4,7 @@ import contextlib
 import copy
 import io
 import os
+import re
 import time
 
 import pytest
@@ -12,7 +13,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hqc_ray import cli
-from hqc_ray.spec import document
+from hqc_ray.attacks import ATTACKS
+from hqc_ray.data import SOURCES
+from hqc_ray.models.backbones import BACKBONES
+from hqc_ray.models.heads import HEADS
+from hqc_ray.quantum.devices import DEVICES
+from hqc_ray.spec import SECTIONS, document
 from tests.fuzz.promise import refused
 
 GOOD = {
@@ -248,6 +254,21 @@ def test_a_grid_is_counted_before_it_is_built(tmp_path):
     assert "5 entries of attack, 2 model.head (valid: up to 10,000,000 cells)" in says
     huge = "defaults: {seed: [" + "0, " * 1000 + "0], data: {" + ", ".join(f"a{i}: [{'0, ' * 9}0]" for i in range(900)) + "}}"
     assert "the grid has 10^90" in refused(tmp_path, "plan", write(tmp_path, huge))
+
+
+ENTRIES = {
+    **{f"section {name}": section for name, section in SECTIONS.items()},
+    **{name: entry for table in (ATTACKS, SOURCES, DEVICES, HEADS, BACKBONES) for name, entry in table.items()},
+}
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+def test_every_number_of_every_entry_has_a_range_with_two_ends(name):
+    for option, field in ENTRIES[name].model_fields.items():
+        rules = f"{field.annotation} {field.metadata}"
+        if re.search(r"\b(int|float)\b", rules) and not re.search("tuple|Literal", rules):
+            assert re.search(r"\bg[et]=", rules), option
+            assert re.search(r"\bl[et]=", rules), option
 
 
 def places(value, at=()):
