@@ -11,7 +11,7 @@ from hqc_ray.plan.keys import content_key
 from hqc_ray.plan.parts import Cell, Group, Judge, Plan, Search, Training
 from hqc_ray.plan.resolver import Resolver
 from hqc_ray.results.row import Audience
-from hqc_ray.spec import SECTIONS, AttackSpec, DeviceSpec, Mode, Point, SweepSpec
+from hqc_ray.spec import MAX_CELLS, SECTIONS, AttackSpec, DeviceSpec, Mode, Point, SweepSpec
 
 
 class _Memo:
@@ -132,12 +132,17 @@ class _Builder:
         if not asking:
             return
         crew = Crew(self.seats.values())
+        judges = []
         for point in asking:
             try:
-                judges = crew.judges(point)
+                judges.append(crew.judges(point))
             except InputError as problem:
                 raise _moved(problem, point.places) from problem
-            for seat in judges:
+        if (cells := len(points) + sum(map(len, judges))) > MAX_CELLS:
+            what = f"the grid has {cells:,} cells with its further judges"
+            raise _moved(SpecError(what, where="evaluate.judges", valid=f"up to {MAX_CELLS:,} cells"), asking[0].places)
+        for point, seats in zip(asking, judges, strict=True):
+            for seat in seats:
                 self.add(point, seat)
 
 
