@@ -69,7 +69,7 @@ class MLPHead(HeadEntry):
     """One hidden layer of `hidden` units with ReLU."""
 
     title = "MLP"
-    hidden: Annotated[int, Field(ge=1)] = 64
+    hidden: Annotated[int, Field(ge=1, le=4096)] = 64
 
     def build(self, n_features: int, n_classes: int, generator: torch.Generator) -> Head:
         """See `HeadEntry`."""
@@ -111,10 +111,12 @@ class CircuitHead(HeadEntry):
     kind = "circuit"
     levels = BOTTLENECK
     ansatz: ClassVar[str]
-    n_qubits: Width | None = None  # the number that the ansatz is drawn with, filled in when the entry is made
+    n_qubits: Annotated[int, Field(ge=2, le=12)] | None = (
+        None  # the number that the ansatz is drawn with, filled in when the entry is made
+    )
     embedding: str = "rx"
-    layers: Annotated[int, Field(ge=1)] = 1
-    reuploads: Annotated[int, Field(ge=1)] = 1
+    layers: Annotated[int, Field(ge=1, le=100)] = 1
+    reuploads: Annotated[int, Field(ge=1, le=100)] = 1
     readout: Literal["x", "y", "z"] = "z"
 
     @model_validator(mode="before")

@@ -7,6 +7,8 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
+from hqc_ray.files import short
+
 # Okabe and Ito's palette, which people with any colour vision can tell apart
 BLUE, SKY, GREEN, YELLOW, ORANGE, VERMILLION, PURPLE = "#0072B2", "#56B4E9", "#009E73", "#E3D21B", "#E69F00", "#D55E00", "#CC79A7"
 GREY, BLACK = "#8A8A8A", "#1A1A1A"
@@ -107,4 +109,4 @@ def norm_text(norm: str) -> str:
 
 def slug(*parts: object) -> str:
     """A file name that is valid on any system, made of what tells one figure from another."""
-    return "_".join(re.sub(r"[^A-Za-z0-9.=-]+", "-", str(p)).strip("-.") for p in parts if p not in ("", None))
+    return short("_".join(re.sub(r"[^A-Za-z0-9.=-]+", "-", str(p)).strip("-.") for p in parts if p not in ("", None)))

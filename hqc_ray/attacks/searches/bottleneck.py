@@ -44,9 +44,9 @@ class Bottleneck(Attack):
     title: ClassVar[str] = "Bottleneck"
     random: ClassVar[bool] = True
     one_search: ClassVar[bool] = False
-    directions: int = Field(128, ge=1)
-    rounds: int = Field(4, ge=1)
-    steps: int = Field(8, ge=1)
+    directions: int = Field(128, ge=1, le=10_000)
+    rounds: int = Field(4, ge=1, le=1000)
+    steps: int = Field(8, ge=1, le=10_000)
 
     @classmethod
     def example(cls, **options: Any) -> Self:

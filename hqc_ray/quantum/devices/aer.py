@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from torch import Tensor
 
+from hqc_ray.entries import Seed
 from hqc_ray.errors import DeviceError
 from hqc_ray.quantum.circuits.ir import Circuit
 from hqc_ray.quantum.devices import parity, qiskit
@@ -51,7 +52,7 @@ class Aer(NoiseOptions, Device):
         {"noise": "fake_manila", "noise_scale": 0},
     )
     optimization_level: Literal[0, 1, 2, 3] = 1
-    transpile_seed: int = 0
+    transpile_seed: Seed = 0
 
     @property
     def kind(self) -> Kind:

@@ -12,7 +12,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from hqc_ray.entries import Entry
+from hqc_ray.entries import Entry, Seed
 from hqc_ray.errors import CircuitError
 from hqc_ray.quantum.circuits.ir import Circuit
 from hqc_ray.quantum.devices import parity
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from hqc_ray.quantum.devices.qiskit import Compiled
 
 Kind = Literal["ideal", "noisy", "measured"]
+MAX_SHOTS = 1_000_000_000  # of one circuit
 _COMPARED: dict[tuple[type, str], Kind] = {}
 
 
@@ -50,8 +51,8 @@ class Device(Entry):
     packages: ClassVar[tuple[str, ...]] = ()
     examples: ClassVar[tuple[Mapping[str, Any], ...]] = ({},)
     exactness: ClassVar[Literal["exact", "measured"]] = "exact"
-    shots: Annotated[int, Field(ge=1)] | None = None
-    seed: int = 0
+    shots: Annotated[int, Field(ge=1, le=MAX_SHOTS)] | None = None
+    seed: Seed = 0
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Without a name, that of the class is one; without a title, the name."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -104,6 +104,7 @@ class PennyLane(Device):
     packages: ClassVar[tuple[str, ...]] = ("pennylane",)
     examples: ClassVar[tuple[Mapping[str, Any], ...]] = ({"plugin": "default.mixed"}, {"plugin": "lightning.qubit"})
     plugin: str
+    shots: Annotated[int, Field(ge=1, le=1_000_000)] | None = None  # a plugin holds each of them in memory
     options: dict[str, Any] = Field(default_factory=dict)
 
     @property
