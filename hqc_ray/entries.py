@@ -16,7 +16,7 @@ from typing import Any, TypeVar, cast
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hqc_ray.errors import InputError, unknown
-from hqc_ray.guard import guarded
+from hqc_ray.guard import guarded, wrong
 
 T = TypeVar("T")
 E = TypeVar("E", bound="Entry")
@@ -99,17 +99,20 @@ def make(
     options: Mapping[str, Any],
     error: type[InputError] = InputError,
     taken: Collection[str] = (),
+    base: type[Entry] = Entry,
 ) -> E:
-    """The entry `name` of `table` with `options`; none of them may be called as in `taken`, the section's own keys.
+    """The entry `name` of `table`, or a user's own subclass of `base`, with `options`.
+
+    None of its options may be called as in `taken`, the section's own keys.
 
     Raises:
         InputError: an unknown name, option, or value; it lists the valid ones with their defaults.
     """
     entry: Any = lookup(kind, table, name, error)
-    if not (isinstance(entry, type) and issubclass(entry, Entry)):
-        raise error(f"{kind} {name!r} is not a subclass of hqc_ray.entries.Entry")
+    if not (isinstance(entry, type) and issubclass(entry, base)):
+        raise wrong(kind, name, f"is not a subclass of {base.__module__}.{base.__name__}", error, entry)
     if lacking := sorted(getattr(entry, "__abstractmethods__", ())):
-        raise error(f"{kind} {name!r} does not define {', '.join(lacking)}")
+        raise wrong(kind, name, f"does not define {', '.join(lacking)}", error, entry)
     if clash := sorted(entry.model_fields.keys() & set(taken)):
         raise error(f"{kind} {name!r} has an option called {clash[0]!r}, a key of its section", valid="another name")
     with guarded(kind, name, error, to="make") if ":" in name else contextlib.nullcontext():

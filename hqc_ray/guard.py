@@ -9,7 +9,7 @@ import sysconfig
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from hqc_ray.errors import InputError
 
@@ -18,8 +18,14 @@ _OURS = Path(__file__).parent
 _INSTALLED = (*(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")), site.getusersitepackages())
 
 
+Definition = Callable[..., Any] | None
+E = TypeVar("E", bound=InputError)
+
+
 @contextlib.contextmanager
-def guarded(kind: str, name: str, error: type[InputError] = InputError, to: str = "run", valid: str = "") -> Iterator[None]:
+def guarded(
+    kind: str, name: str, error: type[InputError] = InputError, to: str = "run", valid: str = "", by: Definition = None
+) -> Iterator[None]:
     """Turn every exception of the code of a user (or of a plugin) into an `error`; an interrupt from the keyboard passes.
 
         with guarded("circuit", "mine:ansatz", CircuitError, to="build"):
@@ -33,6 +39,7 @@ def guarded(kind: str, name: str, error: type[InputError] = InputError, to: str 
         error: the class of what is raised.
         to: what was tried.
         valid: what would have worked.
+        by: the function or class that is called, whose own place is said where none inside it is known.
 
     Raises:
         InputError: see above.
@@ -42,22 +49,17 @@ def guarded(kind: str, name: str, error: type[InputError] = InputError, to: str 
     except KeyboardInterrupt:
         raise
     except InputError as problem:
-        if not (place := _raised(problem, name)):
+        if not (place := _raised(problem, name) or _defined(by)):
             raise
-        raise type(problem)(f"{kind} {name!r}: {problem.what}{place}", where=problem.where, valid=problem.valid) from problem
+        what = problem.what if repr(name) in str(problem) else f"{kind} {name!r}: {problem.what}"
+        raise type(problem)(f"{what}{place}", where=problem.where, valid=problem.valid) from problem
     except BaseException as problem:  # a user's code may exit, or raise anything
-        raise error(f"cannot {to} {kind} {name!r}: {said(problem)}{_raised(problem, name)}", valid=valid) from problem
+        raise error(
+            f"cannot {to} {kind} {name!r}: {said(problem)}{_raised(problem, name) or _defined(by)}", valid=valid
+        ) from problem
 
 
-def wrong(
-    kind: str,
-    name: str,
-    what: str,
-    error: type[InputError] = InputError,
-    *,
-    by: Callable[..., Any] | None = None,
-    valid: str = "",
-) -> InputError:
+def wrong(kind: str, name: str, what: str, error: type[E], by: Definition = None, valid: str = "") -> E:
     """The error for what a user's own code gives or is: "device 'mine:Lab': run gives a tuple (~/mine.py, line 7)".
 
     Args:
@@ -111,7 +113,7 @@ def _of_user(path: str) -> bool:
     return Path(path).is_absolute() and not path.startswith(_INSTALLED) and _OURS not in Path(path).parents
 
 
-def _defined(by: Callable[..., Any] | None) -> str:
+def _defined(by: Definition) -> str:
     """The place of a definition; nothing where there is no source, or it is not a user's."""
     try:
         found = inspect.unwrap(by) if by is not None else None

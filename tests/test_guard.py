@@ -97,9 +97,10 @@ def test_a_module_that_cannot_be_read_is_named(tmp_path, mine):
 
 def test_what_is_wrong_is_said_with_the_place_of_its_definition(mine):
     assert (
-        str(wrong("device", "m:D", "run gives None", by=mine.ours)) == "device 'm:D': run gives None (~/guarded_code.py, line 18)"
+        str(wrong("device", "m:D", "run gives None", DeviceError, by=mine.ours))
+        == "device 'm:D': run gives None (~/guarded_code.py, line 18)"
     )
-    assert str(wrong("device", "m:D", "run gives None", by=len)) == "device 'm:D': run gives None"
+    assert str(wrong("device", "m:D", "run gives None", DeviceError, by=len)) == "device 'm:D': run gives None"
 
 
 def test_said_takes_no_more_than_one_line():
