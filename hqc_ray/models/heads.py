@@ -195,7 +195,7 @@ def get(spec: ModelSpec, known: Collection[str] = ()) -> HeadEntry:
     tables = {name for e in (*HEADS.values(), *backbones.BACKBONES.values()) for name in e.model_fields}
     for name in spec.options:
         if name not in tables | set(known) | entry.model_fields.keys() | backbone.model_fields.keys():
-            valid = [*ModelSpec.model_fields, *entry.model_fields, *backbone.model_fields]
+            valid = {*ModelSpec.model_fields, *entry.model_fields, *backbone.model_fields, *known}
             raise unknown("option", name, valid, ModelError)
     if shared := sorted(entry.model_fields.keys() & backbone.model_fields.keys()):
         what = f"the option {shared[0]!r} is of the head {spec.head!r} and of the backbone {spec.backbone!r}"

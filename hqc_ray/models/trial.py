@@ -47,6 +47,8 @@ def _problem(entry: HeadEntry, n_features: int, n_classes: int) -> tuple[str, st
             "has other first weights when it is built again with the same seed",
             "weights drawn by the generator that build is given",
         )
+    if not isinstance(entry.width, int | None):
+        return f"says width = {entry.width!r}", "the number of angles, or None"
     return _of_circuit(entry, built) or _of_logits(entry, built.eval(), n_features, n_classes)
 
 

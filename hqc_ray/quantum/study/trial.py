@@ -14,7 +14,8 @@ from hqc_ray.quantum.cores import surrogate
 from hqc_ray.quantum.devices import Device, parity
 from hqc_ray.quantum.devices.facts import CompiledFacts
 from hqc_ray.quantum.devices.pennylane import PennyLane
-from hqc_ray.quantum.ideal.layer import CircuitLayer
+from hqc_ray.quantum.ideal.simulate import Program
+from hqc_ray.quantum.ideal.states import states
 from hqc_ray.seeds import stream
 
 
@@ -78,11 +79,16 @@ def _refuse_deaf(name: str, device: Device) -> None:
 def _refuse_another(device: Device, circuit: Circuit) -> None:
     """Compare the device, without its noise, with the trained layer, at random weights and one random angle of each wire."""
     generator = torch.Generator().manual_seed(stream(0, "trial"))
-    layer = CircuitLayer(circuit, generator)
+    weights = 6 * torch.rand(circuit.n_weights, generator=generator, dtype=torch.float64)
     angles = 6 * torch.rand(1, circuit.n_qubits, generator=generator, dtype=torch.float64) - 3
-    with torch.no_grad():
-        expected = layer.probabilities(angles).numpy()
-    found = device.without_noise(circuit, layer.weights.detach().numpy(), angles.numpy())
-    if found is not None and not (error := np.abs(found - expected).max()) < parity.EQUAL:
+    found = device.without_noise(circuit, weights.numpy(), angles.numpy())
+    if found is not None and not (error := np.abs(found - _trained(circuit, weights, angles)).max()) < parity.EQUAL:
         what = f"{device.label} runs another circuit than the one that is trained: a probability differs by {error:.1e}"
         raise DeviceError(what, where=f"circuit {circuit.name!r}", valid=f"differences below {parity.EQUAL}")
+
+
+def _trained(circuit: Circuit, weights: torch.Tensor, angles: torch.Tensor) -> np.ndarray:
+    """Probabilities [1, 2**Q] of the layer that is trained; of many qubits, whose matrices take seconds, of its state vector."""
+    if circuit.n_qubits > surrogate.LARGE:
+        return np.asarray(np.abs(states(circuit, weights.numpy()[None], angles.numpy())) ** 2)
+    return Program(circuit)(weights, angles).numpy()
