@@ -99,8 +99,8 @@ LISTED = SWEEP.replace("their_models:Deep, units: 5", "[tanh, their_models:Deep]
 def test_an_option_of_a_users_head_is_dropped_by_the_others_of_the_sweep(tmp_path, monkeypatch):
     (tmp_path / "their_models.py").write_text(MODULE)
     monkeypatch.syspath_prepend(str(tmp_path))
-    plain = LISTED.replace("[their_models:Patch, their_models:PatchTrained]", "cnn1")
-    for text in (LISTED, plain):
+    beside = LISTED.replace("[their_models:Patch, their_models:PatchTrained]", "[cnn1, their_models:Patch]")
+    for text in (LISTED, beside):
         (tmp_path / "own.yaml").write_text(text)
         found = {t.model.head: t.model.options for t in run.prepare(tmp_path / "own.yaml")[1].trainings}
         assert "units" not in found["tanh"]
