@@ -111,3 +111,17 @@ def test_an_option_of_a_users_head_is_dropped_by_the_others_of_the_sweep(tmp_pat
     (tmp_path / "own.yaml").write_text(LISTED.replace("[tanh, their_models:Deep]", "tanh"))
     with pytest.raises(ModelError, match="unknown option 'units'"):
         run.prepare(tmp_path / "own.yaml")
+
+
+def test_a_circuit_that_has_other_gates_than_when_it_was_trained_is_refused(swept, tmp_path):
+    code = "SWITCH = False\n\n\ndef mine(b):\n    b.every('RX' if SWITCH else 'RY')\n"
+    (tmp_path / "switching_circuit.py").write_text(code)
+    text = SWEEP.replace("[their_models:Patch, their_models:PatchTrained]", "their_models:Patch").replace("side: [8, 16],", "")
+    found = swept(text.replace("their_models:Deep, units: 5", "switching_circuit:mine, n_qubits: 2"))
+    key = found.rows["model_key"].iloc[0]
+    assert load_classifier(found.folder, key).head.ideal.circuit.degree == 1
+    sys.modules["switching_circuit"].SWITCH = True
+    heads._checked.cache_clear()
+    with pytest.raises(ModelError, match="head 'switching_circuit:mine': its circuit has other gates than when it was trained"):
+        load_classifier(found.folder, key)
+    heads._checked.cache_clear()
