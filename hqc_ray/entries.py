@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import importlib
@@ -16,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 from pydantic_core import PydanticCustomError
 
 from hqc_ray.errors import InputError, shown, unknown
+from hqc_ray.guard import guarded, wrong
 
 T = TypeVar("T")
 E = TypeVar("E", bound="Entry")
@@ -162,12 +164,8 @@ def lookup(kind: str, table: Mapping[str, T], name: str, error: type[InputError]
     if ":" not in str(name):
         raise unknown(kind, name, [*table, "package.module:name"], error)
     module, _, attribute = name.partition(":")
-    try:
+    with guarded(kind, name, error, to="import", valid="package.module:name on PYTHONPATH"):
         return getattr(importlib.import_module(module), attribute)
-    except Exception as problem:  # a user's module may raise anything
-        raise error(
-            f"cannot import {kind} {name!r}: {type(problem).__name__}: {problem}", valid="package.module:name on PYTHONPATH"
-        ) from problem
 
 
 def make(
@@ -177,21 +175,25 @@ def make(
     options: Mapping[str, Any],
     error: type[InputError] = InputError,
     taken: Collection[str] = (),
+    base: type[Entry] = Entry,
 ) -> E:
-    """The entry `name` of `table` with `options`; none of them may be called as in `taken`, the section's own keys.
+    """The entry `name` of `table`, or a user's own subclass of `base`, with `options`.
+
+    None of its options may be called as in `taken`, the section's own keys.
 
     Raises:
         InputError: an unknown name, option, or value; it lists the valid ones with their defaults.
     """
     entry: Any = lookup(kind, table, name, error)
-    if not (isinstance(entry, type) and issubclass(entry, Entry)):
-        raise error(f"{kind} {name!r} is not a subclass of hqc_ray.entries.Entry")
+    if not (isinstance(entry, type) and issubclass(entry, base)):
+        raise wrong(kind, name, f"is not a subclass of {base.__module__}.{base.__name__}", error, entry)
     if lacking := sorted(getattr(entry, "__abstractmethods__", ())):
-        raise error(f"{kind} {name!r} does not define {', '.join(lacking)}")
+        raise wrong(kind, name, f"does not define {', '.join(lacking)}", error, entry)
     if clash := sorted(entry.model_fields.keys() & set(taken)):
         raise error(f"{kind} {name!r} has an option called {clash[0]!r}, a key of its section", valid="another name")
-    try:
-        return cast("E", entry(**options))
-    except ValidationError as problem:
-        what, where, valid = explain(problem, entry, options)
-        raise error(f"{kind} {name!r}: {what}", where=where, valid=valid) from problem
+    with guarded(kind, name, error, to="make") if ":" in name else contextlib.nullcontext():
+        try:
+            return cast("E", entry(**options))
+        except ValidationError as problem:
+            what, where, valid = explain(problem, entry, options)
+            raise error(f"{kind} {name!r}: {what}", where=where, valid=valid) from problem

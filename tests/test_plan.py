@@ -17,6 +17,9 @@ from hqc_ray.sweep.tune import usercode
 class Echo:
     """Rooms that accept everything; heads that begin with vqc are circuits."""
 
+    def models(self, models):
+        pass
+
     def data(self, data):
         return data
 
@@ -40,6 +43,9 @@ class Echo:
 
     def device(self, device, model):
         return device
+
+    def surrogate(self, model, device):
+        pass
 
     def exact(self, device):
         return DeviceSpec(name=device.name, **{k: v for k, v in device.options.items() if k != "shots"})

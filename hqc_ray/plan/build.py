@@ -36,14 +36,19 @@ def build(spec: SweepSpec, resolver: Resolver) -> Plan:
         InputError: a name, option or combination that no room knows; it says in which block, section and entry of the file.
     """
     builder = _Builder(resolver)
-    points = [builder.point(point) for point in spec.points()]
+    given = list(spec.points())
+    resolver.models({id(point.model): point.model for point in given}.values())
+    points = [builder.point(point) for point in given]
     for point in points:
         builder.add(point, point.seat)
     builder.transfers(points)
     if not builder.members:
         raise SpecError("the grid has no cell", where=spec.name)
     groups = tuple(Group(builder.searches[key], tuple(cells.values())) for key, cells in builder.members.items())
-    return Plan(spec.name, groups)
+    plan = Plan(spec.name, groups)
+    for training, twin in plan.deployments:
+        builder.memo("surrogate", training.model, twin)
+    return plan
 
 
 class _Builder:

@@ -31,7 +31,7 @@ REFUSED = {
     # models
     "head: vqc99": r"model\.head: unknown head 'vqc99'; did you mean",
     "head: tanh, n_qbits: 3": r"model: unknown option 'n_qbits'; did you mean 'n_qubits'\?",
-    "head: vqc1, embedding: rw": r"model: unknown embedding 'rw' \(valid: h\+ry, rx, ry\)",
+    "head: vqc1, embedding: rw": r"model: unknown embedding 'rw' \(valid: h\+ry, own, rx, ry\)",
     "head: vqc1, readout: w": r"model\.readout: .*'x', 'y' or 'z'.*not 'w'",
     "head: tanh, n_qubits: 13": r"model\.n_qubits: .*less than or equal to 12",
     "head: 'tests.sweep.cases:nothing'": r"model: cannot import head",

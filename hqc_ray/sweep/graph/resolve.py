@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,13 @@ from hqc_ray import attacks, data
 from hqc_ray.data.splits import multiple, parts, smallest
 from hqc_ray.errors import AttackError, DataError, InputError, ModelError, SpecError
 from hqc_ray.models import backbones, heads
+from hqc_ray.models import trial as head_trial
 from hqc_ray.quantum import circuits, devices
-from hqc_ray.quantum.cores import noisy_layer
+from hqc_ray.quantum.cores import noisy_layer, surrogate
+from hqc_ray.quantum.study import trial
 from hqc_ray.spec import MAX_SIDE, MIN_IMAGES, AttackSpec, DataSpec, DeviceSpec, EvaluateSpec, ModelSpec, TrainSpec, expand
+
+UNKNOWN_FEATURES = 512  # with which a user's head is tried, where the backbone's weights are not here yet
 
 
 def source(spec: DataSpec) -> data.Source:
@@ -58,7 +62,13 @@ class Rooms:
 
     def __init__(self, download: bool = False) -> None:
         self.download = download
-        self._loaded: set[tuple[Any, ...]] = set()
+        self._loaded: dict[tuple[Any, ...], int] = {}  # backbones that were built once, and their numbers of features
+        self._tried: set[tuple[str, ...]] = set()
+        self._known: frozenset[str] = frozenset()  # options of the users' heads and backbones of the sweep
+
+    def models(self, models: Iterable[ModelSpec]) -> None:
+        """Notes the options that heads and backbones of users have: in the models beside them they are dropped, not refused."""
+        self._known = frozenset(name for model in models for name in heads.options(model))
 
     def data(self, data: DataSpec) -> DataSpec:
         """Opens the source, and counts its labels."""
@@ -72,22 +82,28 @@ class Rooms:
 
     def model(self, model: ModelSpec, data: DataSpec) -> ModelSpec:
         """Checks backbone, weights and head, and fills in their options; options of other entries are dropped."""
-        head, backbone = _at("model", heads.get, model), _at("model", backbones.entry, model)
-        _at("model", head.circuit)
+        head, backbone = _at("model", heads.get, model, self._known), _at("model", backbones.entry, model)
+        if isinstance(head, heads.CircuitHead):
+            _at("model", head.circuit)
         common = {"backbone": model.backbone, "weights": "random" if backbone.trainable else model.weights, "head": model.head}
         size = {"image_size": model.image_size or _own_size(data)}
         filled = ModelSpec(**{**backbone.model_dump(mode="json"), **head.model_dump(mode="json"), **common, **size})
-        self._check_weights(model.model_copy(update=size), str(expand(model.weights, "model.weights")))
+        n_features = self._check_weights(model.model_copy(update=size), str(expand(model.weights, "model.weights")))
+        if ":" in model.head and not isinstance(head, heads.CircuitHead):
+            _at("model", head_trial.tried, model.head, head, n_features, len(_at("data", lambda: source(data).classes)))
         return filled
 
-    def _check_weights(self, model: ModelSpec, weights: str) -> None:
-        """Loads the weights once: they may be of another architecture, or the images too small for the backbone."""
+    def _check_weights(self, model: ModelSpec, weights: str) -> int:
+        """Loads the weights once: they may be of another architecture, or the images too small for the backbone.
+
+        The number of features is known then; where nothing is downloaded yet, it is `UNKNOWN_FEATURES`.
+        """
         identity = _at("model", backbones.weights_id, model.backbone, weights)
         remote = identity.origin.startswith("torchvision") and weights == "imagenet"
         key = (repr(_at("model", backbones.entry, model)), model.backbone, weights, model.image_size)
         if key not in self._loaded and (self.download or not remote):
-            _at("model", backbones.build, model)
-            self._loaded.add(key)
+            self._loaded[key] = _at("model", backbones.build, model).n_features
+        return self._loaded.get(key, UNKNOWN_FEATURES)
 
     def backbone(self, model: ModelSpec) -> ModelSpec:
         """The backbone with its options, in front of no head in particular."""
@@ -103,6 +119,7 @@ class Rooms:
         if train.device is None or not self.has_circuit(model):
             return train.model_copy(update={"device": None})
         entry = _at("train.device", device_of, train.device)
+        _at("train.device", trial.tried, train.device.name, entry, circuit(model))
         if not _at("train.device", noisy_layer.is_noisy, circuit(model), entry):
             return train.model_copy(update={"device": None})
         telling = {k: v for k, v in entry.model_dump(mode="json").items() if k not in ("shots", "seed")}  # nothing is sampled
@@ -131,8 +148,19 @@ class Rooms:
     def device(self, device: DeviceSpec, model: ModelSpec) -> DeviceSpec:
         """The device's options, defaults included, checked against the model's circuit."""
         entry = _at("device", devices.get, device.name, **device.options)
-        _at("device", entry.prepare if self.download else entry.check, circuit(model))
+        found = circuit(model)
+        if (key := (device.name, repr(entry), found.digest)) not in self._tried:
+            _at("device", trial.tried, device.name, entry, found, self.download)
+            self._tried.add(key)
         return DeviceSpec(**{"name": device.name, **entry.model_dump(mode="json")})
+
+    def surrogate(self, model: ModelSpec, device: DeviceSpec) -> None:
+        """Refuses a surrogate that would be too large, or not exact."""
+        _at("model", surrogate.refuse_large, circuit(model))
+        entry = device_of(device)
+        if (key := ("surrogate", device.name, repr(entry))) not in self._tried:
+            _at("device", trial.fits, device.name, entry)
+            self._tried.add(key)
 
     def exact(self, device: DeviceSpec) -> DeviceSpec:
         """The device without shots and their seed; a measured one has no such twin, and stays as it is."""
