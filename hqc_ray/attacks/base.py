@@ -11,7 +11,7 @@ from torch import Tensor
 
 from hqc_ray.attacks.balls import NORMS, Norm
 from hqc_ray.attacks.view import View
-from hqc_ray.attacks.wrappers import Search, restarted
+from hqc_ray.attacks.wrappers import Search, one_each, restarted
 from hqc_ray.entries import Entry
 from hqc_ray.errors import AttackError
 from hqc_ray.spec import LEVELS, Level
@@ -85,6 +85,11 @@ class Attack(Entry):
         return self.levels
 
     @property
+    def gradient_steps(self) -> int | None:
+        """How many steps one run climbs along the loss's gradient; None: it does not climb so, or nobody said."""
+        return None
+
+    @property
     def shared(self) -> bool:
         """Whether one search serves every epsilon with these options: restarts look at each epsilon on its own."""
         return self.one_search and self.restarts == 1
@@ -124,7 +129,7 @@ class Attack(Entry):
         random numbers, whatever was drawn before.
 
         Raises:
-            AttackError: the attack does not work at the level of the values.
+            AttackError: the attack does not work at the level of the values, or does not yield one candidate per epsilon.
         """
         if view.space.name not in self.reaches:
             raise AttackError(f"{self.title} does not work at {view.space.name}", where="level", valid=", ".join(self.reaches))
@@ -134,9 +139,10 @@ class Attack(Entry):
         if self.restarts > 1:
             search = restarted(search, self.restarts, self.norm, repr(self))
         if self.shared:
-            yield from search(view, values, labels, epsilons, generator)
+            yield from one_each(search(view, values, labels, epsilons, generator), len(epsilons), repr(self))
             return
         for epsilon in epsilons:
             view.rewind()
             own = torch.Generator().manual_seed(generator.initial_seed())
-            yield next(search(view, values, labels, [epsilon], own), None)
+            # copies: a search that works in place would begin the next epsilon elsewhere
+            yield from one_each(search(view, values.clone(), labels.clone(), [epsilon], own), 1, repr(self))
