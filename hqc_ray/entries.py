@@ -3,14 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import functools
-import hashlib
 import importlib
-import inspect
-import sysconfig
 from collections.abc import Collection, Mapping
-from importlib import metadata
-from importlib.util import find_spec
 from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -44,37 +38,6 @@ def explain(error: ValidationError, entry: type[BaseModel]) -> tuple[str, str, s
     if first["type"] == "missing":
         return f"{where!r} is required", "", valid
     return f"{first['msg']}, not {first['input']!r}", where, valid if not where else ""
-
-
-@functools.cache
-def with_code(name: str) -> str:
-    """A user's own `package.module:name` with a digest of its module's source, so that edited code gives other keys.
-
-    Of a package that is installed the version tells more: one module's source is little of what it does.
-    """
-    module = str(name).partition(":")[0]
-    if ":" not in str(name):
-        return name
-    if version := _version(module.partition(".")[0]):
-        return f"{name}@{version}"
-    try:
-        source = inspect.getsource(importlib.import_module(module))
-    except (ImportError, OSError, TypeError):
-        return name
-    return f"{name}@{hashlib.sha256(source.encode()).hexdigest()[:16]}"
-
-
-def _version(package: str) -> str | None:
-    """Of the distribution that installed a top-level package in site-packages; None of whatever lies elsewhere."""
-    try:
-        found = find_spec(package)
-    except (ImportError, ValueError):
-        return None
-    places = [sysconfig.get_path(name) for name in ("purelib", "platlib")]
-    if found is None or not any((found.origin or "").startswith(place) for place in places):
-        return None
-    owners = metadata.packages_distributions().get(package)
-    return metadata.version(owners[0]) if owners else None
 
 
 def lookup(kind: str, table: Mapping[str, T], name: str, error: type[InputError] = InputError) -> T | Any:

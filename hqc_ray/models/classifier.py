@@ -23,7 +23,7 @@ from hqc_ray.models.weights import first_line
 from hqc_ray.quantum import devices
 from hqc_ray.quantum.devices import Device
 from hqc_ray.results.folder import Folder
-from hqc_ray.spec import Level, ModelSpec, expand
+from hqc_ray.spec import Level, ModelSpec
 
 
 class Classifier(nn.Module):
@@ -223,7 +223,7 @@ def load_classifier(results_dir: str | Path, key: str, device: Device | Mapping[
     """
     saved = load(Folder(Path(results_dir)).model(key))
     spec, meta = saved.spec, saved.meta
-    here = backbones.weights_id(spec.backbone, expand(spec.weights))
+    here = backbones.identify(spec)
     if here.digest != meta["weights_digest"]:
         trained = f"{meta.get('weights_origin', 'others')} ({meta['weights_digest']})"
         raise ModelError(

@@ -91,7 +91,7 @@ class Rooms:
         remote = identity.origin.startswith("torchvision") and weights == "imagenet"
         key = (repr(_at("model", backbones.entry, model)), model.backbone, weights, model.image_size)
         if key not in self._loaded and (self.download or not remote):
-            _at("model", backbones.build, model)
+            _at("model", backbones.identify if ":" in model.backbone else backbones.build, model)
             self._loaded.add(key)
 
     def backbone(self, model: ModelSpec) -> ModelSpec:
