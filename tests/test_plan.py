@@ -32,7 +32,7 @@ class Echo:
     def train(self, train, model):
         return train
 
-    def attack(self, attack, model):
+    def attack(self, attack, model, data):
         return attack
 
     def device(self, device, model):

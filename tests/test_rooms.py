@@ -19,6 +19,7 @@ SUBROOMS = {  # the same inside a room that has sub-rooms; rooms in one tuple do
         ("wrappers", "judges"),
         ("base",),
         ("searches", "contract"),
+        ("trial",),
     ],
     "quantum": [("circuits", "noise"), ("ideal",), ("transfer",), ("devices",), ("cores",), ("study",)],
     "sweep": [("graph",), ("work", "progress"), ("driver",), ("serial", "isolated", "tune"), ("run",)],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, Literal, Self
 
@@ -103,6 +104,7 @@ class Attack(Entry):
         searches = 1 if self.shared else n_epsilons
         return self.per_search(n_classes) * self.restarts * self.draws * searches
 
+    @abstractmethod
     def search(
         self, view: View, values: Tensor, labels: Tensor, epsilons: Sequence[float], generator: torch.Generator
     ) -> Iterator[Tensor]:
@@ -118,7 +120,6 @@ class Attack(Entry):
             epsilons: all greater than 0; only one, unless `one_search`.
             generator: the random stream of this batch, on the CPU whatever the device of the values.
         """
-        raise NotImplementedError
 
     def find(
         self, view: View, values: Tensor, labels: Tensor, epsilons: Sequence[float], generator: torch.Generator

@@ -167,7 +167,7 @@ class _Job:
     def _step(self, searching: Iterator[Tensor | None], seed: int, device: torch.device) -> Tensor | None:
         """What the search yields next; None if there is nothing more. It runs until its next `yield`, and leaves no trace."""
         try:
-            with restored(seed, device):
+            with restored(seed, device, repr(self.attack)):
                 return next(searching, None)
         finally:
             self.held.hold()

@@ -28,7 +28,7 @@ _SETTINGS: tuple[tuple[Callable[[], Any], Callable[[Any], Any]], ...] = (  # rea
 
 
 @contextmanager
-def restored(seed: int, device: torch.device) -> Iterator[None]:
+def restored(seed: int, device: torch.device, where: str = "") -> Iterator[None]:
     """Restore torch's settings and the global random streams afterwards; inside, the streams begin with `seed`.
 
     So a search that draws from a global stream, instead of its generator, gives the same result in every run.
@@ -36,6 +36,7 @@ def restored(seed: int, device: torch.device) -> Iterator[None]:
     Args:
         seed: of the global streams of torch, NumPy and Python.
         device: whose stream of torch counts, besides the CPU's.
+        where: by which attack, for the error.
 
     Raises:
         AttackError: it ends inside `torch.inference_mode()`, which nobody else can leave.
@@ -57,7 +58,8 @@ def restored(seed: int, device: torch.device) -> Iterator[None]:
                 if read() != value:
                     write(value)
     if torch.is_inference_mode_enabled():
-        raise AttackError("the search yields inside torch.inference_mode()", valid="torch.no_grad(), or a yield outside of it")
+        what = "the search yields inside torch.inference_mode()"
+        raise AttackError(what, where=where, valid="torch.no_grad(), or a yield outside of it")
 
 
 class Held:

@@ -7,12 +7,15 @@ from typing import Any
 import numpy as np
 
 from hqc_ray import attacks, data
+from hqc_ray.attacks import trial
 from hqc_ray.data.splits import parts
 from hqc_ray.errors import AttackError, DataError, InputError, ModelError, SpecError
 from hqc_ray.models import backbones, heads
 from hqc_ray.quantum import circuits, devices
 from hqc_ray.quantum.cores import noisy_layer
 from hqc_ray.spec import AttackSpec, DataSpec, DeviceSpec, EvaluateSpec, ModelSpec, TrainSpec, expand
+
+TRIED_FEATURES = 16  # of each image, where a user's own attack is tried on random features
 
 
 def source(spec: DataSpec) -> data.Source:
@@ -91,7 +94,9 @@ class Rooms:
         remote = identity.origin.startswith("torchvision") and weights == "imagenet"
         key = (repr(_at("model", backbones.entry, model)), model.backbone, weights, model.image_size)
         if key not in self._loaded and (self.download or not remote):
-            _at("model", backbones.identify if ":" in model.backbone else backbones.build, model)
+            _at("model", backbones.build, model)
+            if ":" in model.backbone:
+                _at("model", backbones.identify, model)
             self._loaded.add(key)
 
     def backbone(self, model: ModelSpec) -> ModelSpec:
@@ -113,11 +118,11 @@ class Rooms:
         telling = {k: v for k, v in entry.model_dump(mode="json").items() if k not in ("shots", "seed")}  # nothing is sampled
         return train.model_copy(update={"device": DeviceSpec(**{"name": train.device.name, **telling})})
 
-    def attack(self, attack: AttackSpec, model: ModelSpec) -> AttackSpec:
-        """The attack's options, defaults included; an attack that changes nothing has epsilon 0.
+    def attack(self, attack: AttackSpec, model: ModelSpec, data: DataSpec) -> AttackSpec:
+        """The attack's options, defaults included; an attack that changes nothing has epsilon 0. A user's own is tried.
 
         Raises:
-            AttackError: the attack cannot search, or the model does not have, the level that is asked for.
+            AttackError: the attack cannot search, or the model does not have, the level that is asked for; or it fails.
         """
         entry = _at("attack", attacks.get, attack.name, **attack.options)
         if attack.level not in entry.reaches:
@@ -126,8 +131,21 @@ class Rooms:
         if attack.level not in (levels := heads.levels(model)):
             what = f"{model.backbone} + {model.head} has no level {attack.level!r}"
             raise AttackError(what, where="attack.level", valid=", ".join(levels))
+        self._try(attack, entry, model, data)
         epsilon = attack.epsilon if entry.perturbs else 0.0
         return AttackSpec(name=attack.name, level=attack.level, epsilon=epsilon, **entry.model_dump(mode="json"))
+
+    def _try(self, attack: AttackSpec, entry: attacks.Attack, model: ModelSpec, data: DataSpec) -> None:
+        """Runs a user's own attack once on a few random values, of the images' size at pixels."""
+        if ":" not in attack.name and "members" not in attack.options:
+            return
+        opened = _at("data", source, data)
+        width = {"features": TRIED_FEATURES, "angles": heads.get(model).width or TRIED_FEATURES}
+        shape = (3, *opened.image_size) if attack.level == "pixels" else (width[attack.level],)
+        key = (repr(entry), attack.name, attack.level, shape, len(opened.classes))
+        if key not in self._loaded:
+            _at("attack", trial.check, attack.name, entry, attack.level, shape, len(opened.classes))
+            self._loaded.add(key)
 
     def device(self, device: DeviceSpec, model: ModelSpec) -> DeviceSpec:
         """The device's options, defaults included, checked against the model's circuit."""
