@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
-import pytest
+import io
+import random
+import shutil
+import zipfile
 
-from hqc_ray import cli
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+
+from hqc_ray import cli, load_classifier
 from hqc_ray.attacks import trial
+from hqc_ray.errors import HqcError
+from hqc_ray.results import seal
+from hqc_ray.results.ledger import Ledger
+from hqc_ray.sweep import run
 from tests.fuzz.promise import refused
+from tests.sweep.cases import changed
 
 HEAD = "import torch\nfrom hqc_ray.attacks import PGD, Attack\nfrom hqc_ray.entries import Entry\n\n\n"
 SWEEP = """
@@ -141,3 +154,125 @@ GOOD = {
 def test_what_keeps_to_the_contract_is_planned(name, sweep, monkeypatch):
     monkeypatch.setattr(trial, "SECONDS", 0.5)
     assert cli.main(["plan", str(sweep(GOOD[name]))]) == cli.OK
+
+
+# artifacts
+
+ARTIFACTS = {"model": "**/models/*.pt", "surrogate": "cache/surrogate/*.pt", "features": "cache/features/*/*.npz"}
+TEXT = changed(("head: tanh", "head: vqc1"))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """The folder of a sweep that is done, with its cache, and its rows by their keys."""
+    folder = tmp_path_factory.mktemp("finished")
+    with pytest.MonkeyPatch.context() as patch:
+        return folder, sweep_in(folder, patch)
+
+
+def sweep_in(folder, patch):
+    patch.setenv("HQC_CACHE", str(folder / "cache"))
+    (folder / "cases.yaml").write_text(TEXT)
+    run.execute(folder / "cases.yaml", folder / "results", serial=True, console=Console(quiet=True))
+    rows = Ledger(folder / "results" / "cases" / "rows.jsonl").rows
+    return {key: row.facts() for key, row in rows.items()}
+
+
+def flipped(at):
+    """One bit at this share of the file."""
+
+    def damage(content):
+        i = min(int(at * len(content)), len(content) - 1)
+        return content[:i] + bytes([content[i] ^ 64]) + content[i + 1 :]
+
+    return damage
+
+
+def archive(content):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as zipped:
+        zipped.writestr("a/b", "x")
+    return buffer.getvalue()
+
+
+def saved(value):
+    buffer = io.BytesIO()
+    torch.save(value, buffer)
+    return buffer.getvalue()
+
+
+def unsealed_flipped(content):
+    """A file of an earlier version, with a bit flipped in the middle."""
+    return flipped(0.5)(seal.opened(content)[0])
+
+
+DAMAGES = {
+    **{f"a bit at {at}": flipped(at) for at in (0.0, 0.01, 0.25, 0.5, 0.75, 0.97, 0.98, 0.99, 0.995, 1.0)},
+    **{f"cut at {at}": lambda content, at=at: content[: int(at * len(content))] for at in (0.0, 0.1, 0.5, 0.9, 0.99, 0.999)},
+    "another zip": archive,
+    "a bit of an old file": unsealed_flipped,
+    "another tensor": lambda _: saved({"state": torch.ones(3)}),
+    "another archive": lambda _: seal.npz({"features": np.ones((2, 3))}),
+    "of no length": lambda _: seal.npz({"features": np.float32(1), "hashes": np.array(["a"])}),
+    "sealed for another": lambda content: seal.sealed(seal.opened(content)[0], "model/0123456789abcdef"),
+    "something else": lambda _: b"PK\x03\x04 something else",
+    "longer": lambda content: content + b"\0" * 100,
+    "zeros": lambda content: bytes(len(content)),
+}
+
+
+@pytest.mark.parametrize("kind", ARTIFACTS)
+@pytest.mark.parametrize("name", DAMAGES)
+def test_a_damaged_artifact_is_right_or_set_aside_and_never_a_wrong_row(kind, name, finished, tmp_path, monkeypatch):
+    original, rows = finished
+    shutil.copytree(original, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "results" / "cases" / "rows.jsonl").unlink()
+    (tmp_path / "results" / "cases" / "sweep.yaml").unlink()
+    if kind != "model":  # without a model, features are read, and with a new one surrogates are
+        for path in [*tmp_path.glob(ARTIFACTS["model"]), *tmp_path.glob("cache/model/*")]:
+            path.unlink()
+    files = [*tmp_path.glob(ARTIFACTS[kind]), *(tmp_path.glob("cache/model/*.pt") if kind == "model" else ())]
+    assert files
+    for path in files:
+        path.write_bytes(DAMAGES[name](path.read_bytes()))
+    assert sweep_in(tmp_path, monkeypatch) == rows
+    for path in files:  # right now, or (a model in the cache, which nothing needs) as it was
+        if path.is_relative_to(tmp_path / "results"):
+            seal.opened(path.read_bytes())
+    assert sweep_in(tmp_path, monkeypatch) == rows  # and nothing is left to do
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_a_damaged_model_is_loaded_as_it_was_or_refused(name, finished, tmp_path):
+    original, _ = finished
+    shutil.copytree(original, tmp_path, dirs_exist_ok=True)
+    (path,) = tmp_path.glob(ARTIFACTS["model"])
+    before = load_classifier(tmp_path / "results" / "cases", path.stem).state_dict()
+    path.write_bytes(DAMAGES[name](path.read_bytes()))
+    try:
+        after = load_classifier(tmp_path / "results" / "cases", path.stem).state_dict()
+    except HqcError as problem:
+        said = str(problem)
+    else:
+        said = ""
+        assert all(torch.equal(before[key], after[key]) for key in before)
+    assert "\n" not in said
+    assert not said or path.name in said
+
+
+def test_every_bit_of_a_sealed_file_is_looked_at(finished):
+    draw = random.Random(0)
+    original, _ = finished
+    (path,) = original.glob(ARTIFACTS["features"])
+    content, name = path.read_bytes(), f"features/{path.parent.name}/{path.stem}"
+    plain, told = seal.opened(content, name)
+    assert told
+    for _ in range(300):
+        i = draw.randrange(8 * len(content))
+        damaged = content[: i // 8] + bytes([content[i // 8] ^ (1 << i % 8)]) + content[i // 8 + 1 :]
+        try:
+            found = seal.arrays(seal.opened(damaged, name)[0])
+        except seal.DamagedError:
+            continue
+        assert found["features"].tobytes() == seal.arrays(plain)["features"].tobytes()
+        assert found["hashes"].tolist() == seal.arrays(plain)["hashes"].tolist()
