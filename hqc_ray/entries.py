@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hqc_ray.errors import InputError, unknown
-from hqc_ray.guard import guarded
+from hqc_ray.guard import guarded, wrong
 
 T = TypeVar("T")
 E = TypeVar("E", bound="Entry")
@@ -72,7 +72,7 @@ def make(
     if not (isinstance(entry, type) and issubclass(entry, Entry)):
         raise error(f"{kind} {name!r} is not a subclass of hqc_ray.entries.Entry")
     if lacking := sorted(getattr(entry, "__abstractmethods__", ())):
-        raise error(f"{kind} {name!r} does not define {', '.join(lacking)}")
+        raise wrong(kind, name, f"does not define {', '.join(lacking)}", error, by=entry)
     if clash := sorted(entry.model_fields.keys() & set(taken)):
         raise error(f"{kind} {name!r} has an option called {clash[0]!r}, a key of its section", valid="another name")
     with guarded(kind, name, error, to="make") if ":" in name else contextlib.nullcontext():
