@@ -3,14 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import functools
-import hashlib
 import importlib
-import inspect
-import sysconfig
 from collections.abc import Collection, Iterator, Mapping
-from importlib import metadata
-from importlib.util import find_spec
 from typing import Annotated, Any, Literal, TypeVar, cast, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
@@ -120,37 +114,6 @@ def _annotated(annotation: Any) -> Iterator[list[Any]]:
     for part in (annotation, *get_args(annotation)):
         if get_origin(part) is Annotated:
             yield [rule for extra in part.__metadata__ for rule in (getattr(extra, "metadata", None) or [extra])]
-
-
-@functools.cache
-def with_code(name: str) -> str:
-    """A user's own `package.module:name` with a digest of its module's source, so that edited code gives other keys.
-
-    Of a package that is installed the version tells more: one module's source is little of what it does.
-    """
-    module = str(name).partition(":")[0]
-    if ":" not in str(name):
-        return name
-    if version := _version(module.partition(".")[0]):
-        return f"{name}@{version}"
-    try:
-        source = inspect.getsource(importlib.import_module(module))
-    except (ImportError, OSError, TypeError):
-        return name
-    return f"{name}@{hashlib.sha256(source.encode()).hexdigest()[:16]}"
-
-
-def _version(package: str) -> str | None:
-    """Of the distribution that installed a top-level package in site-packages; None of whatever lies elsewhere."""
-    try:
-        found = find_spec(package)
-    except (ImportError, ValueError):
-        return None
-    places = [sysconfig.get_path(name) for name in ("purelib", "platlib")]
-    if found is None or not any((found.origin or "").startswith(place) for place in places):
-        return None
-    owners = metadata.packages_distributions().get(package)
-    return metadata.version(owners[0]) if owners else None
 
 
 def lookup(kind: str, table: Mapping[str, T], name: str, error: type[InputError] = InputError) -> T | Any:

@@ -6,12 +6,11 @@ from importlib import metadata
 import pytest
 import yaml
 
-from hqc_ray import plan, spec
-from hqc_ray.entries import with_code
+from hqc_ray import plan, spec, usercode
 from hqc_ray.errors import AttackError, DeviceError, InputError, ModelError, SpecError
 from hqc_ray.plan import keys as keys_of_plan
 from hqc_ray.spec import AttackSpec, DeviceSpec, ModelSpec, TrainSpec
-from hqc_ray.sweep.tune import usercode
+from hqc_ray.usercode import with_code
 
 
 class Echo:
@@ -38,7 +37,7 @@ class Echo:
     def train(self, train, model):
         return train
 
-    def attack(self, attack, model):
+    def attack(self, attack, model, data):
         return attack
 
     def device(self, device, model):

@@ -8,17 +8,18 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "hqc_ray"
 OF_RAY = ("sweep/tune/", "cluster/")
 ROOMS = [
-    "errors", "seeds", "guard", "entries", "files", "spec", "results", "plan", "data", "quantum", "models", "attacks",
+    "errors", "seeds", "guard", "entries", "files", "spec", "usercode", "results", "plan", "data", "quantum", "models", "attacks",
     "evaluation", "sweep", "report", "cluster", "commands", "cli",
 ]  # fmt: skip
 SUBROOMS = {  # the same inside a room that has sub-rooms; rooms in one tuple do not know each other
     "data": [("source",), ("splits", "selection", "sources"), ("sheet",)],
     "attacks": [
-        ("spaces", "losses", "result"),
+        ("spaces", "losses", "result", "steady"),
         ("balls", "view"),
         ("wrappers", "judges", "cut"),
         ("base",),
         ("searches", "contract"),
+        ("trial",),
     ],
     "quantum": [("circuits", "noise"), ("ideal",), ("transfer",), ("devices",), ("cores",), ("study",)],
     "sweep": [("graph",), ("work", "progress"), ("driver",), ("serial", "isolated", "tune"), ("run",)],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, Literal, Self
 
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from hqc_ray.attacks.balls import NORMS, Norm
 from hqc_ray.attacks.view import View
-from hqc_ray.attacks.wrappers import Search, restarted
+from hqc_ray.attacks.wrappers import Search, one_each, restarted
 from hqc_ray.entries import Entry
 from hqc_ray.errors import AttackError
 from hqc_ray.spec import LEVELS, Level
@@ -85,6 +86,11 @@ class Attack(Entry):
         return self.levels
 
     @property
+    def gradient_steps(self) -> int | None:
+        """How many steps one run climbs along the loss's gradient; None: it does not climb so, or nobody said."""
+        return None
+
+    @property
     def shared(self) -> bool:
         """Whether one search serves every epsilon with these options: restarts look at each epsilon on its own."""
         return self.one_search and self.restarts == 1
@@ -98,6 +104,7 @@ class Attack(Entry):
         searches = 1 if self.shared else n_epsilons
         return self.per_search(n_classes) * self.restarts * self.draws * searches
 
+    @abstractmethod
     def search(
         self, view: View, values: Tensor, labels: Tensor, epsilons: Sequence[float], generator: torch.Generator
     ) -> Iterator[Tensor]:
@@ -113,7 +120,6 @@ class Attack(Entry):
             epsilons: all greater than 0; only one, unless `one_search`.
             generator: the random stream of this batch, on the CPU whatever the device of the values.
         """
-        raise NotImplementedError
 
     def find(
         self, view: View, values: Tensor, labels: Tensor, epsilons: Sequence[float], generator: torch.Generator
@@ -124,7 +130,7 @@ class Attack(Entry):
         random numbers, whatever was drawn before.
 
         Raises:
-            AttackError: the attack does not work at the level of the values.
+            AttackError: the attack does not work at the level of the values, or does not yield one candidate per epsilon.
         """
         if view.space.name not in self.reaches:
             raise AttackError(f"{self.title} does not work at {view.space.name}", where="level", valid=", ".join(self.reaches))
@@ -134,9 +140,10 @@ class Attack(Entry):
         if self.restarts > 1:
             search = restarted(search, self.restarts, self.norm, repr(self))
         if self.shared:
-            yield from search(view, values, labels, epsilons, generator)
+            yield from one_each(search(view, values, labels, epsilons, generator), len(epsilons), repr(self))
             return
         for epsilon in epsilons:
             view.rewind()
             own = torch.Generator().manual_seed(generator.initial_seed())
-            yield next(search(view, values, labels, [epsilon], own), None)
+            # copies: a search that works in place would begin the next epsilon elsewhere
+            yield from one_each(search(view, values.clone(), labels.clone(), [epsilon], own), 1, repr(self))

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hqc_ray.attacks.balls import admitted, lengths
+from hqc_ray.attacks.balls import NORMS, Norm, admitted, lengths, rounding
 from hqc_ray.attacks.base import Attack
 from hqc_ray.attacks.judges import Exact, Judge
 from hqc_ray.attacks.losses import predicted
 from hqc_ray.attacks.result import Found, Predictions, Result, Verdict
 from hqc_ray.attacks.spaces import PIXELS, Space
-from hqc_ray.attacks.view import Classify, Counts, View, check_logits, frozen, outputs_normalised
+from hqc_ray.attacks.steady import Held, frozen, restored
+from hqc_ray.attacks.view import Classify, Counts, View, check_logits, outputs_normalised
 from hqc_ray.errors import AttackError
 from hqc_ray.results.row import Audience
 from hqc_ray.seeds import stream
@@ -41,7 +43,8 @@ def run(
     """Search once for all epsilons, and let every judge decide on all that was found.
 
     The values are moved to the model's device batch by batch. The model is put into evaluation mode with its weights
-    frozen, and restored afterwards. Same arguments, same result (on one thread, bit for bit).
+    frozen, and restored afterwards. Same arguments, same result (on one thread, bit for bit). A search cannot move what is
+    judged: it gets copies, and torch's settings and the global random streams are restored after each of its steps.
 
     Args:
         attack: the search.
@@ -59,14 +62,15 @@ def run(
         keep: of how many of the first images the values after the attack are kept.
 
     Raises:
-        AttackError: empty or mismatched input, values outside the box, bad epsilons, outputs that are not [B, K].
+        AttackError: empty or mismatched input, values outside the box, bad epsilons, outputs that are not [B, K]; a search that
+            does not yield one candidate per epsilon, of the values' shape, or that changes the model.
     """
     values, labels, budgets = _checked(values, labels, epsilons, space)
     if batch_size < 1 or keep < 0:
         raise AttackError(f"batch_size={batch_size}, keep={keep}", valid="batch_size >= 1, keep >= 0")
-    job = _Job(attack, model, tuple(judges) or (Exact(model),), reference or model, int(seed), budgets, space, audience)
-    parts = []
-    with frozen(model, reference, *(getattr(judge, "model", None) for judge in job.judges)):
+    crew, parts = tuple(judges) or (Exact(model),), []
+    with frozen(model, reference, *(getattr(judge, "model", None) for judge in crew)) as held:
+        job = _Job(attack, attack.norm, model, crew, reference or model, int(seed), budgets, space, audience, held)
         for index, start in enumerate(range(0, len(values), batch_size)):
             stop = min(start + batch_size, len(values))
             parts.append(job.batch(index, values[start:stop], labels[start:stop], min(stop, keep) - start))
@@ -79,6 +83,7 @@ class _Candidate:
 
     values: Tensor
     bad_gradient: Tensor
+    not_finite: Tensor
     cost: Counts
 
 
@@ -99,6 +104,7 @@ class _Job:
     """One call of `run`, batch by batch."""
 
     attack: Attack
+    norm: Norm
     model: Classify
     judges: tuple[Judge, ...]
     reference: Classify
@@ -106,6 +112,7 @@ class _Job:
     epsilons: list[float]
     space: Space
     audience: Audience
+    held: Held
 
     def batch(self, index: int, values: Tensor, labels: Tensor, keep: int) -> _Batch:
         """Search and see batch number `index`: values [B, ...], labels [B]."""
@@ -119,6 +126,7 @@ class _Job:
         attacked = torch.ones_like(labels, dtype=torch.bool) if self.audience == "others" else clean == labels
         view = View(self.model, int(attacked.sum()), self.space, decides=self.audience == "itself")
         candidates = self._search(view, index, values[attacked], labels[attacked])
+        self.held.check(repr(self.attack))
         seen = [[self._clean(judge, values, logits)] for judge in self.judges]
         found = []
         for epsilon, candidate in zip(self.epsilons, candidates, strict=True):
@@ -126,7 +134,7 @@ class _Job:
             adversarial[attacked] = candidate.values
             for judge, kept in zip(self.judges, seen, strict=True):
                 kept.append(judge.see(adversarial))
-            found.append(_found(epsilon, candidate, values, adversarial, attacked, keep))
+            found.append(self._found(epsilon, candidate, values, adversarial, attacked, keep))
         return _Batch(clean, attacked, view.counts, outputs_normalised(logits), found, seen)
 
     def _clean(self, judge: Judge, values: Tensor, logits: Tensor) -> Tensor:
@@ -135,21 +143,56 @@ class _Job:
 
     def _search(self, view: View, index: int, values: Tensor, labels: Tensor) -> list[_Candidate]:
         """One candidate per epsilon for the attacked images; at epsilon 0 these are the values, and nothing is searched."""
-        untouched = _Candidate(values, torch.zeros_like(labels, dtype=torch.bool), Counts())
+        nothing = torch.zeros_like(labels, dtype=torch.bool)
+        untouched = _Candidate(values, nothing, nothing, Counts())
         budgets = [e for e in self.epsilons if e > 0]
         if not budgets or not len(values):
             return [untouched] * len(self.epsilons)
-        generator = torch.Generator().manual_seed(stream(self.seed, "attack", type(self.attack).__name__.lower(), index))
+        names = ("attack", type(self.attack).__name__.lower(), index)
+        generator = torch.Generator().manual_seed(stream(self.seed, *names))
         # copies: a search that works in place must not move what its candidates are projected onto
-        searching = self.attack.find(view, values.clone(), labels.clone(), budgets, generator)
+        searching = self.attack.find(view, values.clone(), labels.clone(), list(budgets), generator)
         found = []
-        for epsilon in budgets:
-            before = Counts() if self.attack.shared else replace(view.counts)
-            candidate = admitted(next(searching, None), values, epsilon, self.attack.norm, self.space, repr(self.attack))
-            bad = untouched.bad_gradient if view.bad_gradient is None else view.bad_gradient
-            found.append(_Candidate(candidate, bad, view.counts - before))
+        with closing(searching):  # type: ignore[type-var]  # a generator
+            for epsilon in budgets:
+                before = Counts() if self.attack.shared else view.counts
+                yielded = self._step(searching, stream(self.seed, *names, repr(epsilon)), values.device)
+                candidate, lost = admitted(yielded, values, epsilon, self.norm, self.space, repr(self.attack))
+                bad = view.bad_gradient
+                found.append(_Candidate(candidate, nothing if bad is None else bad, lost, view.counts - before))
+            self._step(searching, stream(self.seed, *names), values.device)  # there are no more, or it raises
         rest = iter(found)
         return [next(rest) if e > 0 else untouched for e in self.epsilons]
+
+    def _step(self, searching: Iterator[Tensor | None], seed: int, device: torch.device) -> Tensor | None:
+        """What the search yields next; None if there is nothing more. It runs until its next `yield`, and leaves no trace."""
+        try:
+            with restored(seed, device, repr(self.attack)):
+                return next(searching, None)
+        finally:
+            self.held.hold()
+
+    def _found(
+        self, epsilon: float, candidate: _Candidate, values: Tensor, adversarial: Tensor, attacked: Tensor, keep: int
+    ) -> Found:
+        bad, lost = torch.zeros_like(attacked), torch.zeros_like(attacked)
+        bad[attacked], lost[attacked] = candidate.bad_gradient, candidate.not_finite
+        deltas = (adversarial - values).double()
+        sizes = {norm: lengths(deltas, norm) for norm in NORMS}
+        largest = float(sizes[self.norm].max())
+        if not largest <= epsilon + rounding(values, epsilon, self.norm):
+            what = f"an image is {largest:g} from where it was in {self.norm}, beyond epsilon {epsilon:g}"
+            raise AttackError(what, where=repr(self.attack), valid="at most epsilon, which the projection ensures")
+        return Found(
+            epsilon=epsilon,
+            linf=sizes["linf"].cpu().numpy(),
+            l2=sizes["l2"].cpu().numpy(),
+            bad_gradient=bad.cpu().numpy(),
+            not_finite=lost.cpu().numpy(),
+            gradients=candidate.cost.gradients,
+            forwards=candidate.cost.forwards,
+            adversarial=adversarial[: max(keep, 0)].cpu(),
+        )
 
     def joined(self, parts: list[_Batch]) -> Result:
         """The batches as one result; only now do judges decide, each on all images at once."""
@@ -178,21 +221,6 @@ def _kept(before: Predictions, after: Predictions, still: np.ndarray) -> Predict
     return Predictions(np.where(still, before.own, after.own), np.where(still, before.replicates, after.replicates))
 
 
-def _found(epsilon: float, candidate: _Candidate, values: Tensor, adversarial: Tensor, attacked: Tensor, keep: int) -> Found:
-    bad = torch.zeros_like(attacked)
-    bad[attacked] = candidate.bad_gradient
-    deltas = (adversarial - values).double()
-    return Found(
-        epsilon=epsilon,
-        linf=lengths(deltas, "linf").cpu().numpy(),
-        l2=lengths(deltas, "l2").cpu().numpy(),
-        bad_gradient=bad.cpu().numpy(),
-        gradients=candidate.cost.gradients,
-        forwards=candidate.cost.forwards,
-        adversarial=adversarial[: max(keep, 0)].cpu(),
-    )
-
-
 def _joined(parts: list[Found]) -> Found:
     """What was found at one epsilon in consecutive batches, as one."""
     return Found(
@@ -200,6 +228,7 @@ def _joined(parts: list[Found]) -> Found:
         linf=np.concatenate([p.linf for p in parts]),
         l2=np.concatenate([p.l2 for p in parts]),
         bad_gradient=np.concatenate([p.bad_gradient for p in parts]),
+        not_finite=np.concatenate([p.not_finite for p in parts]),
         gradients=sum(p.gradients for p in parts),
         forwards=sum(p.forwards for p in parts),
         adversarial=torch.cat([p.adversarial for p in parts]),

@@ -46,7 +46,7 @@ class Cut:
 
     def at(self, values: Tensor) -> Tensor:
         """Pre-activations [B, Q] of values [B, ...], without a gradient."""
-        self._view.counts.forwards += len(values)
+        self._view.ran(len(values))
         with torch.no_grad():
             return self._encode(values)
 
@@ -77,5 +77,5 @@ class Cut:
         return Pulled(gradient, points.detach())
 
     def _forward(self, values: Tensor) -> Tensor:
-        self._view.counts.forwards += len(values)
+        self._view.ran(len(values))
         return self._encode(values)

@@ -18,6 +18,7 @@ class Found:
         l2: [N] float64, likewise.
         bad_gradient: [N] bool, attacked images whose first gradient (at the clean value, PGD: at its start) was all zero
             or not finite; all False for attacks without gradients, and at epsilon 0.
+        not_finite: [N] bool, attacked images whose candidate held a NaN or an infinity: they stay as they are, not fooled.
         gradients: input gradients of single images that this epsilon costs on its own.
         forwards: evaluations of single images that this epsilon costs on its own, those of the gradients included, those of
             judges not.
@@ -28,6 +29,7 @@ class Found:
     linf: np.ndarray
     l2: np.ndarray
     bad_gradient: np.ndarray
+    not_finite: np.ndarray
     gradients: int
     forwards: int
     adversarial: Tensor

@@ -1,11 +1,10 @@
-"""A model as the attacks see it: logits and gradients of its input, counted, with the weights frozen."""
+"""A model as the attacks see it: logits and gradients of its input, counted; what it hands out is a copy."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -59,11 +58,9 @@ class View:
         decides: whether this model is also the one that judges success.
 
     Attributes:
-        counts: work done so far.
         draws: of a stochastic model, over which each gradient is averaged.
         decides: False where another model judges (sampled devices, transfer): fooling this one just barely is then
             not enough, and a search should use its whole budget.
-        bad_gradient: [n_values] bool, gradient all zero or not finite at the first step; None before any.
     """
 
     def __init__(self, model: Classify, n_values: int, space: Space = PIXELS, decides: bool = True) -> None:
@@ -72,13 +69,27 @@ class View:
         self._stochastic = bool(getattr(model, "stochastic", hasattr(model, "drawn")))
         self.draws = 1
         self.space, self.decides = space, decides
-        self.counts = Counts()
-        self.bad_gradient: Tensor | None = None
+        self._counts = Counts()
+        self._bad_gradient: Tensor | None = None
+
+    @property
+    def counts(self) -> Counts:
+        """Work done so far."""
+        return replace(self._counts)
+
+    @property
+    def bad_gradient(self) -> Tensor | None:
+        """[n_values] bool, gradient all zero or not finite at the first step; None before any."""
+        return None if self._bad_gradient is None else self._bad_gradient.clone()
 
     @property
     def model(self) -> Classify:
-        """What is attacked. Whoever runs it counts what it takes in `counts`."""
+        """What is attacked. Whoever runs it says so by `ran`."""
         return self._model
+
+    def ran(self, n_values: int) -> None:
+        """Count a forward of so many values."""
+        self._counts.forwards += n_values
 
     def logits(self, values: Tensor) -> Tensor:
         """Logits [B, K] of `values` [B, ...], without a gradient."""
@@ -127,7 +138,7 @@ class View:
 
     def rewind(self) -> None:
         """Begin another search: no gradient is seen yet, and a stochastic model's draws are those from the first one on."""
-        self.bad_gradient, self._next_draw = None, 0
+        self._bad_gradient, self._next_draw = None, 0
 
     def part(self, n_values: int) -> View:
         """The view of another search, over `n_values` of these values; it counts together with this one."""
@@ -138,9 +149,9 @@ class View:
 
     def absorb(self, part: View, indices: Tensor) -> None:
         """Take over the bad gradients of a `part` that saw the values at `indices`, if this view has seen no gradient yet."""
-        if self.bad_gradient is None and part.bad_gradient is not None:
-            self.bad_gradient = torch.zeros(self._n_values, dtype=torch.bool, device=indices.device)
-            self.bad_gradient[indices] = part.bad_gradient
+        if self._bad_gradient is None and part._bad_gradient is not None:
+            self._bad_gradient = torch.zeros(self._n_values, dtype=torch.bool, device=indices.device)
+            self._bad_gradient[indices] = part._bad_gradient
 
     def _models(self, draws: int | None) -> Iterator[Classify]:
         """The model itself, or as many new draws of it as are averaged."""
@@ -172,12 +183,12 @@ class View:
         return Differences(gradients, differences.detach(), logits.detach(), others)
 
     def _forward(self, model: Classify, values: Tensor) -> Tensor:
-        self.counts.forwards += len(values)
+        self._counts.forwards += len(values)
         return check_logits(model(values), len(values))
 
     def backward(self, total: Tensor, values: Tensor, keep_graph: bool) -> Tensor:
         """The gradient [B, ...] of `total`, a number, at `values` [B, ...]: one per value, counted."""
-        self.counts.gradients += len(values)
+        self._counts.gradients += len(values)
         if not total.requires_grad:  # a model that does not depend on its input: a zero gradient, which is recorded as bad
             return torch.zeros_like(values)
         gradient = torch.autograd.grad(total, values, retain_graph=keep_graph, allow_unused=True)[0]
@@ -185,9 +196,9 @@ class View:
 
     def record(self, gradients: Tensor) -> None:
         """Say which values have a bad gradient: those of the first [n_values, ...] that are seen count."""
-        if self.bad_gradient is None and len(gradients) == self._n_values:
+        if self._bad_gradient is None and len(gradients) == self._n_values:
             flat = gradients.flatten(1)
-            self.bad_gradient = (flat == 0).all(1) | ~flat.isfinite().all(1)
+            self._bad_gradient = (flat == 0).all(1) | ~flat.isfinite().all(1)
 
 
 class _Counted(nn.Module):
@@ -210,7 +221,7 @@ class _Counted(nn.Module):
         return self
 
     def _count(self, gradient: Tensor) -> None:
-        self._view.counts.gradients += len(gradient)
+        self._view._counts.gradients += len(gradient)
         self._view.record(gradient)
 
 
@@ -236,22 +247,3 @@ def outputs_normalised(logits: Tensor) -> bool:
     A model that ends in a softmax hides its gradient from every attack on its logits.
     """
     return bool((logits >= 0).all() and ((logits.sum(1) - 1).abs() < 1e-4).all())
-
-
-@contextmanager
-def frozen(*models: object) -> Iterator[None]:
-    """Evaluation mode and no gradients for the weights of those of `models` that are torch modules; all restored afterwards."""
-    modules = [m for model in models if isinstance(model, nn.Module) for m in model.modules()]
-    modes = [(m, m.training) for m in modules]
-    wanted = [(p, p.requires_grad) for m in modules for p in m.parameters(recurse=False)]
-    try:
-        for m in modules:
-            m.train(False)
-        for p, _ in wanted:
-            p.requires_grad_(False)
-        yield
-    finally:
-        for m, mode in modes:
-            m.training = mode
-        for p, want in wanted:
-            p.requires_grad_(want)

@@ -11,9 +11,26 @@ from torch import Tensor
 from hqc_ray.attacks.balls import Norm, admitted, per_image
 from hqc_ray.attacks.losses import fooled, margin
 from hqc_ray.attacks.view import View
+from hqc_ray.errors import AttackError
 from hqc_ray.seeds import stream
 
 Search = Callable[[View, Tensor, Tensor, Sequence[float], torch.Generator], Iterator[Tensor | None]]  # see `Attack.search`
+
+
+def one_each(found: object, n: int, where: str) -> Iterator[Tensor | None]:
+    """The `n` candidates of a search with `n` epsilons; None for each that it does not yield.
+
+    Raises:
+        AttackError: the search is no generator, or (once all are taken) yields more, so that one was judged at a wrong epsilon.
+    """
+    if not isinstance(found, Iterator):
+        raise AttackError(f"the search returns {type(found).__name__}", where=where, valid="yield one candidate per epsilon")
+    for _ in range(n):
+        yield next(found, None)
+    if next(found, None) is not None:
+        raise AttackError(
+            f"the search yielded more candidates than epsilons, {n}", where=where, valid="one per epsilon, in order"
+        )
 
 
 class Run(NamedTuple):
@@ -47,13 +64,16 @@ def strongest(runs: Sequence[Run], norm: Norm) -> Callable[..., Iterator[Tensor]
 
 def _strongest(runs: Sequence[Run], norm: Norm, view: View, values: Tensor, labels: Tensor, epsilon: float, seed: int) -> Tensor:
     best, margins = values.clone(), values.new_full((len(values),), -torch.inf)
+    lost = torch.ones(len(values), dtype=torch.bool, device=values.device)  # no run has yielded anything finite for these
     left = torch.arange(len(values), device=values.device)
     for run in runs:
         generator = torch.Generator().manual_seed(stream(seed, *run.names) if run.names else seed)
         part = view.part(len(left))
-        found = next(run.search(part, values[left], labels[left], [epsilon], generator), None)
+        searching = one_each(run.search(part, values[left], labels[left], [epsilon], generator), 1, run.label)
+        found, not_finite = admitted(next(searching), values[left], epsilon, norm, view.space, run.label)
+        next(searching, None)
         view.absorb(part, left)
-        found = admitted(found, values[left], epsilon, norm, view.space, run.label)
+        lost[left] &= not_finite
         logits = view.logits(found)
         reached = margin(logits, labels[left]).to(margins).nan_to_num(nan=torch.inf, posinf=torch.inf, neginf=-torch.inf)
         best[left] = torch.where(per_image(reached > margins[left], found), found, best[left])
@@ -62,4 +82,4 @@ def _strongest(runs: Sequence[Run], norm: Norm, view: View, values: Tensor, labe
             left = left[(~fooled(logits, labels[left])).nonzero()[:, 0]]
             if not len(left):
                 break
-    return best
+    return best.masked_fill(per_image(lost, best), torch.nan)

@@ -24,9 +24,8 @@ import requests
 from ray.exceptions import AuthenticationError
 from ray.job_submission import JobStatus, JobSubmissionClient
 
-from hqc_ray import __version__, spec
+from hqc_ray import __version__, spec, usercode
 from hqc_ray.errors import HqcError, InputError
-from hqc_ray.sweep.tune import usercode
 
 ADDRESS = "http://127.0.0.1:8265"  # the dashboard, as `ray dashboard cluster.yaml` brings it here
 OVERRIDES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")  # Ray prefers these to the address it is given

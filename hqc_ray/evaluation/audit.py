@@ -32,6 +32,7 @@ class _Cell:
     through: str  # the device that the attacker looked through
     transfer: bool
     epsilon: float
+    steps: float  # along the gradient; NaN: unknown, or none
     clean: Outcomes | None
     robust: Outcomes | None
 
@@ -58,7 +59,8 @@ _IDENTITY = (
 )  # fmt: skip
 _FACTS = (
     "bad_gradient_share", "outputs_normalised", "surrogate_error", "surrogate_standard_error", "clean_low", "robust_low", "norm",
-    "epsilon", "attack_kind", "level", "n_classes", "model_key", "search_model_key",
+    "epsilon", "attack_kind", "level", "n_classes", "model_key", "search_model_key", "not_finite_share", "test_accuracy",
+    "clean_accuracy", "n_test", "n_evaluated", "seed", "search_seed", "shots",
 )  # fmt: skip
 
 
@@ -113,6 +115,10 @@ def _of_one(row: dict[str, Any]) -> Iterator[str]:
     allowed = STANDARD_ERRORS * _number(row.get("surrogate_standard_error"))  # NaN of an exact one
     if _number(row.get("surrogate_error")) > (SURROGATE_ERROR if math.isnan(allowed) else allowed):
         yield "surrogate_inexact"
+    if _number(row.get("not_finite_share")) > 0:
+        yield "candidates_not_finite"
+    if _differ(row):
+        yield "accuracies_differ"
     chance = 1 / _number(row["n_classes"])
     if _number(row.get("clean_low")) <= chance:
         yield "near_chance"
@@ -122,17 +128,26 @@ def _of_one(row: dict[str, Any]) -> Iterator[str]:
         yield "survives_unbounded"
 
 
+def _differ(row: dict[str, Any]) -> bool:
+    """Whether an exact judge got another number of images right than the test did, though both saw all of the test part.
+
+    The judge of another seed has another test part.
+    """
+    n, test, clean = (_number(row.get(name)) for name in ("n_evaluated", "test_accuracy", "clean_accuracy"))
+    whole = n == _number(row.get("n_test")) and row.get("seed") == row.get("search_seed")
+    return whole and math.isnan(_number(row.get("shots"))) and abs(test - clean) * n > 0.5
+
+
 def _rises(cell: _Cell, cells: Sequence[_Cell]) -> bool:
     same = [c for c in cells if c.attack == cell.attack and c.through == cell.through]
     return any(c.epsilon < cell.epsilon and _higher(cell, c) for c in same)
 
 
-def _weaker_than_fgsm(cell: _Cell, cells: Sequence[_Cell]) -> bool:
-    """The only comparison by names: PGD is FGSM with more steps."""
-    if cell.attack.name != "pgd":
+def _weaker_than_one_step(cell: _Cell, cells: Sequence[_Cell]) -> bool:
+    if not cell.steps > 1:
         return False
-    fgsm = [c for c in cells if c.attack.name == "fgsm" and c.search == cell.search and c.ball == cell.ball]
-    return any(_higher(cell, c) for c in fgsm)
+    single = [c for c in cells if c.steps == 1 and c.search == cell.search and c.ball == cell.ball]
+    return any(_higher(cell, c) for c in single)
 
 
 def _as_noise(cell: _Cell, cells: Sequence[_Cell]) -> bool:
@@ -162,7 +177,7 @@ def _transfer_stronger(cell: _Cell, cells: Sequence[_Cell]) -> bool:
 
 _COMPARISONS: dict[str, Callable[[_Cell, Sequence[_Cell]], bool]] = {
     "rises_with_epsilon": _rises,
-    "pgd_weaker_than_fgsm": _weaker_than_fgsm,
+    "pgd_weaker_than_fgsm": _weaker_than_one_step,
     "noise_as_strong": _as_noise,
     "transfer_stronger": _transfer_stronger,
 }
@@ -179,16 +194,20 @@ def _judged(evaluated: pd.DataFrame) -> Iterator[list[_Cell]]:
     """Evaluated rows that one model judged on one device, of the same images."""
     groups: dict[Hashable, list[_Cell]] = {}
     identities: dict[tuple[Any, ...], AttackIdentity] = {}  # a sweep has few: each is made once
-    columns = ["key", "model_key", "search_device", "epsilon", "n_evaluated", "clean_correct", "robust_correct"]
+    columns = [
+        "key", "model_key", "search_device", "epsilon", "gradient_steps", "n_evaluated", "clean_correct", "robust_correct",
+    ]  # fmt: skip
+    if "gradient_steps" not in evaluated:  # rows of before
+        evaluated = evaluated.assign(gradient_steps=None)
     parts = (evaluated[list(some)].itertuples(index=False, name=None) for some in (_JUDGE, _IDENTITY, columns))
-    for judge, named, (key, model, through, epsilon, n, clean, robust) in zip(*parts, strict=True):
+    for judge, named, (key, model, through, epsilon, steps, n, clean, robust) in zip(*parts, strict=True):
         if not _number(n) > 0:
             continue
         if named not in identities:
             identities[named] = AttackIdentity.of(dict(zip(_IDENTITY, named, strict=True)))
         attack = identities[named]
         bits = (_bits(clean, int(n)), _bits(robust, int(n)))
-        cell = _Cell(str(key), attack, str(through), attack.search_model_key != model, float(epsilon), *bits)
+        cell = _Cell(str(key), attack, str(through), attack.search_model_key != model, float(epsilon), _number(steps), *bits)
         groups.setdefault(judge, []).append(cell)
     yield from groups.values()
 

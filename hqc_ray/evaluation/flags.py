@@ -8,8 +8,9 @@ FLAGS: dict[str, str] = {
         "smaller perturbation was allowed here too: the search failed; read the worst case, and use more steps or smaller ones."
     ),
     "pgd_weaker_than_fgsm": (
-        "PGD leaves significantly more images right than one step of FGSM in the same ball: its steps are too few, too small or "
-        "too large, or gradients are masked; change `steps` and `step_size` and add restarts."
+        "an attack of many gradient steps, such as PGD, leaves significantly more images right than one step of FGSM in the same "
+        "ball: its steps are too few, too small or too large, or gradients are masked; change `steps` and `step_size` and add "
+        "restarts."
     ),
     "noise_as_strong": (
         "random noise of the same size fools images, and the attack does not significantly fool more: its gradient carries no "
@@ -24,6 +25,15 @@ FLAGS: dict[str, str] = {
     "survives_unbounded": (
         "more images stay right than chance explains, though epsilon lets all become the same one (grey): the attack failed, "
         "the model is not robust; check its gradients and steps."
+    ),
+    "candidates_not_finite": (
+        "the attack gave NaN or infinity for some images, which count as not fooled: its step divides by nothing or overflows; "
+        "mend the attack, robust accuracy is too high."
+    ),
+    "accuracies_differ": (
+        "all images of the test part were evaluated on an exact device, and yet test accuracy and clean accuracy differ: the two "
+        "did not see the same images, labels or model; look for a source whose images or their order change between two reads, "
+        "a file that was replaced meanwhile, or a backbone that is another one in every process."
     ),
     "softmax_output": (
         "the model's outputs look like probabilities, on which the loss saturates and gradients vanish: attack its logits."

@@ -51,6 +51,7 @@ def _searched(result: Result, found: Found, right: np.ndarray) -> Searched:
         mean_linf=float(found.linf[right].mean()) if some else None,
         mean_l2=float(found.l2[right].mean()) if some else None,
         bad_gradient_share=float(found.bad_gradient[right].mean()) if some else None,
+        not_finite_share=float(found.not_finite[right].mean()) if some else None,
         gradients=int(found.gradients),
         forwards=int(found.forwards) + 2 * len(right),
         outputs_normalised=bool(result.outputs_normalised),

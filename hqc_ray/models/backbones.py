@@ -14,6 +14,7 @@ from torchvision import models as torchvision_models
 from hqc_ray import seeds
 from hqc_ray.entries import Entry, lookup, make
 from hqc_ray.errors import ModelError, shown
+from hqc_ray.guard import wrong
 from hqc_ray.models import cnn
 from hqc_ray.models import weights as weight_files
 from hqc_ray.models.backbone import Backbone
@@ -225,6 +226,42 @@ def weights_id(name: str, weights: str | bytes = "imagenet") -> WeightsId:
             raise ModelError(what, where="weights", valid="random")
         return WeightsId("trained end to end", "none")
     return weight_files.identify(name, str(weights))
+
+
+def identify(spec: ModelSpec) -> WeightsId:
+    """Which weights the backbone of a model has: `weights_id`, but a user's own is built to find out.
+
+    What it reads (a checkpoint) and draws is no part of a sweep file, so the digest is that of its tensors.
+
+    Raises:
+        ModelError: what `build` and `weights_id` raise; or a user's own backbone is another network each time it is built.
+    """
+    found = weights_id(spec.backbone, str(expand(spec.weights)))
+    if ":" not in spec.backbone:
+        return found
+    first, second = weight_files.digest(build(spec)), weight_files.digest(build(spec))
+    if first != second:
+        valid = "weights from a file, or drawn from torch's random numbers"
+        raise wrong("backbone", spec.backbone, "builds other weights each time", ModelError, by=_made_by(spec), valid=valid)
+    return WeightsId(found.origin, first)
+
+
+def _made_by(spec: ModelSpec) -> Callable[..., Any]:
+    """What builds a user's own backbone."""
+    made = of(spec.backbone)
+    return made.function if issubclass(made, UserFunction) else made.build
+
+
+def check_same(backbone: Backbone, spec: ModelSpec, digest: str) -> Backbone:
+    """The backbone as built here, whose tensors must be those of `identify` where the sweep was planned.
+
+    Raises:
+        ModelError: a user's own backbone has other tensors here: another checkpoint on this machine.
+    """
+    if ":" in spec.backbone and (here := weight_files.digest(backbone)) != digest:
+        what = f"has other weights ({here}) where it runs than where the sweep was planned ({digest})"
+        raise wrong("backbone", spec.backbone, what, ModelError, by=_made_by(spec), valid="the same files on every machine")
+    return backbone
 
 
 def _fixed(name: str) -> torch.Generator:

@@ -23,7 +23,8 @@ from hqc_ray.models.weights import first_line
 from hqc_ray.quantum import devices
 from hqc_ray.quantum.devices import Device
 from hqc_ray.results.folder import Folder
-from hqc_ray.spec import Level, ModelSpec, expand
+from hqc_ray.results.seal import DamagedError, opened
+from hqc_ray.spec import Level, ModelSpec
 
 
 class Classifier(nn.Module):
@@ -219,15 +220,21 @@ def loads_meta(content: bytes) -> dict[str, Any]:
     return parse(content).meta
 
 
-def load(path: str | Path) -> Saved:
+def load(path: str | Path, name: str | None = None) -> Saved:
     """Read a model file.
 
+    Args:
+        path: of the file.
+        name: of the model that it should be, such as model/<key>; None: any.
+
     Raises:
-        ModelError: it is not there, or not a model.
+        ModelError: it is not there, damaged, or not a model.
     """
     path = Path(path)
     try:
-        return parse(path.read_bytes(), where=path.name)
+        return parse(opened(path.read_bytes(), name)[0], where=path.name)
+    except DamagedError as problem:
+        raise ModelError(f"not a model of hqc_ray: {problem}", where=path.name) from problem
     except OSError as problem:
         raise ModelError(f"cannot be read: {problem.strerror}", where=str(path)) from problem
 
@@ -243,9 +250,10 @@ def load_classifier(results_dir: str | Path, key: str, device: Device | Mapping[
     Raises:
         ModelError: no such model, or the backbone's weights on this machine are not those it was trained with.
     """
-    saved = load(Folder(Path(results_dir)).model(key))
+    path = Folder(Path(results_dir)).model(key)
+    saved = load(path, f"model/{path.stem}")
     spec, meta = saved.spec, saved.meta
-    here = backbones.weights_id(spec.backbone, expand(spec.weights))
+    here = backbones.identify(spec)
     if here.digest != meta["weights_digest"]:
         trained = f"{meta.get('weights_origin', 'others')} ({meta['weights_digest']})"
         raise ModelError(

@@ -125,6 +125,17 @@ def initialise(module: nn.Module, generator: torch.Generator) -> None:
                 nn.init.zeros_(layer.bias)
 
 
+def digest(module: nn.Module) -> str:
+    """The first digits of a SHA-256 over a module's parameters and buffers: names, shapes, types and values."""
+    tensors = {**dict(module.named_parameters(remove_duplicate=False)), **dict(module.named_buffers(remove_duplicate=False))}
+    found = hashlib.sha256()
+    for name in sorted(tensors):
+        values = tensors[name].detach().cpu().contiguous()
+        found.update(f"{name} {list(values.shape)} {values.dtype} ".encode())
+        found.update(values.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()[:16]
+
+
 def first_line(problem: Exception) -> str:
     """What an exception says, in one line; its class, if it says nothing."""
     return next(iter(str(problem).strip().splitlines()), type(problem).__name__)

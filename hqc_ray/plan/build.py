@@ -74,7 +74,7 @@ class _Builder:
     def _resolved(self, given: Point) -> Resolved:
         data, data_key = self.memo("data", given.data)
         model, model_key = self.memo("model", given.model, data)
-        attack, _ = self.memo("attack", given.attack, model)
+        attack, _ = self.memo("attack", given.attack, model, data)
         device, device_key = None, ""
         if self.memo("has_circuit", model)[0]:
             device, device_key = self.memo("device", given.device, model)

@@ -10,8 +10,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from hqc_ray.entries import with_code
 from hqc_ray.spec import AttackSpec, DataSpec, DeviceSpec, ModelSpec
+from hqc_ray.usercode import with_code
 
 # the fields of each section that may name a user's code; an entry may have options of these names
 _NAMES = {DataSpec: ("source",), ModelSpec: ("backbone", "head"), DeviceSpec: ("name",), AttackSpec: ("name",)}

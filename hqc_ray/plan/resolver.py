@@ -29,8 +29,8 @@ class Resolver(Protocol):
     def train(self, train: TrainSpec, model: ModelSpec) -> TrainSpec:
         """The same, with every option of its device filled in; without one, where that trains the same model."""
 
-    def attack(self, attack: AttackSpec, model: ModelSpec) -> AttackSpec:
-        """The same, with every option filled in; refused where the model does not have its level."""
+    def attack(self, attack: AttackSpec, model: ModelSpec, data: DataSpec) -> AttackSpec:
+        """The same, with every option filled in; refused where the model does not have its level, or it fails on such images."""
 
     def device(self, device: DeviceSpec, model: ModelSpec) -> DeviceSpec:
         """The same, with every option filled in; refused where it cannot run the model's circuit."""

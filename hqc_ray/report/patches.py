@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -21,6 +20,7 @@ from hqc_ray.report.attacks import Shown, is_clean, is_transfer
 from hqc_ray.report.style import epsilon_text
 from hqc_ray.report.view import Report
 from hqc_ray.results.folder import Folder
+from hqc_ray.results.seal import DamagedError, arrays, opened
 
 COLUMNS = 9  # attack x epsilon, of one figure
 FIGURES = 12  # models that are shown, of one report
@@ -48,10 +48,10 @@ class Example:
 def load(path: Path, attack: Shown, epsilon: float, norm: str) -> Example | None:
     """The example that a cell kept; None where its file is missing or broken: the report stands without it."""
     try:
-        with path.open("rb") as binary, np.load(binary, allow_pickle=False) as file:  # np.load leaves a broken file open
-            images = [np.asarray(file[key], dtype=np.float32) for key in _KEYS[:2]]
-            classes = [np.asarray(file[key], dtype=np.int64) for key in _KEYS[2:]]
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
+        file = arrays(opened(path.read_bytes())[0])
+        images = [np.asarray(file[key], dtype=np.float32) for key in _KEYS[:2]]
+        classes = [np.asarray(file[key], dtype=np.int64) for key in _KEYS[2:]]
+    except (OSError, ValueError, KeyError, DamagedError):
         return None
     return Example(attack, epsilon, norm, images[0], images[1], classes[0], classes[1], classes[2])
 

@@ -66,6 +66,10 @@ class Planned(Part):
     attack_options: str = Field(description="JSON of the attack's options, defaults included")
     attack_label: str = Field(description="the name, with the options that tell it from another attack of the sweep")
     one_search: bool = Field(description="one search serves all epsilons: `gradients` of its rows are the same work")
+    gradient_steps: int | None = Field(
+        default=None,
+        description="along the loss's gradient, of one run of the attack; None: it does not climb so, or does not say",
+    )
     norm: str
     epsilon: float
     epsilon_unit: str
@@ -97,6 +101,9 @@ class Searched(Part):
     mean_linf: float | None = Field(description="mean over attacked images that were right before of the largest change")
     mean_l2: float | None
     bad_gradient_share: float | None = Field(description="of these images: input gradient zero or not finite")
+    not_finite_share: float | None = Field(
+        default=None, description="of these images: the attack gave NaN or infinity, so that they count as not fooled"
+    )
     gradients: int = Field(description="input gradients of single images that this epsilon takes on its own")
     forwards: int = Field(description="evaluations of single images that this epsilon takes on its own, this judge's included")
     outputs_normalised: bool = Field(description="the attacked model's outputs look like probabilities, not logits")

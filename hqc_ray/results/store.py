@@ -5,12 +5,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import io
 import json
 import os
 import platform
 import subprocess
-import zipfile
 from collections.abc import Callable, Iterable
 from importlib import metadata
 from pathlib import Path
@@ -24,6 +22,7 @@ from hqc_ray.errors import ResultsError
 from hqc_ray.files import write
 from hqc_ray.results.folder import EXAMPLES, MODELS, Folder
 from hqc_ray.results.ledger import Ledger
+from hqc_ray.results.seal import DamagedError, arrays, npz, opened, sealed
 from hqc_ray.spec import SweepSpec
 
 PACKAGES = (
@@ -47,7 +46,7 @@ class Store:
         folder: `results/<sweep>`; created if it does not exist.
         spec: the sweep that it belongs to.
         storage: a durable mirror of the folder; what one side lacks is copied from the other.
-        report: called with a line about what takes time there.
+        report: called with a line about what takes time in the storage, and about what is damaged.
 
     Raises:
         ResultsError: not writable, another driver is at work in it, it belongs to another sweep, or the storage cannot be used.
@@ -56,7 +55,7 @@ class Store:
     def __init__(
         self, folder: Path, spec: SweepSpec, storage: str | None = None, report: Callable[[str], None] = lambda _: None
     ) -> None:
-        self.folder, self.at, self.spec = folder, Folder(folder), spec
+        self.folder, self.at, self.spec, self.report = folder, Folder(folder), spec, report
         self.storage: Storage | None = None
         self.cache = Path(os.environ.get("HQC_CACHE") or folder.parent / ".cache")
         try:
@@ -150,39 +149,74 @@ class Store:
         return root / f"{rest}{suffix}"
 
     def save(self, id: str, artifact: Any) -> None:
-        """Store an artifact: arrays as npz, a model's or surrogate's bytes as they are."""
-        content = artifact if isinstance(artifact, bytes) else _npz(artifact)
+        """Store an artifact, sealed: arrays as npz, a model's or surrogate's bytes as they are."""
+        content = sealed(artifact if isinstance(artifact, bytes) else npz(artifact), id)
         self._write(self.artifact_path(id), content)
         if id.startswith("model/"):
             write(self.cache / f"{id}.pt", content)
 
-    def load(self, id: str) -> Any | None:
-        """The artifact of a job, made by this sweep or another; None if there is none."""
+    def load(self, id: str, check: Callable[[bytes], object] | None = None) -> Any | None:
+        """The artifact of a job, made by this sweep or another; None if there is none. Damaged ones are set aside.
+
+        Args:
+            id: of the job.
+            check: raises something for the bytes of what is no model or surrogate; asked about files of earlier versions, which
+                are then sealed.
+
+        Raises:
+            ResultsError: a file cannot be read.
+        """
         path = self.artifact_path(id)
-        if self.storage:
-            self.storage.level([(path, self._name(path))])
-        copies = [path, self.cache / f"{id}.pt"] if id.startswith("model/") else [path]
-        for copy in (c for c in copies if c.exists()):
-            found = _intact(copy)
-            if found is None:
-                _set_aside(copy)
+        for copy in [path, self.cache / f"{id}.pt"] if id.startswith("model/") else [path]:
+            if self.storage and copy == path:
+                self.storage.level([(path, self._name(path))])
+            if not copy.exists():
                 continue
-            if copy != path:
-                self._write(path, found)
-            return found
+            try:
+                plain, artifact, told = self._opened(copy, id, check)
+            except DamagedError as problem:
+                self._set_aside(copy, f"{id} is damaged: {problem}")
+                continue
+            if copy != path or not told:
+                self._write(path, sealed(plain, id))
+            return artifact
         return None
+
+    def _opened(self, path: Path, id: str, check: Callable[[bytes], object] | None) -> tuple[bytes, Any, bool]:
+        """An artifact's bytes, what they hold, and whether its file need not be sealed now."""
+        try:
+            content = path.read_bytes()
+        except OSError as problem:
+            where, valid = str(path), "a file that can be read"
+            raise ResultsError(f"cannot be read: {problem.strerror}", where=where, valid=valid) from problem
+        plain, was_sealed = opened(content, id)
+        if path.suffix == ".npz":
+            found = arrays(plain)
+            if not _is_chunk(found):
+                raise DamagedError("it holds no features")
+            return plain, found, was_sealed
+        if not was_sealed and check is not None:
+            try:
+                check(plain)
+            except Exception as problem:  # the reader of a damaged file may raise anything
+                raise DamagedError("it is something else") from problem
+        return plain, plain, was_sealed or check is None
 
     def features(self, features_key: str) -> Iterable[tuple[str, np.ndarray]]:
         """The cached chunks of features: their ids, and the hashes of the images in them."""
         for path in sorted((self.cache / "features" / features_key).glob("*.npz")):
-            try:
-                yield f"features/{features_key}/{path.stem}", _arrays(path)["hashes"]
-            except Exception:  # see `_intact`
-                _set_aside(path)
+            id = f"features/{features_key}/{path.stem}"
+            if (found := self.load(id)) is not None:
+                yield id, found["hashes"]
 
     def save_example(self, name: str, arrays: dict[str, Any]) -> None:
-        """Store the first images of a cell, clean and adversarial."""
-        self._write(self.folder / name, _npz(arrays))
+        """Store the first images of a cell, clean and adversarial, sealed."""
+        self._write(self.folder / name, sealed(npz(arrays), name))
+
+    def _set_aside(self, path: Path, why: str) -> None:
+        """Rename a damaged file, so that it is made again."""
+        path.replace(path.with_name(f"{path.name}.bad"))
+        self.report(f"{why}; set aside as {path.name}.bad, and made again")
 
     def save_provenance(self, facts: dict[str, Any]) -> dict[str, Any]:
         """Versions, commit and hardware of this run, after those of earlier runs; never a path, a user or a secret."""
@@ -190,7 +224,7 @@ class Store:
         try:
             earlier = json.loads(path.read_text())["runs"] if path.exists() else []
         except (ValueError, KeyError, TypeError):
-            _set_aside(path)
+            self._set_aside(path, "provenance.json is damaged")
             earlier = []
         run = {
             "hqc_ray": __version__,
@@ -205,6 +239,12 @@ class Store:
         return provenance
 
 
+def _is_chunk(found: dict[str, np.ndarray]) -> bool:
+    """Whether these are hashes [n] and features [n, F]."""
+    hashes, features = found.get("hashes"), found.get("features")
+    return hashes is not None and features is not None and features.ndim == 2 and hashes.shape == features.shape[:1]
+
+
 def _check_cache(folder: Path) -> None:
     """Refuse a cache that cannot be written to now, not after minutes of extracting features."""
     try:
@@ -214,33 +254,6 @@ def _check_cache(folder: Path) -> None:
     except OSError as problem:
         where, valid = str(folder), "HQC_CACHE=FOLDER that can be written to"
         raise ResultsError(f"cannot write to the cache: {problem.strerror}", where=where, valid=valid) from problem
-
-
-def _intact(path: Path) -> Any | None:
-    """What an artifact's file holds; None if it is damaged."""
-    try:
-        if path.suffix == ".npz":
-            return _arrays(path)
-        with zipfile.ZipFile(path) as archive:  # torch, which reads it later, does not look at the checksums
-            return path.read_bytes() if archive.testzip() is None else None
-    except Exception:  # the reader of a damaged file may raise anything
-        return None
-
-
-def _arrays(path: Path) -> dict[str, np.ndarray]:
-    with np.load(path, allow_pickle=False) as arrays:
-        return dict(arrays)
-
-
-def _set_aside(path: Path) -> None:
-    """Rename a damaged file, so that it is made again."""
-    path.replace(path.with_name(path.name + ".bad"))
-
-
-def _npz(arrays: dict[str, Any]) -> bytes:
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
-    return buffer.getvalue()
 
 
 def _version(package: str) -> str | None:

@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from hqc_ray import spec
+from hqc_ray import spec, usercode
 from hqc_ray.results.store import Store
 from hqc_ray.sweep import isolated
 from hqc_ray.sweep.driver import Driver
 from hqc_ray.sweep.graph.jobs import Graph
 from hqc_ray.sweep.progress import Live, duration
 from hqc_ray.sweep.tune import address as at
-from hqc_ray.sweep.tune import usercode
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -47,7 +47,7 @@ def problem(level, classes=2, seed=0):
 def found(attack, model, values, labels, space, epsilons, decides=True):
     view = View(model, len(values), space, decides)
     yielded = attack.find(view, values, labels, epsilons, torch.Generator().manual_seed(3))
-    kept = [admitted(c, values, e, attack.norm, space, repr(attack)) for e, c in zip(epsilons, yielded, strict=True)]
+    kept = [admitted(c, values, e, attack.norm, space, repr(attack))[0] for e, c in zip(epsilons, yielded, strict=True)]
     return kept, view
 
 

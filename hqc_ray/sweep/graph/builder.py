@@ -7,7 +7,9 @@ from collections.abc import Callable, Sequence
 
 from hqc_ray.data import Source
 from hqc_ray.data.splits import Subset
+from hqc_ray.models import classifier
 from hqc_ray.plan import Group, Judge, Plan, Search, Training, content_key
+from hqc_ray.quantum.cores import surrogate
 from hqc_ray.results.row import Planned
 from hqc_ray.results.store import Store
 from hqc_ray.spec import DeviceSpec, Mode, ModelSpec
@@ -29,6 +31,8 @@ from hqc_ray.sweep.graph.jobs import (
 from hqc_ray.sweep.graph.lookup import Lookup, trainable
 
 CHUNK = 250  # images whose features are one job: seconds of work, and a unit that is cached
+
+CHECKS: dict[str, Callable[[bytes], object]] = {"model": classifier.parse, "surrogate": surrogate.loads}
 
 Rows = Sequence[tuple[Planned, Judge]]  # the open rows of a group
 
@@ -73,7 +77,7 @@ class Builder:
 
     def _cached(self, id: str) -> bool:
         """Whether the store has an artifact; if so it becomes an input."""
-        if id not in self.graph.inputs and id not in self.known and self.store.load(id) is not None:
+        if id not in self.graph.inputs and id not in self.known and self.store.load(id, CHECKS[id.partition("/")[0]]) is not None:
             self.graph.inputs[id] = Stored(id)
         return id in self.graph.inputs
 

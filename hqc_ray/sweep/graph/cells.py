@@ -67,7 +67,7 @@ class Cells:
             "search_device": _through(search), "access": search.access, "audience": search.audience, "level": attack.level,
             "attack": attack.name, "attack_title": entry.title, "attack_kind": entry.kind, "norm": entry.norm,
             "attack_options": json.dumps(dict(sorted(attack.options.items()))), "attack_label": attack_label(attack, self.kinds),
-            "one_search": entry.shared, "epsilon_unit": SPACES[attack.level].unit,
+            "gradient_steps": entry.gradient_steps, "one_search": entry.shared, "epsilon_unit": SPACES[attack.level].unit,
         }  # fmt: skip
 
     def _judge(self, judge: Judge) -> dict[str, Any]:

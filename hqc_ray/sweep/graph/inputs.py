@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from hqc_ray.data import Source
+from hqc_ray.errors import HqcError
 from hqc_ray.results.store import Store
 
 
@@ -37,8 +38,15 @@ class Stored:
     id: str
 
     def make(self, store: Store) -> Any:
-        """The artifact, from the store."""
-        return store.load(self.id)
+        """The artifact, from the store.
+
+        Raises:
+            HqcError: it was there when the sweep began.
+        """
+        found = store.load(self.id)
+        if found is None:
+            raise HqcError(f"{self.id} was lost or damaged while the sweep ran; run the same command again, which makes it again")
+        return found
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 from hqc_ray.data import Source
 from hqc_ray.data.splits import Subset, subset
-from hqc_ray.entries import with_code
 from hqc_ray.errors import DataError
 from hqc_ray.models import backbones, weights
 from hqc_ray.models.weights import WeightsId
@@ -15,6 +14,7 @@ from hqc_ray.spec import DataSpec, DeviceSpec, ModelSpec, expand
 from hqc_ray.sweep.graph import resolve
 from hqc_ray.sweep.graph.inputs import Content
 from hqc_ray.sweep.graph.jobs import Origin
+from hqc_ray.usercode import with_code
 
 
 class Lookup:
@@ -28,7 +28,7 @@ class Lookup:
         self.report = report
         self._sources: dict[str, Source] = {}
         self._subsets: dict[str, Subset] = {}
-        self._weights: dict[tuple[str, str], WeightsId] = {}
+        self._weights: dict[tuple[object, ...], WeightsId] = {}
         self._keys: dict[tuple[str, str], str] = {}
 
     def source(self, data: DataSpec) -> Source:
@@ -57,9 +57,9 @@ class Lookup:
 
     def weights(self, model: ModelSpec) -> WeightsId:
         """Which weights the backbone of a model has."""
-        name = (model.backbone, model.weights)
+        name = (model.backbone, model.weights, repr(backbones.entry(model)), model.image_size)
         if name not in self._weights:
-            self._weights[name] = backbones.weights_id(model.backbone, str(expand(model.weights)))
+            self._weights[name] = backbones.identify(model)
         return self._weights[name]
 
     def weights_file(self, model: ModelSpec) -> Content | None:

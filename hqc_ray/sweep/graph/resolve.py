@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from hqc_ray import attacks, data
+from hqc_ray.attacks import trial as attack_trial
 from hqc_ray.data.splits import multiple, parts, smallest
 from hqc_ray.errors import AttackError, DataError, InputError, ModelError, SpecError
 from hqc_ray.models import backbones, heads
@@ -18,6 +19,8 @@ from hqc_ray.quantum.study import trial
 from hqc_ray.spec import MAX_SIDE, MIN_IMAGES, AttackSpec, DataSpec, DeviceSpec, EvaluateSpec, ModelSpec, TrainSpec, expand
 
 UNKNOWN_FEATURES = 512  # with which a user's head is tried, where the backbone's weights are not here yet
+
+TRIED_FEATURES = 16  # of each image, where a user's own attack is tried on random features
 
 
 def source(spec: DataSpec) -> data.Source:
@@ -63,7 +66,7 @@ class Rooms:
     def __init__(self, download: bool = False) -> None:
         self.download = download
         self._loaded: dict[tuple[Any, ...], int] = {}  # backbones that were built once, and their numbers of features
-        self._tried: set[tuple[str, ...]] = set()
+        self._tried: set[tuple[Any, ...]] = set()
         self._known: frozenset[str] = frozenset()  # options of the users' heads and backbones of the sweep
 
     def models(self, models: Iterable[ModelSpec]) -> None:
@@ -103,6 +106,8 @@ class Rooms:
         key = (repr(_at("model", backbones.entry, model)), model.backbone, weights, model.image_size)
         if key not in self._loaded and (self.download or not remote):
             self._loaded[key] = _at("model", backbones.build, model).n_features
+            if ":" in model.backbone:
+                _at("model", backbones.identify, model)
         return self._loaded.get(key, UNKNOWN_FEATURES)
 
     def backbone(self, model: ModelSpec) -> ModelSpec:
@@ -125,11 +130,11 @@ class Rooms:
         telling = {k: v for k, v in entry.model_dump(mode="json").items() if k not in ("shots", "seed")}  # nothing is sampled
         return train.model_copy(update={"device": DeviceSpec(**{"name": train.device.name, **telling})})
 
-    def attack(self, attack: AttackSpec, model: ModelSpec) -> AttackSpec:
-        """The attack's options, defaults included; an attack that changes nothing has epsilon 0.
+    def attack(self, attack: AttackSpec, model: ModelSpec, data: DataSpec) -> AttackSpec:
+        """The attack's options, defaults included; an attack that changes nothing has epsilon 0. A user's own is tried.
 
         Raises:
-            AttackError: the attack cannot search, or the model does not have, the level that is asked for.
+            AttackError: the attack cannot search, or the model does not have, the level that is asked for; or it fails.
         """
         entry = _at("attack", attacks.get, attack.name, **attack.options)
         if attack.level not in entry.reaches:
@@ -138,12 +143,25 @@ class Rooms:
         if attack.level not in (levels := heads.levels(model)):
             what = f"{model.backbone} + {model.head} has no level {attack.level!r}"
             raise AttackError(what, where="attack.level", valid=", ".join(levels))
+        self._try(attack, entry, model, data)
         epsilon = attack.epsilon if entry.perturbs else 0.0
         if epsilon > 1 and attack.level == "pixels" and entry.norm == "linf":
             hint = f"; did you mean {epsilon:g}/255?" if epsilon <= 255 else ""
             what = f"epsilon {epsilon:g} of pixels, which lie in [0, 1]{hint}"
             raise AttackError(what, where="attack.epsilon", valid="0 to 1 in linf, such as 8/255")
         return AttackSpec(name=attack.name, level=attack.level, epsilon=epsilon, **entry.model_dump(mode="json"))
+
+    def _try(self, attack: AttackSpec, entry: attacks.Attack, model: ModelSpec, data: DataSpec) -> None:
+        """Runs a user's own attack once on a few random values, of the images' size at pixels."""
+        if ":" not in attack.name and "members" not in attack.options:
+            return
+        opened = _at("data", source, data)
+        width = {"features": TRIED_FEATURES, "angles": heads.get(model).width or TRIED_FEATURES}
+        shape = (3, *opened.image_size) if attack.level == "pixels" else (width[attack.level],)
+        key = (repr(entry), attack.name, attack.level, shape, len(opened.classes))
+        if key not in self._tried:
+            _at("attack", attack_trial.check, attack.name, entry, attack.level, shape, len(opened.classes))
+            self._tried.add(key)
 
     def device(self, device: DeviceSpec, model: ModelSpec) -> DeviceSpec:
         """The device's options, defaults included, checked against the model's circuit."""

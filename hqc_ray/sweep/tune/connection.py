@@ -11,7 +11,7 @@ from typing import Any
 
 import ray
 
-from hqc_ray.sweep.tune.usercode import SKIPPED
+from hqc_ray.usercode import SKIPPED
 
 THREADS = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"), "1")
 TUNE_SETTINGS = {

@@ -70,6 +70,7 @@ class Worker:
                 outcome = KINDS[job.kind](self, job)
                 break
             except Exception:
+                self._recent.clear()  # what raised may have changed a model that is kept
                 if attempt == ATTEMPTS:
                     outcome = Outcome(job.id, 0.0, error=traceback.format_exc(limit=20))
         return replace(outcome, seconds=time.perf_counter() - start, host=self.host)
@@ -88,7 +89,7 @@ class Worker:
 
         def make() -> Backbone:
             content = self.fetch(weights.file).tobytes() if weights.file else "random"
-            return backbones.build(model, content).to(self.processor)
+            return backbones.check_same(backbones.build(model, content), model, weights.digest).to(self.processor)
 
         key = ("backbone", model.backbone, weights.digest, str(model.image_size), repr(backbones.entry(model)))
         return self.keep(key, make)

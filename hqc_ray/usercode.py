@@ -1,14 +1,19 @@
-"""A user's own code that a sweep names as `package.module:name`, as the files that nodes of a cluster lack."""
+"""A user's own code that a sweep names as `package.module:name`: the files it consists of, to be shipped and to be keyed."""
 
 from __future__ import annotations
 
 import ast
+import functools
+import hashlib
+import importlib
+import inspect
 import re
 import shutil
 import site
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from importlib import metadata
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from pathlib import Path
@@ -32,17 +37,76 @@ def modules(spec: SweepSpec) -> list[Path]:
     Raises:
         SpecError: a package is too large to be code.
     """
+    paths = _reachable(match[1] for name in _names(spec.blocks) if (match := OWN.fullmatch(name)))
+    for path in paths:
+        _check_size(path)
+    return paths
+
+
+@functools.cache
+def with_code(name: str) -> str:
+    """A user's own `package.module:name` with a digest of its code, so that edited code gives other keys.
+
+    The code is all that `modules` would ship: its module or package with the data in it, and what that imports from beside
+    itself; of what is too large to be shipped the Python files. A package that is installed counts by its version.
+    """
+    module, own, _ = str(name).partition(":")
+    if not own:
+        return name
+    top = module.partition(".")[0]
+    if version := _version(top):
+        return f"{name}@{version}"
+    digest = hashlib.sha256()
+    try:
+        paths = _reachable([top])
+        for path in paths:
+            for file in _counted(path):
+                content = file.read_bytes()
+                digest.update(f"{file.relative_to(path.parent).as_posix()} {len(content)} ".encode() + content)
+    except OSError as problem:
+        raise SpecError(f"code that cannot be read: {problem.strerror}", where=name, valid="files that can be read") from problem
+    if not paths:  # of Python itself, or copied into site-packages by hand
+        try:
+            digest.update(inspect.getsource(importlib.import_module(module)).encode())
+        except (ImportError, OSError, TypeError):
+            return name
+    return f"{name}@{digest.hexdigest()[:16]}"
+
+
+def _version(package: str) -> str | None:
+    """Of the distribution that installed a top-level package in site-packages; None of whatever lies elsewhere."""
+    try:
+        found = find_spec(package)
+    except (ImportError, ValueError):
+        return None
+    places = [sysconfig.get_path(name) for name in ("purelib", "platlib")]
+    if found is None or not any((found.origin or "").startswith(place) for place in places):
+        return None
+    owners = metadata.packages_distributions().get(package)
+    return metadata.version(owners[0]) if owners else None
+
+
+def _reachable(names: Iterable[str]) -> list[Path]:
+    """Where the top-level modules `names` lie, and those that their code imports, and so on."""
     found: dict[str, list[Path]] = {}
-    waiting = sorted({match[1] for name in _names(spec.blocks) if (match := OWN.fullmatch(name))})
+    waiting = sorted(set(names))
     while waiting:
         name = waiting.pop()
         if name not in found:
             found[name] = _paths(name)
             waiting += sorted({top for path in found[name] for top in _imports(path)})
-    paths = sorted({path for several in found.values() for path in several})
-    for path in paths:
+    return sorted({path for several in found.values() for path in several})
+
+
+def _counted(path: Path) -> list[Path]:
+    """The files of a module or package that are part of keys; not what sweeps have written into it."""
+    try:
         _check_size(path)
-    return paths
+        shipped = list(files(path))
+    except SpecError:  # never shipped
+        shipped = sorted(path.rglob("*.py"))
+    written = {file.parent for file in shipped if file.name == "rows.jsonl"}
+    return [file for file in shipped if written.isdisjoint(file.parents)]
 
 
 def files(path: Path) -> Iterator[Path]:
@@ -102,7 +166,7 @@ def _installed(path: Path) -> bool:
 
 def _imports(path: Path) -> Iterator[str]:
     """The top-level names that the code at `path` imports, wherever in it."""
-    for file in files(path):
+    for file in _counted(path):
         if file.suffix == ".py":
             try:
                 tree = ast.parse(file.read_bytes())
