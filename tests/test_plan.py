@@ -217,7 +217,7 @@ def test_a_grid_is_counted_with_its_judges_before_they_are_added(monkeypatch):
 class Strict(Echo):
     """Refuses one attack, one device, and one backbone without saying where."""
 
-    def attack(self, attack, model):
+    def attack(self, attack, model, data):
         if attack.options.get("steps") == 0:
             raise AttackError("steps 0", where="attack.steps", valid="1 to 9")
         return attack

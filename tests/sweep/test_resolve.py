@@ -144,7 +144,7 @@ def test_an_attack_that_changes_nothing_has_no_strength():
 def test_epsilon_ends_where_the_values_do():
     for epsilon, says in ((8, "did you mean 8/255"), (1.5, "did you mean 1.5/255"), (300, r"which lie in \[0, 1\] \(valid")):
         with pytest.raises(InputError, match=rf"^attack\.epsilon: .*{says}"):
-            Rooms().attack(AttackSpec(name="fgsm", epsilon=epsilon), MODEL)
+            Rooms().attack(AttackSpec(name="fgsm", epsilon=epsilon), MODEL, DATA)
     larger = (
         {"norm": "l2", "epsilon": 8},
         {"level": "features", "epsilon": 8},
@@ -152,8 +152,8 @@ def test_epsilon_ends_where_the_values_do():
         {"epsilon": 1},
     )
     for good in larger:  # an l2 ball, standardised features, radians, and the whole of the range
-        assert Rooms().attack(AttackSpec(name="fgsm", **good), MODEL).epsilon == good["epsilon"]
-    assert Rooms().attack(AttackSpec(name="clean", epsilon=8), MODEL).epsilon == 0
+        assert Rooms().attack(AttackSpec(name="fgsm", **good), MODEL, DATA).epsilon == good["epsilon"]
+    assert Rooms().attack(AttackSpec(name="clean", epsilon=8), MODEL, DATA).epsilon == 0
 
 
 def test_images_that_are_too_large_for_a_network_are_to_be_resized(monkeypatch):
