@@ -178,5 +178,5 @@ def test_a_judge_that_was_trained_on_other_images_brings_its_split():
 
 
 def test_a_subset_that_cannot_be_had_is_refused_with_its_place():
-    with pytest.raises(DataError, match=r"^data\.size: 40 images asked for"):
+    with pytest.raises(DataError, match=r"^blocks\[0\]\.data\.size: 40 images asked for"):
         planned(changed(("size: 40", "size: 40, images: 30")))
