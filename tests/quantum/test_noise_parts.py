@@ -14,6 +14,7 @@ import torch
 
 from hqc_ray import circuits, devices
 from hqc_ray.errors import CircuitError, DeviceError
+from hqc_ray.guard import LENGTH
 from hqc_ray.quantum.devices import parity
 from hqc_ray.quantum.noise import machines
 from hqc_ray.quantum.noise.base import Noise, positions, require
@@ -179,7 +180,7 @@ def test_a_device_that_does_not_open_says_why_in_one_short_line(monkeypatch: pyt
     found = without(monkeypatch)["default.qubit"]
     assert (found.usable, found.checkable, found.version) == (False, False, "1.2.3")
     assert found.note.startswith("no driver xxx")
-    assert len(found.note) == 200
+    assert len(found.note) == LENGTH
 
 
 def test_without_the_runtime_there_are_no_fake_backends_and_aer_names_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
