@@ -16,6 +16,7 @@ SUBROOMS = {  # the same inside a room that has sub-rooms; rooms in one tuple do
     "attacks": [("spaces", "losses", "result"), ("balls", "view"), ("wrappers", "judges"), ("base",), ("searches", "contract")],
     "quantum": [("circuits", "noise"), ("ideal",), ("transfer",), ("devices",), ("cores",), ("study",)],
     "sweep": [("graph",), ("work", "progress"), ("driver",), ("serial", "isolated", "tune"), ("run",)],
+    "report": [("style", "files"), ("content",), ("tables", "figures"), ("page",)],
 }
 FORBIDDEN = {
     "spec": {"torch", "ray"}, "plan": {"torch", "ray"}, "results": {"torch", "ray"}, "data": {"torch", "ray"}, "quantum": {"ray"},

@@ -10,12 +10,12 @@ from typing import Any
 
 import matplotlib as mpl
 
-from hqc_ray.report import figures, heatmaps, patches
+from hqc_ray.report.content.reference import audit_reference, reference_table
+from hqc_ray.report.content.view import Report
+from hqc_ray.report.figures import accuracy, heatmaps, patches
 from hqc_ray.report.files import replace, replace_text
 from hqc_ray.report.page import page
-from hqc_ray.report.reference import audit_reference, reference_table
-from hqc_ray.report.tables import table_markdown, terminal_table, write_rows
-from hqc_ray.report.view import Report
+from hqc_ray.report.tables.results import table_markdown, terminal_table, write_rows
 from hqc_ray.results.folder import Folder
 
 __all__ = ["Report", "audit_reference", "build", "draw", "reference_table", "table_markdown", "terminal_table", "write_rows"]
@@ -43,8 +43,8 @@ def build(folder: Path, report: Report, provenance: Mapping[str, Any], title: st
 def draw(report: Report, folder: Path) -> list[Path]:
     """Draw every figure into `folder`/figures, and remove those that an earlier report drew and these rows do not give."""
     paths = []
-    families = (figures.heads(report.lines), figures.accuracy(report.lines), heatmaps.transfers(report.transfers))
-    with mpl.rc_context(figures.RC):
+    families = (accuracy.heads(report.lines), accuracy.accuracy(report.lines), heatmaps.transfers(report.transfers))
+    with mpl.rc_context(accuracy.RC):
         for name, figure in chain(*families, patches.patches(report, folder)):
             path = Folder(folder).figure(name)
             paths.append(replace(path, partial(figure.savefig, format="png")) if figure else path)

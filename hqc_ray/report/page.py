@@ -8,10 +8,11 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from hqc_ray.report import notes, reference
-from hqc_ray.report.lines import Line
-from hqc_ray.report.tables import TRANSFERS, Cell, cells, header, transfer_tables
-from hqc_ray.report.view import Report
+from hqc_ray.report.content import reference
+from hqc_ray.report.content.lines import Line
+from hqc_ray.report.content.view import Report
+from hqc_ray.report.tables import notes
+from hqc_ray.report.tables.results import TRANSFERS, Cell, cells, header, transfer_tables
 
 FIGURES = 60  # inside the page; the rest stay beside it
 DPI = 150  # of the figures, on the page

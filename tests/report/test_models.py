@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from report_rows import failed_row, make_row
 
-from hqc_ray.report.attacks import attack_style, is_clean, is_transfer, shown
-from hqc_ray.report.models import models
+from hqc_ray.report.content.attacks import attack_style, is_clean, is_transfer, shown
+from hqc_ray.report.content.models import models
 from hqc_ray.report.style import ATTACKS, MORE, differences, slug, strength_text
 
 

@@ -12,10 +12,10 @@ from hqc_ray.errors import ResultsError
 from hqc_ray.evaluation import audit
 from hqc_ray.evaluation.flags import FLAGS
 from hqc_ray.evaluation.statistics import total_gradients
-from hqc_ray.report.attacks import Shown, shown
-from hqc_ray.report.lines import Line, attacks_of, gather
-from hqc_ray.report.models import models
-from hqc_ray.report.transfers import Matrix, matrices
+from hqc_ray.report.content.attacks import Shown, shown
+from hqc_ray.report.content.lines import Line, attacks_of, gather
+from hqc_ray.report.content.models import models
+from hqc_ray.report.content.transfers import Matrix, matrices
 from hqc_ray.results.row import Row
 
 _SORT = (

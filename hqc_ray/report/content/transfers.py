@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hqc_ray.report.attacks import Row, Shown, is_transfer
-from hqc_ray.report.lines import Ball, Value, value_of
-from hqc_ray.report.models import Model
+from hqc_ray.report.content.attacks import Row, Shown, is_transfer
+from hqc_ray.report.content.lines import Ball, Value, value_of
+from hqc_ray.report.content.models import Model
 
 ANOTHER_SEED = ", another seed"
 

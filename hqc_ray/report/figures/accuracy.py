@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
-from hqc_ray.report import reference
-from hqc_ray.report.attacks import Style, attack_style
-from hqc_ray.report.lines import Ball, Line, Value, attacks_of
-from hqc_ray.report.models import Model
+from hqc_ray.report.content import reference
+from hqc_ray.report.content.attacks import Style, attack_style
+from hqc_ray.report.content.lines import Ball, Line, Value, attacks_of
+from hqc_ray.report.content.models import Model
 from hqc_ray.report.style import BLACK, backbone_name, epsilon_text, head_style, norm_text, slug
 
 COLUMNS, PANELS = 3, 9  # of one figure; more panels go on to the next page

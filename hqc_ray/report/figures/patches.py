@@ -17,9 +17,9 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from hqc_ray.report import style
-from hqc_ray.report.attacks import Shown, is_clean, is_transfer
+from hqc_ray.report.content.attacks import Shown, is_clean, is_transfer
+from hqc_ray.report.content.view import Report
 from hqc_ray.report.style import epsilon_text
-from hqc_ray.report.view import Report
 from hqc_ray.results.folder import Folder
 
 COLUMNS = 9  # attack x epsilon, of one figure

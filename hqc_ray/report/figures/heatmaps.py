@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from hqc_ray.report.figures import pages
+from hqc_ray.report.content.transfers import Matrix
+from hqc_ray.report.figures.accuracy import pages
 from hqc_ray.report.style import BLACK, norm_text, slug, strength_text
-from hqc_ray.report.transfers import Matrix
 
 PANELS = 9  # of one figure
 COLOURS = "GnBu"  # dark: many images stay right

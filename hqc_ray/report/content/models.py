@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from hqc_ray.report import reference
+from hqc_ray.report.content import reference
 from hqc_ray.report.style import backbone_name, differences, head_order, natural
 
 Row = Mapping[str, Any]

@@ -13,13 +13,13 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from hqc_ray.report import notes
-from hqc_ray.report.attacks import Shown
+from hqc_ray.report.content.attacks import Shown
+from hqc_ray.report.content.lines import Ball, Line, Value
+from hqc_ray.report.content.transfers import Matrix
+from hqc_ray.report.content.view import Report
 from hqc_ray.report.files import replace
-from hqc_ray.report.lines import Ball, Line, Value
 from hqc_ray.report.style import backbone_name, norm_text, strength_text
-from hqc_ray.report.transfers import Matrix
-from hqc_ray.report.view import Report
+from hqc_ray.report.tables import notes
 from hqc_ray.results.folder import Folder
 from hqc_ray.results.row import VOLATILE, Row
 

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 import pandas as pd
 
 from hqc_ray.evaluation.flags import FLAGS, NOTES
-from hqc_ray.report import reference
+from hqc_ray.report.content import reference
+from hqc_ray.report.content.view import Report
 from hqc_ray.report.style import backbone_name, epsilon_text
-from hqc_ray.report.view import Report
 
 SHOWN_FAILURES = 20
 UNITS = {
