@@ -311,3 +311,17 @@ def test_missing_and_broken_examples_are_skipped_with_a_warning(tmp_path):
         (figure,) = patch_figures(tmp_path, [good, gone, broken]).values()
     assert len(caught) == 1, [str(w.message) for w in caught]
     assert [t.get_text() for ax in figure.axes for t in ax.texts] == ["FGSM\nε = 0.05"] * 2
+
+
+def test_what_varies_has_its_own_curve_or_its_own_figure():
+    """Training in the legend and over the panel; other images in another figure."""
+    rows = [make_row("pgd", 0.05, robust=90, train_epochs=e, evaluate_images=n, key=f"{e}{n}", model_key=str(e))
+            for e in (3, 30) for n in (10, 40)]  # fmt: skip
+    heads = drawn(accuracy.heads, as_frame(rows))
+    assert [legend(f)[:2] for f in heads.values()] == [["vqc1, 4 qubits, train.epochs=3", "vqc1, 4 qubits, train.epochs=30"]] * 2
+    assert [name.partition("evaluate.")[2] for name in heads] == ["images=10_default.qubit_linf", "images=40_default.qubit_linf"]
+    panels = drawn(accuracy.accuracy, as_frame(rows))
+    assert [[ax.get_title() for ax in f.axes] for f in panels.values()] == [
+        [f"vqc1, 4 qubits, train.epochs={e}\ndefault.qubit" for e in (3, 30)]
+    ] * 2
+    assert "evaluate.images=10" in next(iter(panels.values())).get_suptitle()

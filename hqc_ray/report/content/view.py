@@ -14,7 +14,7 @@ from hqc_ray.evaluation.flags import FLAGS
 from hqc_ray.evaluation.statistics import total_gradients
 from hqc_ray.report.content.attacks import Shown, shown
 from hqc_ray.report.content.lines import Line, attacks_of, gather
-from hqc_ray.report.content.models import models
+from hqc_ray.report.content.models import Model, models
 from hqc_ray.report.content.transfers import Matrix, matrices
 from hqc_ray.results.row import Row
 
@@ -46,6 +46,7 @@ class Report:
     attacks: tuple[Shown, ...]  # of the lines, in the table's order
     transfers: tuple[Matrix, ...]
     shown: Mapping[str, Shown]  # the attack of each row, by the row's key
+    models: Mapping[str, Model]  # the model that judged each row
     raised: dict[str, int]  # flag -> number of rows that carry it, in the audit's order
     notes: tuple[str, ...]  # names of `hqc_ray.evaluation.flags.NOTES` that hold
     facts: Facts
@@ -73,6 +74,7 @@ class Report:
             attacks=tuple(attacks_of(lines)),
             transfers=tuple(matrices(records, model, show)),
             shown={row["key"]: show(row) for row in records},
+            models={row["key"]: model(row) for row in records},
             raised=_raised(rows),
             notes=tuple(audit.notes(rows)),
             facts=_facts(rows),

@@ -16,7 +16,7 @@ from hqc_ray.report.content import reference
 from hqc_ray.report.content.attacks import Style, attack_style
 from hqc_ray.report.content.lines import Ball, Line, Value, attacks_of
 from hqc_ray.report.content.models import Model
-from hqc_ray.report.style import BLACK, backbone_name, epsilon_text, head_style, norm_text, slug
+from hqc_ray.report.style import BLACK, epsilon_text, head_style, norm_text, slug
 
 COLUMNS, PANELS = 3, 9  # of one figure; more panels go on to the next page
 CIRCUITS = 6  # lines of circuits in one panel, beside those of the classical controls
@@ -186,19 +186,19 @@ def _legend(figure: Figure, styles: Mapping[str, Style], values: Sequence[Value]
 
 
 def _title(model: Model, page: str) -> str:
-    """'ResNet18, 1,000 images (synthetic), part 2'."""
+    """'ResNet18, 1,000 images (synthetic), evaluate.images=40, part 2'."""
     weights = ", random weights" if model.weights == "random" else ""
     size = f" at {model.image_size} px" if model.image_size != reference.IMAGE_SIZE else ""
     more = f", part {page}" if page else ""
-    data = f"{model.data_size:,} images {model.data}".strip()
-    return f"{backbone_name(model.backbone)}{size}{weights}, {data}{more}"
+    return f"{model.backbone_name}{size}{weights}, {model.images}{more}"
 
 
 def _head(model: Model) -> str:
     """The head, with what tells it from another of the same name."""
     width = f", {model.n_qubits} qubits" if model.hybrid and model.n_qubits else ""
     kind = "" if model.hybrid else " (classical)"
-    return model.head_name + width + kind + (f" [{model.variant}]" if model.variant else "")
+    told = model.full_head.removeprefix(model.head_name)
+    return model.head_name + width + kind + told + (f" [{model.variant}]" if model.variant else "")
 
 
 def _heads(lines: Sequence[Line]) -> list[str]:

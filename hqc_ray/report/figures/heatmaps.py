@@ -38,7 +38,7 @@ def _figure(matrices: Sequence[Matrix]) -> Figure:
     size = (max(columns * (SQUARE * wide + 0.15) + names + 0.4, 4.6), rows * (SQUARE * high + 0.4) + names + 0.9)
     figure = Figure(figsize=size)
     model = matrices[0].model
-    title = f"{model.name}, {model.data_size:,} images {model.data}".strip()
+    title = f"{model.name}, {model.images}"
     figure.suptitle(f"Robust accuracy under transferred attacks, %\n{title}", fontweight="bold")
     axes = figure.subplots(rows, columns, squeeze=False)
     for i, ax in enumerate(axes.flat):

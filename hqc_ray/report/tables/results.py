@@ -18,14 +18,14 @@ from hqc_ray.report.content.lines import Ball, Line, Value
 from hqc_ray.report.content.transfers import Matrix
 from hqc_ray.report.content.view import Report
 from hqc_ray.report.files import replace
-from hqc_ray.report.style import backbone_name, norm_text, strength_text
+from hqc_ray.report.style import norm_text, strength_text
 from hqc_ray.report.tables import notes
 from hqc_ray.results.folder import Folder
 from hqc_ray.results.row import VOLATILE, Row
 
 SHOWN_IN_TERMINAL = 5  # attacks
 NOTHING = "–"
-LEFT = ("Model", "Computation", "Images", "Clean accuracy", "Head", "Qubits", "Device", "Epsilon")
+LEFT = ("Model", "Computation", "Images", "Clean accuracy", "Head", "Qubits", "Device")
 TRANSFERS = (
     "Attacks found on one model and judged by another: robust accuracy in percent as above, over all pairs of seeds. Where both "
     "are the same, the model itself was attacked. !: flagged by the audit."
@@ -47,8 +47,9 @@ class Cell:
 
 
 def header(report: Report) -> list[str]:
-    """The table's column names."""
-    return [*LEFT, *(attack.text for attack in report.attacks), "Worst case", "Flags"]
+    """The table's column names; among them what varies of the sweep file, by the name that it has there."""
+    told = [name for name, _ in report.lines[0].model.settings] if report.lines else []
+    return [*LEFT, *told, "Epsilon", *(attack.text for attack in report.attacks), "Worst case", "Flags"]
 
 
 def number(value: Value | None, mark: str = "") -> Cell:
@@ -86,6 +87,7 @@ def cells(line: Line, attacks: Sequence[Shown]) -> list[Cell]:
         number(line.clean),
         *(Cell("text", (text,)) for text in (m.head_name, qubits)),
         Cell("device", (m.device,)),
+        *(Cell("text", (value,)) for _, value in m.settings),
         Cell("text", (ball_text(line.ball),)),
         *(number(line.attacks.get(attack)) for attack in attacks),
         number(line.worst),
@@ -112,7 +114,7 @@ def transfer_tables(report: Report) -> list[tuple[str, list[str], list[list[Cell
         judges = list(dict.fromkeys(judge for matrix in its for judge in matrix.judges))
         lines = [line for matrix in its for line in _matrix_lines(matrix, judges)]
         model = its[0].model
-        title = f"{model.name}, {model.data_size:,} images {model.data}".strip()
+        title = f"{model.name}, {model.images}"
         tables.append((title, ["Attack", "Epsilon", "Found on", *judges], lines))
     return tables
 
@@ -159,13 +161,13 @@ def terminal_table(report: Report, max_lines: int = 60) -> Table:
     table = Table(title="Accuracy, % (mean over seeds)", caption=caption, caption_justify="left", box=box.SIMPLE_HEAD)
     table.collapse_padding, table.pad_edge = True, False
     for name in ("Model", "Head", "Images", "Device"):  # folded, not cut: the end of a device's name tells it from the others
-        table.add_column(name, overflow="fold", max_width={"Model": 14, "Head": 14, "Device": 24}.get(name))
+        table.add_column(name, overflow="fold", max_width={"Device": 24}.get(name, 14))
     for name in ("ε", "Clean", *(attack.text for attack in attacks), "Worst"):
         table.add_column(Text(name), justify="right", overflow="ellipsis", no_wrap=True, max_width=8)
     for line in report.lines[:max_lines]:
         m = line.model
         values = [line.clean, *(line.attacks.get(a) for a in attacks), line.worst]
-        left = [backbone_name(m.backbone), m.head_name, f"{m.data_size:,}", m.device, ball_text(line.ball)]
+        left = [m.backbone_name, m.full_head, m.images.replace(" images", "", 1), m.device, ball_text(line.ball)]
         table.add_row(*map(Text, left), *map(_short, values))  # Text: a device's brackets are no markup
     return table
 
