@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
+import textwrap
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
@@ -22,6 +24,8 @@ _BACKBONES = {
     "resnet18": "ResNet18", "vgg16": "VGG16", "inceptionv3": "InceptionV3", "alexnet": "AlexNet", "cnn1": "CNN", "cnn2": "CNN2",
     "mobilenetv2": "MobileNetV2", "squeezenet10": "SqueezeNet",
 }  # fmt: skip
+LONGEST = 160  # characters of a file's name: a file system takes 255, of which writing a file needs some
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 Natural = tuple[tuple[int, int, str], ...]
 
 
@@ -100,5 +104,18 @@ def norm_text(norm: str) -> str:
 
 
 def slug(*parts: object) -> str:
-    """A file name that is valid on any system, made of what tells one figure from another."""
-    return "_".join(re.sub(r"[^A-Za-z0-9.=-]+", "-", str(p)).strip("-.") for p in parts if p not in ("", None))
+    """A file name that is valid on any system, made of what tells one figure from another; a long one is cut, with its hash."""
+    name = "_".join(re.sub(r"[^A-Za-z0-9.=-]+", "-", str(p)).strip("-.") for p in parts if p not in ("", None))
+    if len(name) <= LONGEST:
+        return name
+    return f"{name[: LONGEST - 9]}-{hashlib.sha256(repr(parts).encode()).hexdigest()[:8]}"
+
+
+def printable(text: str) -> str:
+    """The text without what moves a terminal's cursor, colours it, or turns the direction of reading; line ends stay."""
+    return _CONTROL.sub("\ufffd", text)
+
+
+def wrapped(text: str, width: int) -> str:
+    """Each line of a text on as many lines as it needs, of at most `width` characters."""
+    return "\n".join(textwrap.fill(line, width) for line in text.split("\n"))

@@ -224,7 +224,7 @@ def test_epsilon_is_written_as_the_field_does(epsilon, text):
 
 
 def patch_figures(folder, rows):
-    return dict(patches.patches(Report.of(as_frame(rows)), folder))
+    return {name: figure for name, figure, _ in patches.patches(Report.of(as_frame(rows)), folder)}
 
 
 def test_patches_show_what_the_examples_hold(tmp_path):

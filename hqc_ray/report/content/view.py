@@ -16,6 +16,8 @@ from hqc_ray.report.content.attacks import Shown, shown
 from hqc_ray.report.content.lines import Line, attacks_of, gather
 from hqc_ray.report.content.models import Model, models
 from hqc_ray.report.content.transfers import Matrix, matrices
+from hqc_ray.report.style import printable
+from hqc_ray.results.columns import kind_of
 from hqc_ray.results.row import Row
 
 _SORT = (
@@ -64,7 +66,7 @@ class Report:
         if missing := sorted(set(Row.model_fields) - set(rows.columns)):
             what = f"rows without the column {missing[0]!r}"
             raise ResultsError(what, where="report", valid="the columns of hqc_ray.results.row.Row")
-        rows = audit.annotate(rows.sort_values(list(_SORT), kind="stable", na_position="first", ignore_index=True))
+        rows = audit.annotate(_printable(rows).sort_values(list(_SORT), kind="stable", na_position="first", ignore_index=True))
         records = [{str(name): value for name, value in row.items()} for row in rows.to_dict("records")]
         model, show = models(records), shown(records)
         lines = gather(records, model, show)
@@ -79,6 +81,16 @@ class Report:
             notes=tuple(audit.notes(rows)),
             facts=_facts(rows),
         )
+
+
+def _printable(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows with every text as it may be shown: names and errors come from users' code."""
+    columns: dict[str, pd.Series] = {}
+    for name, column in Row.model_fields.items():
+        if kind_of(column) is str:
+            odd = {text: printable(text) for text in rows[name].unique() if isinstance(text, str) and printable(text) != text}
+            columns |= {name: rows[name].replace(odd)} if odd else {}
+    return rows.assign(**columns)
 
 
 def _raised(rows: pd.DataFrame) -> dict[str, int]:

@@ -52,8 +52,8 @@ def _figure(matrices: Sequence[Matrix]) -> Figure:
 
 
 def _wrapped(name: str) -> str:
-    """A long name on several lines, its words whole."""
-    return textwrap.fill(name, 20, break_long_words=False)
+    """A long name on several lines, its words whole unless it would be too long for any figure."""
+    return textwrap.fill(name, 20, break_long_words=len(name) > 60)
 
 
 def _panel(ax: Axes, matrix: Matrix, left: bool, bottom: bool) -> None:

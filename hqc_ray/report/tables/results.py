@@ -1,14 +1,12 @@
-"""The result table in the shape of the paper's Table II: as Markdown, for the terminal, and as files of rows."""
+"""The result table in the shape of the paper's Table II: as Markdown, and for the terminal."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
-import pandas as pd
 from rich import box
 from rich.table import Table
 from rich.text import Text
@@ -17,11 +15,8 @@ from hqc_ray.report.content.attacks import Shown
 from hqc_ray.report.content.lines import Ball, Line, Value
 from hqc_ray.report.content.transfers import Matrix
 from hqc_ray.report.content.view import Report
-from hqc_ray.report.files import replace
 from hqc_ray.report.style import norm_text, strength_text
 from hqc_ray.report.tables import notes
-from hqc_ray.results.folder import Folder
-from hqc_ray.results.row import VOLATILE, Row
 
 SHOWN_IN_TERMINAL = 5  # attacks
 NOTHING = "–"
@@ -151,7 +146,10 @@ def _table(head: Sequence[str], lines: Sequence[Sequence[Cell]]) -> str:
 
 
 def _escape(text: str) -> str:
-    return " ".join(text.replace("|", "\\|").split())
+    """As it reads, and nothing else: no column, tag, link or picture comes out of a name or an error."""
+    for sign, written in (("|", "\\|"), ("<", "&lt;"), ("](", "]\\(")):
+        text = text.replace(sign, written)
+    return " ".join(text.split())
 
 
 def terminal_table(report: Report, max_lines: int = 60) -> Table:
@@ -196,31 +194,3 @@ def _caption(report: Report, attacks: Sequence[Shown], max_lines: int) -> str:
         f"{facts.failed} of {facts.cells} cells failed" if facts.failed else "",
     ]
     return "\n".join(p for p in parts if p)
-
-
-def write_rows(report: Report, folder: Path) -> list[Path]:
-    """Write rows.csv and rows.parquet with the column `flags`, sorted; volatile columns stand last.
-
-    In the CSV file flags are joined by ';'. Missing numbers stay empty and whole numbers whole in both.
-
-    Raises:
-        ResultsError: the folder cannot be written to.
-    """
-    rows = _typed(report.rows)
-    rows = rows[[c for c in rows if c not in VOLATILE] + [c for c in VOLATILE if c in rows]]
-    joined = rows.assign(flags=[";".join(f) for f in rows["flags"]])
-    return [
-        replace(Folder(folder).csv, lambda path: joined.to_csv(path, index=False, lineterminator="\n")),
-        replace(Folder(folder).parquet, lambda path: rows.to_parquet(path, index=False)),
-    ]
-
-
-def _typed(rows: pd.DataFrame) -> pd.DataFrame:
-    """Columns by the row's own types, so that a missing value does not turn whole numbers into broken ones."""
-    kinds = {int: "Int64", float: "float64", bool: "boolean"}
-    types = {}
-    for name, column in Row.model_fields.items():
-        wanted = [kinds[k] for k in kinds if column.annotation is k or k in get_args(column.annotation)]
-        if wanted and name in rows:
-            types[name] = wanted[0]
-    return rows.astype(types)
