@@ -30,8 +30,8 @@ _FAMILIES = ("accuracy_", "heads_", "transfer_", "patches_")
 def build(folder: Path, report: Report, provenance: Mapping[str, Any], title: str) -> list[Path]:
     """Write table.md, rows.csv, rows.parquet, figures/*.png and report.html into `folder`; the paths of all of them.
 
-    Nothing is written before all of it is made. Figures that an earlier report drew and these rows do not give are removed;
-    patches only if every example could be read, since the others cannot be drawn again.
+    Nothing is written before all of it is made. Figures that an earlier report drew and these rows do not give are removed once
+    every cell of the sweep has a row; patches only if every example could be read, since the others cannot be drawn again.
 
     Args:
         folder: the results folder; examples are read from it, by the rows' column `example`.
@@ -43,16 +43,17 @@ def build(folder: Path, report: Report, provenance: Mapping[str, Any], title: st
         ResultsError: the folder cannot be written to.
     """
     at = Folder(folder)
+    for path in (at.table, at.csv, at.parquet, at.page, at.figure("any"), *at.figures()):
+        refuse_blocked(path)
+    finished = len(at.order() or ()) <= len(report.rows)
     drawn, whole = _drawn(report, at)
     figures = [(path.stem, content) for path, content in drawn.items()]
     contents = {
         at.table: table_markdown(report).encode(), at.csv: rows.csv(report), at.parquet: rows.parquet(report), **drawn,
         at.page: page(report, figures, provenance, title).encode(),
     }  # fmt: skip
-    for path in contents:
-        refuse_blocked(path)
     paths = [replace(path, content) for path, content in contents.items()]
-    for old in at.figures():
+    for old in at.figures() if finished else ():
         if old.name.startswith(_FAMILIES if whole else _FAMILIES[:-1]) and old not in contents:
             old.unlink()
     return paths

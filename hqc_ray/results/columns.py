@@ -21,7 +21,11 @@ class Part(BaseModel):
 @lru_cache(maxsize=1024)
 def _json(text: str, kind: type) -> str:
     """The text of a JSON object or list; most columns hold few distinct ones."""
-    if text and not isinstance(json.loads(text), kind):
+    try:
+        found: Any = json.loads(text) if text else kind()
+    except RecursionError as problem:
+        raise ValueError("JSON that is nested too deeply") from problem
+    if not isinstance(found, kind) or (isinstance(found, list) and not all(isinstance(name, str) for name in found)):
         raise ValueError(f"not the JSON of a {kind.__name__}")
     return text
 

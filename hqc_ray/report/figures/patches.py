@@ -77,10 +77,11 @@ def patches(report: Report, folder: Path) -> Iterator[tuple[str, Figure | None, 
     for model, norm in sorted(models, key=lambda one: (one[0].order, one[1]))[:FIGURES]:
         first = models[model, norm][0]
         its = [r for r in models[model, norm] if r["model_key"] == first["model_key"]]
-        loaded = [load(folder / r["example"], report.shown[r["key"]], r["epsilon"], norm, r["n_classes"]) for r in its]
+        names = json.loads(first["class_names"])
+        loaded = [load(folder / r["example"], report.shown[r["key"]], r["epsilon"], norm, len(names)) for r in its]
         examples = _same_images([e for e in loaded if e is not None])
         unread += loaded.count(None)
-        figure = _figure(model, json.loads(first["class_names"]), _columns(examples)) if examples else None
+        figure = _figure(model, names, _columns(examples)) if examples else None
         yield style.slug("patches", *model.place, model.full_head, model.device, norm), figure, None not in loaded
     if unread:
         warnings.warn(
