@@ -9,7 +9,7 @@ import warnings
 from pathlib import Path
 
 from hqc_ray import __version__
-from hqc_ray.commands import BAD_INPUT, FAILED, INTERRUPTED, OK, cluster, data, plan, quantum, submit, sweep
+from hqc_ray.commands import BAD_INPUT, FAILED, INTERRUPTED, OK, Parser, cluster, data, plan, quantum, submit, sweep
 from hqc_ray.errors import HqcError, InputError
 
 __all__ = ["BAD_INPUT", "FAILED", "INTERRUPTED", "OK", "main"]
@@ -17,10 +17,10 @@ __all__ = ["BAD_INPUT", "FAILED", "INTERRUPTED", "OK", "main"]
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
-    arguments = _parser().parse_args(argv)
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # before the libraries are imported: workers, not threads, fill the cores
     warnings.formatwarning = _warning
     try:
+        arguments = _parser().parse_args(argv)
         return int(arguments.command(arguments))
     except InputError as problem:
         print(f"hqc: error: {problem}", file=sys.stderr)
@@ -37,7 +37,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="hqc", description="Adversarial robustness of hybrid quantum-classical classifiers.")
+    parser = Parser(prog="hqc", description="Adversarial robustness of hybrid quantum-classical classifiers.")
     parser.add_argument("--version", action="version", version=f"hqc_ray {__version__}")
     known = parser.add_subparsers(required=True, metavar="COMMAND")
 

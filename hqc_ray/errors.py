@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import functools
+from collections.abc import Callable, Iterable, Mapping
+
+LONGEST, LONGEST_PLACE = 400, 120  # characters of what is wrong, and of what is valid; of where it is
 
 
 class HqcError(Exception):
@@ -25,12 +28,26 @@ class InputError(HqcError):
 
     def __init__(self, what: str, *, where: str = "", valid: str = "") -> None:
         self.what, self.where, self.valid = what, where, valid
-        super().__init__(" ".join(f"{where + ': ' if where else ''}{what}{f' (valid: {valid})' if valid else ''}".split()))
+        place, what, valid = _cut(where, LONGEST_PLACE), _cut(what), _cut(valid)
+        super().__init__(" ".join(f"{place + ': ' if place else ''}{what}{f' (valid: {valid})' if valid else ''}".split()))
+
+    def __reduce__(self) -> tuple[Callable[[], InputError], tuple[()]]:
+        """All three parts survive the way out of another process."""
+        return functools.partial(type(self), self.what, where=self.where, valid=self.valid), ()
 
     def at(self, where: str) -> InputError:
         """The same error, of the same class, with `where` in front of its own place."""
         inner = f"{where}.{self.where}" if self.where else where
         return type(self)(self.what, where=inner, valid=self.valid)
+
+    def moved(self, places: Mapping[str, str], otherwise: str) -> InputError:
+        """The same error with its place in a file: `places` says where each section stands, `otherwise` where they all do."""
+        section, _, inner = self.where.partition(".")
+        if section in places:
+            where = places[section] + (f".{inner}" if inner else "")
+        else:
+            where = f"{otherwise}: {self.where}" if self.where else otherwise
+        return type(self)(self.what, where=where, valid=self.valid)
 
 
 class SpecError(InputError):
@@ -61,9 +78,23 @@ class ResultsError(InputError):
     """An error of the results folder."""
 
 
+def shown(value: object) -> str:
+    """A value in an error: as Python writes it, cut where it is long."""
+    try:
+        text = repr(value)
+    except ValueError:  # an integer of thousands of digits
+        text = f"a {type(value).__name__}"
+    return _cut(text, 80)
+
+
+def _cut(text: str, longest: int = LONGEST) -> str:
+    return text if len(text) <= longest else f"{text[:longest]}..."
+
+
 def unknown(kind: str, name: object, valid: Iterable[str], error: type[InputError] = InputError, where: str = "") -> InputError:
     """The error for an unknown name: it suggests the nearest valid name and lists all of them."""
     names = sorted(valid)
-    near = difflib.get_close_matches(str(name), names, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    return error(f"unknown {kind} {name!r}{hint}", where=where, valid=", ".join(names))
+    plain = {text.lower(): text for text in names}
+    near = difflib.get_close_matches(str(name)[:100].lower(), plain, n=1)
+    hint = f"; did you mean {plain[near[0]]!r}?" if near else ""
+    return error(f"unknown {kind} {shown(name)}{hint}", where=where, valid=", ".join(names))

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import secrets
 from collections.abc import Callable
 from pathlib import Path
 
 from hqc_ray.errors import WriteError
+
+
+def short(name: str, longest: int = 120) -> str:
+    """A file's name without its suffix that every file system takes: cut where it is long, with a digest of what it was."""
+    return name if len(name) <= longest else f"{name[: longest - 13]}-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
 
 
 def write(path: Path, content: bytes | Callable[[Path], object]) -> Path:

@@ -1,4 +1,6 @@
 import linecache
+import re
+import sys
 from importlib import metadata
 
 import pytest
@@ -6,7 +8,7 @@ import yaml
 
 from hqc_ray import plan, spec
 from hqc_ray.entries import with_code
-from hqc_ray.errors import SpecError
+from hqc_ray.errors import AttackError, DeviceError, InputError, ModelError, SpecError
 from hqc_ray.plan import keys as keys_of_plan
 from hqc_ray.spec import AttackSpec, DeviceSpec, ModelSpec, TrainSpec
 from hqc_ray.sweep.tune import usercode
@@ -14,6 +16,9 @@ from hqc_ray.sweep.tune import usercode
 
 class Echo:
     """Rooms that accept everything; heads that begin with vqc are circuits."""
+
+    def models(self, models):
+        pass
 
     def data(self, data):
         return data
@@ -38,6 +43,9 @@ class Echo:
 
     def device(self, device, model):
         return device
+
+    def surrogate(self, model, device):
+        pass
 
     def exact(self, device):
         return DeviceSpec(name=device.name, **{k: v for k, v in device.options.items() if k != "shots"})
@@ -193,6 +201,62 @@ def test_judges_share_the_device_and_a_classical_head_is_judged_by_circuits_ever
         else:
             device = group.search.device.name
             assert judges == [(head, device), ("vqc2" if head == "vqc1" else "vqc1", device), ("tanh", None)]
+
+
+def test_a_grid_is_counted_with_its_judges_before_they_are_added(monkeypatch):
+    text = BASE.replace("HEADS", "[vqc1, vqc2, tanh]") + f"    evaluate: {TRANSFER}\n"
+    module = sys.modules["hqc_ray.plan.build"]
+    monkeypatch.setattr(module, "MAX_CELLS", 18)  # 3 heads x 2 devices x 3 attacks, without their judges
+    with pytest.raises(SpecError, match=r"^blocks\[0\]\.evaluate\.judges: the grid has \d+ cells with its") as caught:
+        build(text)
+    counted = int(caught.value.what.split()[3])
+    assert counted > 18
+    monkeypatch.setattr(module, "MAX_CELLS", counted)
+    assert build(text).n_cells <= counted
+
+
+class Strict(Echo):
+    """Refuses one attack, one device, and one backbone without saying where."""
+
+    def attack(self, attack, model):
+        if attack.options.get("steps") == 0:
+            raise AttackError("steps 0", where="attack.steps", valid="1 to 9")
+        return attack
+
+    def device(self, device, model):
+        if device.name == "none":
+            raise DeviceError("no such device", where="device")
+        return device
+
+    def model(self, model, data):
+        if model.backbone == "none":
+            raise ModelError("no such backbone", where="a file")
+        return model
+
+
+@pytest.mark.parametrize(
+    ("block", "says"),
+    [
+        (
+            "attack: [{name: fgsm}, {name: pgd, steps: [1, 2]}, {name: pgd, steps: [1, 0]}]",
+            "^blocks[1].attack[2].steps: steps 0 (valid",
+        ),
+        ("attack: {name: pgd, steps: [1, 0]}", "^blocks[1].attack.steps: steps 0"),
+        ("device: [{name: a}, {name: none}]", "^blocks[1].device[1]: no such device"),
+        ("model: {backbone: none}", "^blocks[1]: a file: no such backbone"),
+        ("evaluate: [{images: 5}, {judges: {heads: [mlp]}}]", "^blocks[1].evaluate[1].judges.heads: 'mlp' is not in this sweep"),
+    ],
+)
+def test_what_a_room_refuses_is_said_with_its_block_and_entry(block, says):
+    text = BASE.replace("HEADS", "vqc1") + f"  - {{model: {{backbone: resnet18, head: vqc1}}, {block}}}\n"
+    if block.startswith("model"):
+        text = BASE.replace("HEADS", "vqc1") + f"  - {{{block}}}\n"
+    with pytest.raises(InputError, match=says[0] + re.escape(says[1:])) as caught:
+        plan.build(spec.parse(yaml.safe_load(text), "x"), Strict())
+    assert type(caught.value) is not InputError  # it stays the room's own
+    named = spec.parse(yaml.safe_load(text), "x").model_copy(update={"file": "x.yaml"})
+    with pytest.raises(InputError, match=r"^x\.yaml: blocks\[1\]"):
+        plan.build(named, Strict())
 
 
 def test_judges_may_be_devices_and_seeds_and_are_named():

@@ -8,16 +8,22 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "hqc_ray"
 OF_RAY = ("sweep/tune/", "cluster/")
 ROOMS = [
-    "errors", "seeds", "entries", "files", "spec", "results", "plan", "data", "quantum", "models", "attacks", "evaluation",
-    "sweep", "report", "cluster", "commands", "cli",
+    "errors", "seeds", "guard", "entries", "files", "spec", "results", "plan", "data", "quantum", "models", "attacks",
+    "evaluation", "sweep", "report", "cluster", "commands", "cli",
 ]  # fmt: skip
 SUBROOMS = {  # the same inside a room that has sub-rooms; rooms in one tuple do not know each other
     "data": [("source",), ("splits", "selection", "sources"), ("sheet",)],
-    "attacks": [("spaces", "losses", "result"), ("balls", "view"), ("wrappers", "judges"), ("base",), ("searches", "contract")],
+    "attacks": [
+        ("spaces", "losses", "result"),
+        ("balls", "view"),
+        ("wrappers", "judges", "cut"),
+        ("base",),
+        ("searches", "contract"),
+    ],
     "quantum": [("circuits", "noise"), ("ideal",), ("transfer",), ("devices",), ("cores",), ("study",)],
     "sweep": [("graph",), ("work", "progress"), ("driver",), ("serial", "isolated", "tune"), ("run",)],
     "report": [("style", "files"), ("content",), ("tables", "figures"), ("page",)],
-}
+}  # fmt: skip
 FORBIDDEN = {
     "spec": {"torch", "ray"}, "plan": {"torch", "ray"}, "results": {"torch", "ray"}, "data": {"torch", "ray"}, "quantum": {"ray"},
     "models": {"ray"}, "attacks": {"ray", "h5py"}, "evaluation": {"ray"}, "report": {"torch", "ray"},

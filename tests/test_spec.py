@@ -1,10 +1,14 @@
 import itertools
+import pickle
+from typing import Annotated, Any, Literal
 
 import pytest
 import yaml
+from pydantic import Field
 
 from hqc_ray import spec
-from hqc_ray.errors import SpecError
+from hqc_ray.entries import Entry, make
+from hqc_ray.errors import DataError, InputError, SpecError
 
 MINIMAL = """
 defaults:
@@ -61,7 +65,7 @@ BAD = {
     "defaults: {data: {source: synthetic, size: 40}, model: {backbone: cnn1}, attack: {name: fgsm}, seed: [0, x]}": (
         "blocks[0].seed", "not a seed: 'x'", "an integer",
     ),
-    "name: ../up": ("sweep.name", "not a name", "letters"),
+    "name: ../up": ("sweep: name", "not a name", "letters"),
     "[1, 2]": ("sweep", "expected a mapping", "blocks"),
 }  # fmt: skip
 
@@ -87,12 +91,86 @@ def test_a_file_that_is_missing_or_not_yaml(tmp_path):
 def test_a_key_that_stands_twice_is_refused_not_half_forgotten(tmp_path):
     twice = MINIMAL + "    attack: {name: noise, epsilon: 0.1}\n    attack: {name: clean}\n"
     (tmp_path / "twice.yaml").write_text(twice)
-    with pytest.raises(SpecError, match=rf"twice\.yaml, line {len(twice.splitlines())}: not YAML: duplicate key 'attack'"):
+    with pytest.raises(SpecError, match=rf"twice\.yaml, line {len(twice.splitlines())}: duplicate key 'attack'"):
         spec.load(tmp_path / "twice.yaml")
     merged = "a: &a {name: fgsm, epsilon: 0.1}\nb: [{<<: *a, name: pgd}, {<<: *a, epsilon: 0.2}]\n"
     (tmp_path / "merged.yaml").write_text(merged)
-    with pytest.raises(SpecError, match="unknown key 'a'"):  # YAML's own merges are no repetition
+    with pytest.raises(SpecError, match=r"merged\.yaml, line 2: a merge key, <<"):
         spec.load(tmp_path / "merged.yaml")
+
+
+def test_a_point_knows_where_it_stands_and_a_result_does_not(tmp_path):
+    text = (
+        MINIMAL.replace("data: {size: [40, 80]}", "data: {size: 40}") + "  - {model: {backbone: cnn1}, attack: {name: clean}}\n"
+    )
+    (tmp_path / "two.yaml").write_text(text)
+    made = spec.load(tmp_path / "two.yaml")
+    places = list(dict.fromkeys(point.places for point in made.points()))
+    sections = [f"two.yaml: blocks[0].{name}" for name in ("data", "model", "train", "evaluate")]
+    assert places[:2] == [
+        ("two.yaml: blocks[0]", *sections, f"two.yaml: blocks[0].attack[{i}]", "two.yaml: blocks[0].device") for i in (0, 1)
+    ]
+    assert places[2][5] == "two.yaml: blocks[1].attack"
+    assert "two.yaml" not in str(made.model_dump())
+
+
+class Own(Entry):
+    """A user's own entry, with options of every kind."""
+
+    flag: bool = False
+    count: Annotated[int, Field(le=10**6)] | None = None
+    share: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    level: Literal[0, 1, 2] = 0
+    either: bool | int = 0
+    several: tuple[int, ...] = ()
+    names: Literal["all"] | tuple[str, ...] = ()
+    anything: Any = None
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"count": True}, "count: own 'x': a boolean is no number, not True"),
+        ({"share": False}, r"share: .*a boolean is no number.*\(valid: 0 to below 1\)"),
+        ({"share": 1}, r"share: .*less than 1, not 1 \(valid: 0 to below 1\)"),
+        ({"share": float("nan")}, "share: .*finite"),
+        ({"level": True}, "level: .*a boolean is no number"),
+        ({"several": [1, True]}, "several: .*a boolean is no number"),
+        ({"several": [1, "a"]}, r"several\[1\]: .*not 'a'"),
+        ({"flag": 1}, "flag: .*true or false, not 1"),
+        ({"flag": 0.0}, "flag: .*true or false, not 0.0"),
+        ({"names": 5}, "names: own 'x': Input should be 'all' or a valid tuple, not 5"),
+        ({"names": ["a", 5]}, r"names: .*'all'"),
+        ({"count": 10**5000}, "count: "),
+        ({"count": "9" * 5000}, r"count: .*not '9+\.\.\."),
+        ({"z" * 5000: 1}, r"unknown option 'zzz"),
+    ],
+)
+def test_a_boolean_is_no_number_and_a_range_is_said(options, says):
+    with pytest.raises(InputError, match=says) as caught:
+        make("own", {"x": Own}, "x", options)
+    assert len(str(caught.value)) < 900
+
+
+def test_what_is_meant_is_taken():
+    good = {"flag": True, "either": True, "count": "40", "share": "1e-3", "anything": True, "several": [1], "names": "all"}
+    made = make("own", {"x": Own}, "x", good)
+    assert (made.flag, made.either, made.count, made.share, made.anything) == (True, True, 40, 0.001, True)
+
+
+def test_an_error_comes_out_of_another_process_whole_and_short():
+    error = DataError("x" * 1000, where="y" * 1000, valid="z" * 1000)
+    back = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own
+    assert (type(back), str(back), back.valid) == (DataError, str(error), "z" * 1000)
+    assert len(str(back)) < 950
+    assert "zzz..." in str(back)
+    assert str(error.at("a").moved({"a": "f.yaml: blocks[1].data"}, "f.yaml")).startswith("f.yaml: blocks[1].data.yyy")
+    assert str(SpecError("no").moved({"a": "b"}, "f.yaml: blocks[0]")) == "f.yaml: blocks[0]: no"
+
+
+def test_a_name_in_other_letters_is_suggested():
+    with pytest.raises(InputError, match=r"unknown thing 'VQC1'; did you mean 'vqc1'\?"):
+        make("thing", {"vqc1": Own, "package.module:name": Own}, "VQC1", {})
 
 
 def test_environment_variables_are_expanded_late_and_refused_when_unset(monkeypatch):

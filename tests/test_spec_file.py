@@ -41,7 +41,7 @@ def test_sections_of_a_block_are_merged_into_the_defaults_key_by_key_at_any_dept
 def test_without_blocks_the_defaults_are_the_block_and_the_file_gives_the_name():
     made = parse(defaults={"seed": 3})
     assert (made.name, made.storage, made.blocks) == ("mine", None, ({"seed": 3},))
-    assert spec.parse({"name": 7}, "mine").name == "7"
+    assert spec.parse({"name": "7"}, "mine").name == "7"
     assert SweepSpec.model_validate(made.model_dump(mode="json")) == made
 
 
@@ -75,7 +75,7 @@ def test_judges_and_nested_devices_are_one_value():
         ({"attack": []}, r"^blocks\[0\]: the axis 'attack' is empty$"),
         ({"attack": [{"name": "fgsm"}, {"name": "pgd", "steps": []}]}, r"^blocks\[0\]\.attack\[1\]: the axis 'steps' is empty$"),
         ({"attack": [{"name": "fgsm"}, {"epsilon": 0.1}]}, r"^blocks\[0\]\.attack\[1\]: 'name' is required"),
-        ({"attack": {"name": "fgsm", "epsilon": "1/0"}}, r"^blocks\[0\]\.attack\.epsilon: .*not '1/0'$"),
+        ({"attack": {"name": "fgsm", "epsilon": "1/0"}}, r"^blocks\[0\]\.attack\.epsilon: .*not '1/0' \(valid: 0 to 10,000\)$"),
         ({"attack": {"name": "fgsm", "epsilon": float("inf")}}, r"^blocks\[0\]\.attack\.epsilon: .*finite"),
         ({"train": {"device": {"nam": "ibm", "name": 5}}}, r"^blocks\[0\]\.train\.device\.name: "),
         ({"evaluate": {"judges": {"head": "all"}}}, r"^blocks\[0\]\.evaluate: unknown option 'judges\.head'"),
@@ -97,8 +97,8 @@ def test_what_is_wrong_in_a_block_is_said_with_its_place_in_one_line(block, says
         ({"blocks": {"data": {}}}, "expected `defaults` as a mapping and `blocks` as a list"),
         ({"blocks": [1]}, "expected `defaults` as a mapping and `blocks` as a list"),
         ({"blocks": [{}, {"trian": {}}]}, r"^mine: blocks\[1\]: unknown section 'trian'; did you mean 'train'"),
-        ({"name": ""}, r"^mine\.name: not a name: ''"),
-        ({"name": "a" * 101}, r"^mine\.name: not a name"),
+        ({"name": ""}, r"^mine: name: not a name: ''"),
+        ({"name": "a" * 101}, r"^mine: name: not a name"),
         (None, "^mine: expected a mapping"),
     ],
 )
@@ -129,7 +129,7 @@ def test_forms_of_a_storage(uri):
     "uri", ["", "  ", 5, True, ["/a"], "s3://", "s3:///a", "gs://", "file://host/a", "http://host/a", "hdfs://host/a"]
 )
 def test_what_is_no_storage(uri):
-    with pytest.raises(SpecError, match=r"^sweep\.storage: not a storage: .*valid: s3://BUCKET/PREFIX"):
+    with pytest.raises(SpecError, match=r"^sweep: storage: not a storage: .*valid: s3://BUCKET/PREFIX"):
         parse(storage=uri)
 
 
@@ -163,5 +163,5 @@ def test_a_file_gives_its_stem_as_name_and_is_read_as_text(tmp_path):
     with pytest.raises(SpecError, match="cannot read the sweep file: Is a directory"):
         spec.load(tmp_path)
     (tmp_path / "tagged.yaml").write_text("name: !!python/object/apply:os.system ['true']\n")
-    with pytest.raises(SpecError, match=r"tagged\.yaml, line 1: not YAML: could not determine a constructor"):
+    with pytest.raises(SpecError, match=r"tagged\.yaml, line 1: a tag, !!python/object/apply:os\.system"):
         spec.load(tmp_path / "tagged.yaml")

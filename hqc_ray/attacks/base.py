@@ -51,8 +51,8 @@ class Attack(Entry):
     one_search: ClassVar[bool] = True
     norm: Norm = "linf"
     # at their default they are not among the options that a row names: most attacks have no use for them
-    restarts: int = Field(1, ge=1, exclude_if=_is_one)
-    draws: int = Field(1, ge=1, exclude_if=_is_one)
+    restarts: int = Field(1, ge=1, le=1000, exclude_if=_is_one)
+    draws: int = Field(1, ge=1, le=1000, exclude_if=_is_one)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

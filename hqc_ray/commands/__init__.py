@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
+from collections.abc import Callable
 from types import TracebackType
+from typing import NoReturn
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+from hqc_ray.errors import InputError, shown
 
 OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -17,11 +22,42 @@ def console(width: int = 140) -> Console:
     return Console() if sys.stdout.isatty() else Console(width=width)
 
 
-def positive(text: str) -> int:
-    """The type of an option that takes a number from 1."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1")
-    return int(text)
+def whole(low: int, high: int) -> Callable[[str], int]:
+    """The type of an option that takes a whole number of a range."""
+
+    def number(text: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,12}", text) or not low <= int(text) <= high:
+            raise argparse.ArgumentTypeError(f"{shown(text)} is not a number from {low:,} to {high:,}")
+        return int(text)
+
+    return number
+
+
+def seconds(text: str) -> float:
+    """The type of an option that takes a time, up to a day."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 86_400:
+        raise argparse.ArgumentTypeError(f"{shown(text)} is not a number of seconds, above 0 to 86,400")
+    return value
+
+
+WORKERS, PER_GPU = whole(1, 100_000), whole(1, 100)
+COUNT = whole(0, 1_000_000)  # of something whose own range its room knows
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are those of bad input: one line, and no usage in front of it."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise what argparse would print.
+
+        Raises:
+            InputError: always.
+        """
+        raise InputError(message, where=self.prog, valid=f"{self.prog} --help")
 
 
 class Downloads:

@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import Any
 
-from hqc_ray.commands import BAD_INPUT, OK, positive
+from hqc_ray.commands import BAD_INPUT, OK, PER_GPU
 
 
 def add(known: Any) -> None:
@@ -14,7 +14,7 @@ def add(known: Any) -> None:
     check = known.add_parser("check", help="find what `ray up` would only fail on later; starts nothing, needs no network")
     check.add_argument("file", help="such as cluster.yaml, or a RayCluster or RayJob of KubeRay")
     check.add_argument("--results", default="results", help="folder of results, checked to be writable (default: results)")
-    check.add_argument("--workers-per-gpu", type=positive, default=0, metavar="N", help="as `hqc sweep` will be told")
+    check.add_argument("--workers-per-gpu", type=PER_GPU, default=0, metavar="N", help="as `hqc sweep` will be told")
     check.set_defaults(command=_check)
 
 

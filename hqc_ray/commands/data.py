@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from hqc_ray.commands import OK, Downloads
-from hqc_ray.errors import InputError
+from hqc_ray.errors import InputError, shown
+from hqc_ray.files import short
 
 
 def add(known: Any) -> None:
@@ -25,19 +26,23 @@ def _data(arguments: argparse.Namespace) -> int:
     from hqc_ray.data import sheet
     from hqc_ray.data.sources import download
 
-    options = dict(_option(text) for text in arguments.options)
+    options: dict[str, str] = {}
+    for name, value in map(_option, arguments.options):
+        if name in options:
+            raise InputError(f"the option {shown(name)} twice", valid="each option once")
+        options[name] = value
     if arguments.download:
         if arguments.source != "pcam":
             raise InputError("only PatchCamelyon can be fetched", where="--download", valid="hqc data pcam --download DIR")
-        with Downloads() as shown:
-            download.fetch_pcam(arguments.download, progress=shown)
+        with Downloads() as bar:
+            download.fetch_pcam(arguments.download, progress=bar)
         options.setdefault("path", arguments.download)
     classes = options.pop("classes", None)
     source = data.get(arguments.source, classes=None if classes is None else classes.split(","), **options)
     source.check()
     for line in sheet.summary(source).lines():
         print(line)
-    path = Path(arguments.sheet or f"{arguments.source.replace(':', '_')}.png")
+    path = Path(arguments.sheet or f"{short(arguments.source.replace(':', '_'))}.png")
     sheet.sample_sheet(source, path)
     print(f"sample sheet: {path}")
     return OK
@@ -46,5 +51,5 @@ def _data(arguments: argparse.Namespace) -> int:
 def _option(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals:
-        raise InputError(f"not an option: {text!r}", valid="name=value, such as path=DIR")
+        raise InputError(f"not an option: {shown(text)}", valid="name=value, such as path=DIR")
     return name, value

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.markup import escape
 from rich.table import Table
 
-from hqc_ray.commands import FAILED, OK, console
+from hqc_ray.commands import FAILED, OK, console, seconds
 
 if TYPE_CHECKING:
     from hqc_ray.cluster.doctor import Node
@@ -22,7 +22,7 @@ def add(known: Any) -> None:
     """Add `doctor` to the commands of `hqc cluster`."""
     doctor = known.add_parser("doctor", help="examine every node of a running cluster; exit code 1 if a sweep would fail")
     doctor.add_argument("--address", default="auto", help="of the cluster (default: auto, the one this machine is part of)")
-    doctor.add_argument("--timeout", type=float, default=120, metavar="S", help="seconds that a node may take (default: 120)")
+    doctor.add_argument("--timeout", type=seconds, default=120, metavar="S", help="seconds that a node may take (default: 120)")
     doctor.set_defaults(command=_doctor)
 
 

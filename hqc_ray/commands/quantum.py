@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
-from hqc_ray.commands import FAILED, OK, console
+from hqc_ray.commands import COUNT, FAILED, OK, console
 from hqc_ray.errors import DeviceError, InputError
 
 if TYPE_CHECKING:
@@ -29,13 +29,13 @@ def add(commands: Any) -> None:
     """Add both commands to the parser."""
     circuits = commands.add_parser("circuits", help="list the circuits and what they can do, or draw one")
     circuits.add_argument("names", nargs="*", metavar="NAME", help="such as vqc1, or package.module:function (default: all)")
-    circuits.add_argument("--qubits", type=int, help="number of qubits (default: as each circuit is drawn)")
-    circuits.add_argument("--layers", type=int, default=1, help="repetitions of the ansatz (default: 1)")
-    circuits.add_argument("--reuploads", type=int, default=1, help="repetitions of embedding and layers (default: 1)")
+    circuits.add_argument("--qubits", type=COUNT, help="number of qubits (default: as each circuit is drawn)")
+    circuits.add_argument("--layers", type=COUNT, default=1, help="repetitions of the ansatz (default: 1)")
+    circuits.add_argument("--reuploads", type=COUNT, default=1, help="repetitions of embedding and layers (default: 1)")
     circuits.add_argument("--embedding", default="rx", help="rx, ry, or h+ry (default: rx)")
     circuits.add_argument("--readout", default="z", help="the Pauli operator that is measured: x, y, or z (default: z)")
     circuits.add_argument("--backend", nargs="+", default=[], help="fake backends to compile for, such as fake_manila")
-    circuits.add_argument("--pairs", type=int, default=5000, help="pairs of states for the expressibility (default: 5000)")
+    circuits.add_argument("--pairs", type=COUNT, default=5000, help="pairs of states for expressibility (default: 5000)")
     circuits.add_argument("--embedded", action="store_true", help="analyse with random inputs, not the weighted gates alone")
     circuits.add_argument("--draw", metavar="FILE", help="draw one circuit: FILE.png, .pdf, .svg, .txt, or - for the terminal")
     circuits.set_defaults(command=_circuits)

@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
-from hqc_ray.commands import OK, positive
+from hqc_ray.commands import OK, PER_GPU, WORKERS
 
 if TYPE_CHECKING:
     from hqc_ray.cluster.submit import Submission
@@ -22,8 +22,8 @@ def add(known: Any) -> None:
         "--env", action="append", default=[], metavar="NAME=VALUE", help="set for the job, with what the head has"
     )
     submit.add_argument("--storage", metavar="URI", help="durable mirror of the results: s3://..., gs://... or a mounted path")
-    submit.add_argument("--workers", type=positive, help="CPUs of the cluster to use (default: all)")
-    submit.add_argument("--workers-per-gpu", type=positive, metavar="N", help="backbones on GPUs, N workers per GPU")
+    submit.add_argument("--workers", type=WORKERS, help="CPUs of the cluster to use (default: all)")
+    submit.add_argument("--workers-per-gpu", type=PER_GPU, metavar="N", help="backbones on GPUs, N workers per GPU")
     submit.add_argument("--follow", action=argparse.BooleanOptionalAction, default=True, help="print the driver's output")
     submit.set_defaults(command=_submit)
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from hqc_ray.commands import FAILED, INTERRUPTED, OK, console, positive
+from hqc_ray.commands import FAILED, INTERRUPTED, OK, PER_GPU, WORKERS, console
 from hqc_ray.errors import InputError
 
 
@@ -17,9 +17,9 @@ def add(known: Any) -> None:
     sweep.add_argument("file", help="a sweep file, such as sweeps/quickstart.yaml")
     sweep.add_argument("--results", default="results", help="parent of the results folder (default: results)")
     sweep.add_argument("--storage", metavar="URI", help="durable mirror of the results: s3://..., gs://... or a mounted path")
-    sweep.add_argument("--workers", type=positive, help="CPUs to use, here or of the cluster (default: all)")
+    sweep.add_argument("--workers", type=WORKERS, help="CPUs to use, here or of the cluster (default: all)")
     sweep.add_argument("--address", help="run on the Ray cluster at this address ('auto': the one this machine is part of)")
-    sweep.add_argument("--workers-per-gpu", type=positive, default=0, metavar="N", help="backbones on GPUs, N workers per GPU")
+    sweep.add_argument("--workers-per-gpu", type=PER_GPU, default=0, metavar="N", help="backbones on GPUs, N workers per GPU")
     sweep.add_argument("--serial", action="store_true", help="run in this process, without Ray")
     sweep.set_defaults(command=_sweep)
 

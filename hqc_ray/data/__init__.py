@@ -30,7 +30,7 @@ SOURCES: dict[str, type[Source]] = {
 }
 
 
-def get(name: str, classes: Sequence[str | int] | None = None, **options: Any) -> Source:
+def get(name: str, /, classes: Sequence[str | int] | None = None, **options: Any) -> Source:
     """The source `name` of `SOURCES`, or a user's own `package.module:name`, with its options.
 
     Args:

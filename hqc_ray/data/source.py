@@ -139,7 +139,7 @@ def existing_folder(path: str) -> Path:
         DataError: a variable is not set, or there is no such folder.
     """
     folder = _resolved(path, "an existing folder")
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # unlike Path's, it takes any text
         raise DataError(f"no folder {str(folder)!r}", where="path", valid="an existing folder")
     return folder
 
@@ -151,7 +151,7 @@ def existing_file(path: str) -> Path:
         DataError: a variable is not set, or there is no such file.
     """
     file = _resolved(path, "an existing file")
-    if not file.is_file():
+    if not os.path.isfile(file):
         raise DataError(f"no file {str(file)!r}", where="path", valid="an existing file")
     return file
 

@@ -10,12 +10,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from hqc_ray import seeds
 from hqc_ray.data.source import Source, checked_labels, checked_read
 from hqc_ray.errors import DataError
+from hqc_ray.spec import MAX_IMAGES, MIN_IMAGES
 
 _CHUNK = 256  # images read at once: 7 MB of 96 x 96 RGB
 
@@ -82,10 +84,11 @@ def parts(
         DataError: a size that is too small or no multiple of `n_classes`, or fractions that leave a part empty.
     """
     if size % n_classes or size < 2 * n_classes:
-        valid = f"a multiple of {n_classes}, {2 * n_classes} or more: equally many of each of {n_classes} classes"
+        least = n_classes * max(2, -(-MIN_IMAGES // n_classes))
+        valid = f"{multiple(n_classes)}, {least} or more: equally many of each of {n_classes} classes"
         raise DataError(f"{size} images", where="size", valid=valid)
     test = 0.2 if test is None else test
-    validation = (0.0 if size <= 1000 else 0.2) if validation is None else validation
+    given, validation = validation, float(_validation(validation, size))
     if not (0 < test < 1 and 0 <= validation < 1 and test + validation < 1):
         raise DataError(
             f"test_fraction {test} and validation_fraction {validation}",
@@ -94,15 +97,54 @@ def parts(
     rounds = size // n_classes
     of_test, of_validation = _rounds(rounds, test, validation)
     if of_test + of_validation >= rounds:
-        enough = next((n for n in range(rounds + 1, rounds + 1000) if sum(_rounds(n, test, validation)) < n), None)
         raise DataError(
             f"{size} images leave none to train on with test_fraction {test} and validation_fraction {validation}",
             where="size",
-            valid=f"{n_classes * enough}, or smaller fractions" if enough else "smaller fractions",
+            valid=" or ".join(_ways_out(rounds, test, given, n_classes)),
         )
     positions = np.arange(size, dtype=np.int64)
     test_part, validation_part, train_part = np.split(positions, [n_classes * of_test, n_classes * (of_test + of_validation)])
     return train_part, validation_part, test_part
+
+
+def _validation(given: float | None, size: Any) -> Any:
+    """The validation fraction of subsets of `size`, one or several: what is given, or the default."""
+    return np.where(np.asarray(size) <= 1000, 0.0, 0.2) if given is None else given
+
+
+def _ways_out(rounds: int, test: float, given: float | None, n_classes: int) -> Iterator[str]:
+    """What would leave images to train on: another size, or other fractions of this one."""
+    if size := smallest(test, given, n_classes, rounds * n_classes):
+        yield f"{size} images"
+    validation = float(_validation(given, rounds * n_classes))
+    of_test, of_validation = _rounds(rounds, test, validation)
+    if rounds > of_validation + 1:
+        yield f"test_fraction up to {_floor((rounds - of_validation - 1) / rounds)}"
+    elif validation and rounds > of_test + 1:
+        yield f"validation_fraction up to {_floor((rounds - of_test - 1) / rounds)}"
+    elif validation:
+        yield f"validation_fraction 0, test_fraction up to {_floor((rounds - 1) / rounds)}"
+
+
+def _floor(fraction: float) -> str:
+    return f"{int(fraction * 1e6) / 1e6:g}"
+
+
+def multiple(n_classes: int) -> str:
+    """Which sizes are balanced, in words."""
+    return "an even number" if n_classes == 2 else f"a multiple of {n_classes}"
+
+
+def smallest(test: float | None, validation: float | None, n_classes: int, least: int = 0) -> int | None:
+    """The smallest size, `least` or more, of which the fractions leave images to train on; None where there is none to name."""
+    of_test = 0.2 if test is None else test
+    first, last = max(2, -(-least // n_classes)), MAX_IMAGES // n_classes
+    rounds = np.arange(first, min(last, first + 2 / (1 - of_test - (validation or 0)) + 2), dtype=np.int64)
+    of_validation = _validation(validation, rounds * n_classes)
+    tested = np.maximum(1, np.round(rounds * of_test))
+    validated = np.where(of_validation, np.maximum(1, np.round(rounds * of_validation)), 0)
+    enough = rounds[(tested + validated < rounds) & (of_test + of_validation < 1)]
+    return int(enough[0]) * n_classes if len(enough) else None
 
 
 def _rounds(rounds: int, test: float, validation: float) -> tuple[int, int]:

@@ -13,7 +13,7 @@ from torchvision import models as torchvision_models
 
 from hqc_ray import seeds
 from hqc_ray.entries import Entry, lookup, make
-from hqc_ray.errors import ModelError
+from hqc_ray.errors import ModelError, shown
 from hqc_ray.models import cnn
 from hqc_ray.models import weights as weight_files
 from hqc_ray.models.backbone import Backbone
@@ -195,7 +195,7 @@ def get(
     """
     found = of(name)
     made = make("backbone", {name: found}, name, options, ModelError)
-    origin = "file" if isinstance(weights, bytes) else weights_id(name, weights).origin
+    origin = "file" if isinstance(weights, bytes) and not found.trainable else weights_id(name, weights).origin
     if image_size is not None and image_size < 1:
         raise ModelError(f"{image_size} pixels", where="image_size", valid="a positive number")
     draws = generator if generator is not None and found.trainable else _fixed(name)
@@ -209,11 +209,11 @@ def get(
     try:
         backbone = Backbone(body, image_size, trainable=found.trainable)
     except ModelError as problem:
-        raise problem.at(name) from problem
+        raise ModelError(f"{name} {problem.what}", where=problem.where, valid=problem.valid) from problem
     return backbone if found.trainable else backbone.folded()
 
 
-def weights_id(name: str, weights: str = "imagenet") -> WeightsId:
+def weights_id(name: str, weights: str | bytes = "imagenet") -> WeightsId:
     """Which weights `get(name, weights)` would have; reads no tensor, downloads nothing.
 
     Raises:
@@ -221,9 +221,10 @@ def weights_id(name: str, weights: str = "imagenet") -> WeightsId:
     """
     if of(name).trainable:
         if weights not in ("imagenet", "random"):  # "imagenet" is the default of a specification that says nothing
-            raise ModelError(f"is trained end to end from random weights, not from {weights!r}", where=name, valid="random")
+            what = f"{name} is trained end to end from random weights, not from {shown(weights)}"
+            raise ModelError(what, where="weights", valid="random")
         return WeightsId("trained end to end", "none")
-    return weight_files.identify(name, weights)
+    return weight_files.identify(name, str(weights))
 
 
 def _fixed(name: str) -> torch.Generator:

@@ -52,6 +52,14 @@ class Classifier(nn.Module):
         """Logits [B, K] of features [B, F]."""
         return self.head(features)
 
+    def preactivations(self, images: Tensor) -> Tensor:
+        """Pre-activations [B, Q] of the head (see `Head`), of images [B, 3, H, W] in [0, 1]."""
+        return self.head.preactivations(self.head.standardised(self.backbone(images)))
+
+    def concluded(self, preactivations: Tensor) -> Tensor:
+        """Logits [B, K] of pre-activations [B, Q]."""
+        return self.head.concluded(preactivations)
+
     @property
     def device(self) -> torch.device:
         """Where it is, and where its images must be."""
@@ -189,7 +197,21 @@ def parse(content: bytes, where: str = "model file") -> Saved:
 def loads(content: bytes, backbone: Backbone | None = None) -> tuple[Classifier, dict[str, Any]]:
     """The classifier and the meta of what `dumps` has written; raises what `parse` and `assemble` raise."""
     saved = parse(content)
-    return assemble(saved.spec, saved.n_classes, saved.state, backbone), saved.meta
+    return _restored(saved, backbone), saved.meta
+
+
+def circuit_digest(spec: ModelSpec, classifier: Classifier) -> dict[str, str]:
+    """What the meta of a model holds of a user's own circuit: its gates, which a later call of the function must give again."""
+    ideal = classifier.head.ideal
+    return {"circuit": ideal.circuit.digest} if ideal and ":" in spec.head else {}
+
+
+def _restored(saved: Saved, backbone: Backbone | None = None) -> Classifier:
+    classifier = assemble(saved.spec, saved.n_classes, saved.state, backbone)
+    if (trained := saved.meta.get("circuit")) and circuit_digest(saved.spec, classifier) != {"circuit": trained}:
+        what = "its circuit has other gates than when it was trained"
+        raise ModelError(what, where=f"head {saved.spec.head!r}", valid="code that always adds the same gates, or a new training")
+    return classifier
 
 
 def loads_meta(content: bytes) -> dict[str, Any]:
@@ -231,7 +253,7 @@ def load_classifier(results_dir: str | Path, key: str, device: Device | Mapping[
             where=f"model {key}",
             valid=f"the same weights at $HQC_WEIGHTS/{spec.backbone}.pth",
         )
-    classifier = assemble(spec, saved.n_classes, saved.state)
+    classifier = _restored(saved)
     if device is None:
         return classifier
     options = {"name": device} if isinstance(device, str) else device

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Collection
 from functools import cache
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -10,13 +12,13 @@ from pydantic import Field, create_model, model_validator
 from torch import nn
 
 from hqc_ray.entries import Entry, lookup, make
-from hqc_ray.errors import ModelError, unknown
+from hqc_ray.errors import CircuitError, InputError, ModelError, unknown
 from hqc_ray.models import backbones
 from hqc_ray.models.head import Bottleneck, Dense, Direct, Fourier, Head, linear
 from hqc_ray.models.levels import BOTTLENECK, DIRECT, END_TO_END
 from hqc_ray.quantum import circuits
 from hqc_ray.quantum.ideal.layer import CircuitLayer
-from hqc_ray.quantum.study.analysis import refuse_dead_embedding
+from hqc_ray.quantum.study.analysis import refuse_dead_embedding, weights_move
 from hqc_ray.spec import Level, ModelSpec
 
 Width = Annotated[int, Field(ge=1, le=12)]
@@ -69,7 +71,7 @@ class MLPHead(HeadEntry):
     """One hidden layer of `hidden` units with ReLU."""
 
     title = "MLP"
-    hidden: Annotated[int, Field(ge=1)] = 64
+    hidden: Annotated[int, Field(ge=1, le=4096)] = 64
 
     def build(self, n_features: int, n_classes: int, generator: torch.Generator) -> Head:
         """See `HeadEntry`."""
@@ -111,10 +113,12 @@ class CircuitHead(HeadEntry):
     kind = "circuit"
     levels = BOTTLENECK
     ansatz: ClassVar[str]
-    n_qubits: Width | None = None  # the number that the ansatz is drawn with, filled in when the entry is made
+    n_qubits: Annotated[int, Field(ge=2, le=12)] | None = (
+        None  # the number that the ansatz is drawn with, filled in when the entry is made
+    )
     embedding: str = "rx"
-    layers: Annotated[int, Field(ge=1)] = 1
-    reuploads: Annotated[int, Field(ge=1)] = 1
+    layers: Annotated[int, Field(ge=1, le=100)] = 1
+    reuploads: Annotated[int, Field(ge=1, le=100)] = 1
     readout: Literal["x", "y", "z"] = "z"
 
     @model_validator(mode="before")
@@ -146,6 +150,9 @@ class CircuitHead(HeadEntry):
 def _checked(name: str, n_qubits: int | None, embedding: str, layers: int, reuploads: int, readout: str) -> circuits.Circuit:
     found = circuits.get(name, n_qubits, embedding, layers, reuploads, readout)
     refuse_dead_embedding(found)
+    if name not in circuits.CIRCUITS and not weights_move(found):  # of the table's, two are worth a comparison in such a readout
+        what = "no weight moves any output, so nothing would be trained"
+        raise CircuitError(what, where=f"circuit {name!r}", valid="another readout, or gates that are not only phases at the end")
     return found
 
 
@@ -166,11 +173,20 @@ HEADS: dict[str, type[HeadEntry]] = {
 }
 
 
-def get(spec: ModelSpec) -> HeadEntry:
+def options(spec: ModelSpec) -> set[str]:
+    """The options of a model's head and backbone, where they are a user's own; none of what cannot be imported."""
+    found: set[str] = set()
+    for name, of in ((spec.head, _class), (spec.backbone, backbones.of)):
+        with contextlib.suppress(InputError):  # said when the model is resolved
+            found |= of(name).model_fields.keys() if ":" in name else set()
+    return found
+
+
+def get(spec: ModelSpec, known: Collection[str] = ()) -> HeadEntry:
     """The head of a model with its options: of the table, a user's own `package.module:Class`, or a user's own circuit.
 
     A user's circuit is a function that adds gates to the `Builder` it is given. Options that only other heads or backbones
-    of the tables have are dropped, so that heads with different options can stand in one list.
+    have, of the tables or those `known` of users, are dropped, so that heads with different options can stand in one list.
 
     Raises:
         ModelError: an unknown head, an option that nothing has, or one that is out of range.
@@ -180,8 +196,8 @@ def get(spec: ModelSpec) -> HeadEntry:
     backbone = backbones.of(spec.backbone)
     tables = {name for e in (*HEADS.values(), *backbones.BACKBONES.values()) for name in e.model_fields}
     for name in spec.options:
-        if name not in tables | entry.model_fields.keys() | backbone.model_fields.keys():
-            valid = [*ModelSpec.model_fields, *entry.model_fields, *backbone.model_fields]
+        if name not in tables | set(known) | entry.model_fields.keys() | backbone.model_fields.keys():
+            valid = {*ModelSpec.model_fields, *entry.model_fields, *backbone.model_fields, *known}
             raise unknown("option", name, valid, ModelError)
     if shared := sorted(entry.model_fields.keys() & backbone.model_fields.keys()):
         what = f"the option {shared[0]!r} is of the head {spec.head!r} and of the backbone {spec.backbone!r}"

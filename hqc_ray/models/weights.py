@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torchvision import models as torchvision_models
 
 from hqc_ray import seeds
-from hqc_ray.errors import ModelError
+from hqc_ray.errors import ModelError, shown
 
 TORCHVISION = "IMAGENET1K_V1"
 VALID = "imagenet, random, or the path of a state-dict file (.pth, .pt)"
@@ -137,9 +137,9 @@ def _path(name: str, weights: str) -> Path | None:
         path = Path(folder) / f"{name}.pth"
         return path if folder and path.is_file() else None
     if not weights.endswith((".pth", ".pt")):
-        raise ModelError(f"unknown weights {weights!r}", where=name, valid=VALID)
-    if not Path(weights).is_file():
-        raise ModelError(f"no such weights file {weights!r}", where=name, valid=VALID)
+        raise ModelError(f"unknown weights {shown(weights)} for {name}", where="weights", valid=VALID)
+    if not os.path.isfile(weights):  # unlike Path's, it takes any text
+        raise ModelError(f"no such weights file {weights!r} for {name}", where="weights", valid=VALID)
     return Path(weights)
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from hqc_ray.errors import SpecError
+from hqc_ray.errors import InputError, SpecError
 from hqc_ray.plan.judges import Crew, Resolved, Seat
 from hqc_ray.plan.keys import content_key
 from hqc_ray.plan.parts import Cell, Group, Judge, Plan, Search, Training
 from hqc_ray.plan.resolver import Resolver
 from hqc_ray.results.row import Audience
-from hqc_ray.spec import AttackSpec, DeviceSpec, Mode, Point, SweepSpec
+from hqc_ray.spec import MAX_CELLS, SECTIONS, AttackSpec, DeviceSpec, Mode, Point, SweepSpec
 
 
 class _Memo:
@@ -33,17 +33,22 @@ def build(spec: SweepSpec, resolver: Resolver) -> Plan:
     """The plan of a sweep.
 
     Raises:
-        InputError: a name, option or combination that no room knows; it says in which part of the file.
+        InputError: a name, option or combination that no room knows; it says in which block, section and entry of the file.
     """
     builder = _Builder(resolver)
-    points = [builder.point(point) for point in spec.points()]
+    given = list(spec.points())
+    resolver.models({id(point.model): point.model for point in given}.values())
+    points = [builder.point(point) for point in given]
     for point in points:
         builder.add(point, point.seat)
     builder.transfers(points)
     if not builder.members:
         raise SpecError("the grid has no cell", where=spec.name)
     groups = tuple(Group(builder.searches[key], tuple(cells.values())) for key, cells in builder.members.items())
-    return Plan(spec.name, groups)
+    plan = Plan(spec.name, groups)
+    for training, twin in plan.deployments:
+        builder.memo("surrogate", training.model, twin)
+    return plan
 
 
 class _Builder:
@@ -60,7 +65,13 @@ class _Builder:
         self.members: dict[tuple[str, str], dict[tuple[str, float], Cell]] = {}  # by search; by judge and epsilon
 
     def point(self, given: Point) -> Resolved:
-        """A point with every section resolved."""
+        """A point with every section resolved; an error says where in the file its section stands."""
+        try:
+            return self._resolved(given)
+        except InputError as problem:
+            raise _moved(problem, given.places) from problem
+
+    def _resolved(self, given: Point) -> Resolved:
         data, data_key = self.memo("data", given.data)
         model, model_key = self.memo("model", given.model, data)
         attack, _ = self.memo("attack", given.attack, model)
@@ -75,7 +86,7 @@ class _Builder:
         label = self.memo("label", device)[0] if device else ""
         backbone = self.memo("backbone", model)[1]
         seat = self.seats.setdefault((place, training_id, device_key), Seat(training, device, device_key, label, backbone))
-        return Resolved(seat, attack, evaluate)
+        return Resolved(seat, attack, evaluate, given.places)
 
     def add(self, point: Resolved, judging: Seat) -> None:
         """Add the cell in which `judging` judges what the point searches; adding it again changes nothing."""
@@ -126,6 +137,20 @@ class _Builder:
         if not asking:
             return
         crew = Crew(self.seats.values())
+        judges = []
         for point in asking:
-            for seat in crew.judges(point):
+            try:
+                judges.append(crew.judges(point))
+            except InputError as problem:
+                raise _moved(problem, point.places) from problem
+        if (cells := len(points) + sum(map(len, judges))) > MAX_CELLS:
+            what = f"the grid has {cells:,} cells with its further judges"
+            raise _moved(SpecError(what, where="evaluate.judges", valid=f"up to {MAX_CELLS:,} cells"), asking[0].places)
+        for point, seats in zip(asking, judges, strict=True):
+            for seat in seats:
                 self.add(point, seat)
+
+
+def _moved(problem: InputError, places: Sequence[str]) -> InputError:
+    """The error with its place in the file; `places` as in `Point`, or empty where a point has none."""
+    return problem.moved(dict(zip(SECTIONS, places[1:], strict=True)), places[0]) if places else problem

@@ -39,6 +39,7 @@ class Resolved:
     seat: Seat
     attack: AttackSpec
     evaluate: EvaluateSpec
+    places: tuple[str, ...] = ()  # of the point in the file, see `Point`
 
 
 class Crew:

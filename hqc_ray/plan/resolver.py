@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Protocol
 
 from hqc_ray.spec import AttackSpec, DataSpec, DeviceSpec, EvaluateSpec, ModelSpec, TrainSpec
@@ -9,6 +10,9 @@ from hqc_ray.spec import AttackSpec, DataSpec, DeviceSpec, EvaluateSpec, ModelSp
 
 class Resolver(Protocol):
     """Validates sections and fills in the options that they leave out."""
+
+    def models(self, models: Iterable[ModelSpec]) -> None:
+        """Told of all models of a sweep, before any is resolved: an option that one of them has is no mistake in another."""
 
     def data(self, data: DataSpec) -> DataSpec:
         """The same, with every option filled in."""
@@ -30,6 +34,9 @@ class Resolver(Protocol):
 
     def device(self, device: DeviceSpec, model: ModelSpec) -> DeviceSpec:
         """The same, with every option filled in; refused where it cannot run the model's circuit."""
+
+    def surrogate(self, model: ModelSpec, device: DeviceSpec) -> None:
+        """Refused where the model's circuit cannot have an exact surrogate on the device."""
 
     def exact(self, device: DeviceSpec) -> DeviceSpec:
         """What an attacker with exact access differentiates: the same device without its shots, where it has such a twin."""

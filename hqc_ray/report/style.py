@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import textwrap
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
+from hqc_ray.files import short
+
 # Okabe and Ito's palette, which people with any colour vision can tell apart
 BLUE, SKY, GREEN, YELLOW, ORANGE, VERMILLION, PURPLE = "#0072B2", "#56B4E9", "#009E73", "#E3D21B", "#E69F00", "#D55E00", "#CC79A7"
 GREY, BLACK = "#8A8A8A", "#1A1A1A"
 
 # Preferences, in the order in which they stand in tables: an attack, head or backbone that is not listed gets the next free style
-ATTACKS = {"fgsm": (SKY, "o"), "deepfool": (GREEN, "s"), "pgd": (VERMILLION, "^"), "noise": (GREY, "D")}
+ATTACKS = {
+    "fgsm": (SKY, "o"),
+    "deepfool": (GREEN, "s"),
+    "pgd": (VERMILLION, "^"),
+    "bottleneck": (BLUE, "v"),
+    "noise": (GREY, "D"),
+}
 CONTROLS = {
     "linear": (BLACK, "o", ":"), "mlp": ("#5A5A5A", "s", "--"), "tanh": (GREY, "D", "-."), "fourier": ("#ABABAB", "v", "--"),
 }  # fmt: skip
-MORE, MORE_CONTROLS = (PURPLE, ORANGE, BLUE, YELLOW), ("#3C3C3C", "p", (0, (3, 1, 1, 1)))
+MORE, MORE_CONTROLS = (PURPLE, ORANGE, YELLOW, BLACK), ("#3C3C3C", "p", (0, (3, 1, 1, 1)))
 DASHES = ("-", "--", ":", "-.")
 _BACKBONES = {
     "resnet18": "ResNet18", "vgg16": "VGG16", "inceptionv3": "InceptionV3", "alexnet": "AlexNet", "cnn1": "CNN", "cnn2": "CNN2",
     "mobilenetv2": "MobileNetV2", "squeezenet10": "SqueezeNet",
 }  # fmt: skip
-LONGEST = 160  # characters of a file's name: a file system takes 255, of which writing a file needs some
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 Natural = tuple[tuple[int, int, str], ...]
 
@@ -104,11 +110,8 @@ def norm_text(norm: str) -> str:
 
 
 def slug(*parts: object) -> str:
-    """A file name that is valid on any system, made of what tells one figure from another; a long one is cut, with its hash."""
-    name = "_".join(re.sub(r"[^A-Za-z0-9.=-]+", "-", str(p)).strip("-.") for p in parts if p not in ("", None))
-    if len(name) <= LONGEST:
-        return name
-    return f"{name[: LONGEST - 9]}-{hashlib.sha256(repr(parts).encode()).hexdigest()[:8]}"
+    """A file name that is valid on any system, made of what tells one figure from another."""
+    return short("_".join(re.sub(r"[^A-Za-z0-9.=-]+", "-", str(p)).strip("-.") for p in parts if p not in ("", None)))
 
 
 def printable(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import io
@@ -59,6 +60,7 @@ class Store:
         self.storage: Storage | None = None
         self.cache = Path(os.environ.get("HQC_CACHE") or folder.parent / ".cache")
         try:
+            self._made = [p for p in (folder, *folder.parents, self.cache, *self.cache.parents) if not p.exists()]
             folder.mkdir(parents=True, exist_ok=True)
             self._lock = (folder / ".lock").open("w")
         except OSError as problem:
@@ -130,10 +132,12 @@ class Store:
         self._write(self.at.cells, json.dumps(keys, indent=0).encode())
 
     def close(self) -> None:
-        """Unlock the folder; it is removed if nothing was begun in it."""
+        """Unlock the folder; what was made of it, and of the cache, is removed if nothing was begun in it."""
         if [path.name for path in self.folder.iterdir()] == [".lock"]:
             (self.folder / ".lock").unlink()
-            self.folder.rmdir()
+            for made in self._made:
+                with contextlib.suppress(OSError):  # it holds something
+                    made.rmdir()
         if self.storage:
             self.storage.close()
         self._lock.close()

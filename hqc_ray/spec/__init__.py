@@ -1,8 +1,11 @@
 """The sweep file as frozen, validated models."""
 
-from hqc_ray.spec.file import STORAGE_FORMS, SweepSpec, expand, load, parse, storage_uri
+from hqc_ray.spec.file import MAX_CELLS, STORAGE_FORMS, SweepSpec, expand, load, parse, storage_uri
 from hqc_ray.spec.sections import (
     LEVELS,
+    MAX_IMAGES,
+    MAX_SIDE,
+    MIN_IMAGES,
     NAMED,
     SECTIONS,
     Access,
@@ -20,7 +23,7 @@ from hqc_ray.spec.sections import (
 )  # fmt: skip
 
 __all__ = [
-    "LEVELS", "NAMED", "SECTIONS", "STORAGE_FORMS",
+    "LEVELS", "MAX_CELLS", "MAX_IMAGES", "MAX_SIDE", "MIN_IMAGES", "NAMED", "SECTIONS", "STORAGE_FORMS",
     "Access", "AttackSpec", "DataSpec", "DeviceSpec", "EvaluateSpec", "JudgesSpec", "Level", "Mode",
     "ModelSpec", "Point", "Section", "SweepSpec", "TrainSpec", "expand", "load", "parse", "storage_uri",
 ]  # fmt: skip

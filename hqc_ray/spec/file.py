@@ -3,62 +3,103 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import urlsplit
 
-import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from hqc_ray.entries import explain
-from hqc_ray.errors import SpecError, unknown
+from hqc_ray.entries import MAX_SEED, explain
+from hqc_ray.errors import SpecError, shown, unknown
+from hqc_ray.spec import document
 from hqc_ray.spec.sections import SECTIONS, Point, Section
 
-S = TypeVar("S", bound=Section)
+Placed = tuple[Any, str]  # a section and where it stands in the file
 _FACE = ("name", "storage", "defaults", "blocks")
+MAX_CELLS = 10_000_000  # points of a grid, counted before it is built
 STORAGE_FORMS = "s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, file:///FOLDER, or the path of a mounted folder"
 
 
 class SweepSpec(BaseModel):
-    """A sweep file: its name, its durable storage or None, its blocks with the defaults merged in, still with their axes."""
+    """A sweep file: its name, its durable storage or None, its blocks with the defaults merged in, still with their axes.
+
+    `file` is what errors call it; no result holds it.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     name: str
     storage: str | None = None
     blocks: tuple[dict[str, Any], ...]
+    file: str = Field(default="", exclude=True)
 
     def points(self) -> Iterator[Point]:
         """Every point of every block in the order of the file, repeated where blocks overlap.
 
         Raises:
-            SpecError: an unknown key, a missing one, or a value out of range; it says in which block.
+            SpecError: an unknown key, a missing one, or a value out of range, with its block and entry; or a grid of more than
+                `MAX_CELLS` points.
         """
+        self._check_size()
         for number, block in enumerate(self.blocks):
-            where = f"blocks[{number}]"
-            axes = [_points(block, key, cls, where) for key, cls in SECTIONS.items()] + [_seeds(block, where)]
-            for data, model, train, evaluate, attack, device, seed in itertools.product(*axes):
-                # construct, not validate: every part is validated already, and grids have 100,000 cells
-                yield Point.model_construct(
-                    data=data, model=model, train=train, evaluate=evaluate, attack=attack, device=device, seed=seed
-                )
+            where = f"{self._prefix}blocks[{number}]"
+            axes = [_points(block, key, cls, where) for key, cls in SECTIONS.items()]
+            seeds = _seeds(block, where)
+            for sections in itertools.product(*axes):
+                parts = {key: section for key, (section, _) in zip(SECTIONS, sections, strict=True)}
+                places = (where, *(place for _, place in sections))
+                for seed in seeds:  # construct, not validate: every part is validated already, and grids have 100,000 cells
+                    yield Point.model_construct(**parts, seed=seed, places=places)
+
+    @property
+    def _prefix(self) -> str:
+        return f"{self.file}: " if self.file else ""
+
+    def _check_size(self) -> None:
+        """Count the points, before any of them is made."""
+        lengths = [_lengths(block) for block in self.blocks]
+        counts = [math.prod(axes.values()) for axes in lengths]
+        if sum(counts) > MAX_CELLS:
+            largest = counts.index(max(counts))
+            axes = ", ".join(f"{n:,} {axis}" for axis, n in sorted(lengths[largest].items(), key=lambda item: -item[1]) if n > 1)
+            what = f"the grid has {_number(sum(counts))} cells: {axes}"
+            raise SpecError(what, where=f"{self._prefix}blocks[{largest}]", valid=f"up to {MAX_CELLS:,} cells")
 
 
-def _points(block: Mapping[str, Any], key: str, cls: type[S], where: str) -> list[S]:
+def _number(n: int) -> str:
+    return f"{n:,}" if n < 10**15 else f"10^{len(str(n)) - 1} or more" if n < 10**1000 else "10^1000 or more"
+
+
+def _lengths(block: Mapping[str, Any]) -> dict[str, int]:
+    """How long each axis of a block is; a section of several entries is one axis."""
+    found = {"seeds": len(block["seed"])} if isinstance(block.get("seed"), list) else {}
+    for key, cls in SECTIONS.items():
+        entries = [entry if isinstance(entry, Mapping) else {} for entry in _listed(block.get(key, [{}]))]
+        axes = [{f"{key}.{name}": len(_axis(cls, name, value)) for name, value in entry.items()} for entry in entries]
+        found |= axes[0] if len(axes) == 1 else {f"entries of {key}": sum(math.prod(lengths.values()) for lengths in axes)}
+    return found
+
+
+def _listed(given: Any) -> list[Any]:
+    return given if isinstance(given, list) else [given]
+
+
+def _points(block: Mapping[str, Any], key: str, cls: type[Section], where: str) -> list[Placed]:
     """The points of one section: a mapping, or a list of mappings, in which every list is an axis."""
-    given = block.get(key, [{}])
     points = []
-    entries = given if isinstance(given, list) else [given]
+    entries = _listed(block.get(key, [{}]))
     for i, entry in enumerate(entries):
         place = f"{where}.{key}" + (f"[{i}]" if len(entries) > 1 else "")
         if not isinstance(entry, Mapping):
-            raise SpecError(f"expected a mapping, not {entry!r}", where=place, valid=", ".join(cls.model_fields))
+            raise SpecError(f"expected a mapping, not {shown(entry)}", where=place, valid=", ".join(cls.model_fields))
         if empty := [k for k, v in entry.items() if v == []]:
             raise SpecError(f"the axis {empty[0]!r} is empty", where=place)
         axes = [_axis(cls, k, v) for k, v in entry.items()]
-        points += [_validated(cls, dict(zip(entry, values, strict=True)), place) for values in itertools.product(*axes)]
+        made = (_validated(cls, dict(zip(entry, values, strict=True)), place) for values in itertools.product(*axes))
+        points += [(section, place) for section in made]
     if not points:
         raise SpecError(f"the axis {key!r} is empty", where=where)
     return points
@@ -70,21 +111,20 @@ def _axis(cls: type[Section], key: str, value: Any) -> list[Any]:
     return value if many else [value]
 
 
-def _validated(cls: type[S], values: dict[str, Any], where: str) -> S:
+def _validated(cls: type[Section], values: dict[str, Any], where: str) -> Section:
     try:
         return cls(**values)
     except ValidationError as problem:
-        what, inner, valid = explain(problem, cls)
+        what, inner, valid = explain(problem, cls, values)
         raise SpecError(what, where=f"{where}.{inner}" if inner else where, valid=valid) from problem
 
 
 def _seeds(block: Mapping[str, Any], where: str) -> list[int]:
-    given = block.get("seed", 0)
-    seeds = given if isinstance(given, list) else [given]
-    bad = [s for s in seeds if not isinstance(s, int) or isinstance(s, bool) or s < 0]
+    seeds = _listed(block.get("seed", 0))
+    bad = [s for s in seeds if not isinstance(s, int) or isinstance(s, bool) or not 0 <= s <= MAX_SEED]
     if bad or not seeds:
-        wrong = bad[0] if bad else seeds
-        raise SpecError(f"not a seed: {wrong!r}", where=f"{where}.seed", valid="an integer from 0, or a list of them")
+        valid = f"an integer from 0 to {MAX_SEED}, which numpy, torch and Qiskit all take, or a list of them"
+        raise SpecError(f"not a seed: {shown(bad[0] if bad else seeds)}", where=f"{where}.seed", valid=valid)
     return seeds
 
 
@@ -109,19 +149,6 @@ def expand(value: Any, where: str = "") -> Any:
     return re.sub(r"\$\{(\w+)\}", lambda m: os.environ[m[1]], value)
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML's safe loader, which refuses duplicate keys: YAML keeps the last one silently, and half of a sweep is lost."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            name = str(key.value)
-            if name in seen and key.tag != "tag:yaml.org,2002:merge":
-                raise yaml.constructor.ConstructorError(problem=f"duplicate key {name!r}", problem_mark=key.start_mark)
-            seen.add(name)
-        return super().construct_mapping(node, deep)
-
-
 def load(path: str | Path) -> SweepSpec:
     """Read a sweep file.
 
@@ -129,32 +156,27 @@ def load(path: str | Path) -> SweepSpec:
         SpecError: no such file, not YAML, or not of the form that `sweeps/quickstart.yaml` shows.
     """
     path = Path(path)
-    try:
-        raw = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - a SafeLoader
-    except (OSError, UnicodeDecodeError) as problem:
-        reason = getattr(problem, "strerror", None) or "not a text file"
-        raise SpecError(f"cannot read the sweep file: {reason}", where=str(path)) from problem
-    except yaml.YAMLError as problem:
-        mark = getattr(problem, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        raise SpecError(f"not YAML: {getattr(problem, 'problem', problem)}", where=f"{path.name}{line}") from problem
-    return parse(raw, path.stem, path.name)
+    return parse(document.read(path), path.stem, path.name).model_copy(update={"file": path.name})
 
 
 def parse(raw: Any, name: str, where: str = "sweep") -> SweepSpec:
     """The sweep that a YAML document describes; `name` is used where it has none."""
     if not isinstance(raw, Mapping):
-        raise SpecError("expected a mapping", where=where, valid=", ".join(_FACE))
+        raise SpecError(f"expected a mapping, not {shown(raw)}", where=where, valid=", ".join(_FACE))
     _known(raw, _FACE, "key", where)
-    name = str(raw.get("name", name))
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
-        raise SpecError(f"not a name: {name!r}", where=f"{where}.name", valid="letters, digits, '.', '_' and '-'")
-    defaults, blocks = raw.get("defaults") or {}, raw.get("blocks") or [{}]
+    name = raw.get("name", name)
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
+        valid = "a text of 1 to 100 letters, digits, '.', '_' and '-', which begins with a letter or digit"
+        raise SpecError(f"not a name: {shown(name)}", where=f"{where}: name", valid=valid)
+    defaults = {} if raw.get("defaults") is None else raw["defaults"]
+    blocks = [{}] if raw.get("blocks") is None else raw["blocks"]
     if not isinstance(defaults, Mapping) or not isinstance(blocks, list) or not all(isinstance(b, Mapping) for b in blocks):
         raise SpecError("expected `defaults` as a mapping and `blocks` as a list of mappings", where=where)
+    if not blocks:
+        raise SpecError("no block", where=f"{where}: blocks", valid="a block for each grid, or no key `blocks`")
     for place, block in [("defaults", defaults), *((f"blocks[{i}]", b) for i, b in enumerate(blocks))]:
         _known(block, (*SECTIONS, "seed"), "section", f"{where}: {place}")
-    storage = None if raw.get("storage") is None else storage_uri(raw["storage"], f"{where}.storage")
+    storage = None if raw.get("storage") is None else storage_uri(raw["storage"], f"{where}: storage")
     return SweepSpec(name=name, storage=storage, blocks=tuple(_merge(defaults, block) for block in blocks))
 
 
@@ -164,16 +186,25 @@ def storage_uri(value: Any, where: str) -> str:
     Raises:
         SpecError: another form, or a URI with credentials, which the message does not repeat.
     """
-    if not isinstance(value, str) or not value.strip():
-        raise SpecError(f"not a storage: {value!r}", where=where, valid=STORAGE_FORMS)
-    parts = urlsplit(value)
+    if not isinstance(value, str) or not value.strip() or len(value) > document.MAX_TEXT or not value.isprintable():
+        raise SpecError(f"not a storage: {shown(value)}", where=where, valid=STORAGE_FORMS)
+    try:
+        parts = urlsplit(value)
+    except ValueError as problem:  # of brackets; it may hold a secret
+        raise SpecError("not a storage: brackets", where=where, valid=STORAGE_FORMS) from problem
     if "@" in parts.netloc or parts.query or parts.fragment:
         raise SpecError(
             "a storage URI has no credentials and no options", where=where, valid=f"{STORAGE_FORMS}; AWS_* in the environment"
         )
-    if "://" in value and (parts.scheme not in ("s3", "gs", "file") or bool(parts.netloc) != (parts.scheme != "file")):
-        raise SpecError(f"not a storage: {value!r}", where=where, valid=STORAGE_FORMS)
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", value) and not _is_storage_uri(value):
+        raise SpecError(f"not a storage: {shown(value)}", where=where, valid=STORAGE_FORMS)
     return value
+
+
+def _is_storage_uri(value: str) -> bool:
+    """Whether what begins as a URI is one of `STORAGE_FORMS`: a bucket without a port, or a folder of this machine."""
+    bucket = re.match(r"(s3|gs)://[^/\[\]:\\]+(/|$)", value, re.IGNORECASE)
+    return bool(bucket or re.match(r"file:///", value, re.IGNORECASE)) and ".." not in value.split("/")
 
 
 def _known(mapping: Mapping[str, Any], valid: tuple[str, ...], kind: str, where: str) -> None:

@@ -7,22 +7,25 @@ from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from hqc_ray.entries import Options, Seed
+
 NAMED = ("source", "backbone", "head", "name")  # the keys of a sweep file that take a user's own `package.module:name`
 Fraction = Annotated[float, Field(ge=0, lt=1)]
+MIN_IMAGES, MAX_IMAGES = 10, 10_000_000
+MAX_SIDE = 2048  # pixels that a backbone sees: a network of a few million weights takes gigabytes there
 Level = Literal["pixels", "features", "angles"]
 LEVELS: tuple[Level, ...] = get_args(Level)
 Access = Literal["exact", "shots", "ideal"]
 Mode = Literal["surrogate", "native"]
 
 
-class Section(BaseModel):
+class Section(Options):
     """One section of a cell. Sections that name an entry of a table carry its options as extra fields.
 
     Attributes:
         lists: fields whose single value is a list; for them, only a list of lists is an axis.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     lists: ClassVar[tuple[str, ...]] = ()
 
     @property
@@ -37,11 +40,11 @@ class DataSpec(Section):
     `classes` makes a smaller task of the source's classes, by their names or label numbers, in this order: [3, 8].
     """
 
-    model_config = ConfigDict(frozen=True, extra="allow")
+    model_config = ConfigDict(extra="allow")
     lists: ClassVar[tuple[str, ...]] = ("classes",)
     source: str
-    classes: tuple[int | str, ...] | None = None
-    size: Annotated[int, Field(ge=10)]
+    classes: Annotated[tuple[int | str, ...], Field(max_length=100)] | None = None
+    size: Annotated[int, Field(ge=MIN_IMAGES, le=MAX_IMAGES)]
     test_fraction: Annotated[float, Field(gt=0, lt=1)] | None = None
     validation_fraction: Fraction | None = None
 
@@ -52,17 +55,17 @@ class ModelSpec(Section):
     `image_size` is the side in pixels that the backbone resizes images to; None means the size that the data have.
     """
 
-    model_config = ConfigDict(frozen=True, extra="allow")
+    model_config = ConfigDict(extra="allow")
     backbone: str
     weights: str = "imagenet"
-    image_size: Annotated[int, Field(ge=1)] | None = None
+    image_size: Annotated[int, Field(ge=1, le=MAX_SIDE)] | None = None
     head: str = "linear"
 
 
 class DeviceSpec(Section):
     """What evaluates the circuit. Other keys are the device's options (`noise`, `shots`, ...)."""
 
-    model_config = ConfigDict(frozen=True, extra="allow")
+    model_config = ConfigDict(extra="allow")
     name: str = "default.qubit"
 
 
@@ -72,9 +75,9 @@ class TrainSpec(Section):
     `device` runs the circuit during training, with its noise but without shots; None is an ideal device.
     """
 
-    epochs: Annotated[int, Field(ge=1)] = 30
-    batch_size: Annotated[int, Field(ge=1)] = 32
-    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1e-3
+    epochs: Annotated[int, Field(ge=1, le=100_000)] = 30
+    batch_size: Annotated[int, Field(ge=1, le=1_000_000)] = 32
+    learning_rate: Annotated[float, Field(gt=0, le=100)] = 1e-3
     device: DeviceSpec | None = None
 
 
@@ -85,16 +88,16 @@ class AttackSpec(Section):
     head standardises it), `angles` (radians, the circuit's own input).
     """
 
-    model_config = ConfigDict(frozen=True, extra="allow")
+    model_config = ConfigDict(extra="allow")
     name: str
     level: Level = "pixels"
-    epsilon: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    epsilon: Annotated[float, Field(ge=0, le=10_000)] = 0.0
 
     @field_validator("epsilon", mode="before")
     @classmethod
     def _ratio(cls, value: Any) -> Any:
         """Accept '4/255', as the field writes it."""
-        match = re.fullmatch(r"\s*([\d.]+)\s*/\s*([\d.]+)\s*", value) if isinstance(value, str) else None
+        match = re.fullmatch(r"\s*([\d.]{1,20})\s*/\s*([\d.]{1,20})\s*", value) if isinstance(value, str) else None
         return float(match[1]) / float(match[2]) if match and float(match[2]) else value
 
 
@@ -125,16 +128,19 @@ class EvaluateSpec(Section):
     still runs once, on all images and with its whole budget.
     """
 
-    images: Annotated[int, Field(ge=1)] | None = 200
-    batch_size: Annotated[int, Field(ge=1)] = 50
+    images: Annotated[int, Field(ge=1, le=MAX_IMAGES)] | None = 200
+    batch_size: Annotated[int, Field(ge=1, le=1_000_000)] = 50
     mode: Mode = "surrogate"
     access: Access = "exact"
-    repeats: Annotated[int, Field(ge=1)] = 1
+    repeats: Annotated[int, Field(ge=1, le=10_000)] = 1
     judges: JudgesSpec = JudgesSpec()
 
 
 class Point(BaseModel):
-    """One point of the grid, as the sweep file has it. A model without a circuit has no device."""
+    """One point of the grid, as the sweep file has it. A model without a circuit has no device.
+
+    `places` says where it stands in the file: its block, then each section in the order of `SECTIONS`.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     data: DataSpec
@@ -143,7 +149,8 @@ class Point(BaseModel):
     evaluate: EvaluateSpec
     attack: AttackSpec
     device: DeviceSpec | None
-    seed: Annotated[int, Field(ge=0)]
+    seed: Seed
+    places: tuple[str, ...] = ()
 
 
 SECTIONS: dict[str, type[Section]] = {

@@ -294,8 +294,7 @@ def test_workers_to_a_gpu_of_a_pod(limits, most, workers, said, job, pods, tmp_p
 
 @pytest.mark.parametrize("workers", ["0", "-3", "0.5", "x"])
 def test_workers_to_a_gpu_are_a_number_from_1(workers, capsys):
-    with pytest.raises(SystemExit):
-        cli.main(["cluster", "check", "cluster.yaml", f"--workers-per-gpu={workers}"])
+    assert cli.main(["cluster", "check", "cluster.yaml", f"--workers-per-gpu={workers}"]) == cli.BAD_INPUT
     assert f"{workers!r} is not a number from 1" in capsys.readouterr().err
 
 

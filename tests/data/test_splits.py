@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 
 import numpy as np
 import pytest
@@ -108,7 +109,7 @@ def test_reads_no_more_than_needed(in_memory, monkeypatch):
 
 @pytest.mark.parametrize(("size", "n_classes"), [(-2, 2), (0, 2), (2, 2), (7, 2), (10, 10), (25, 10), (0, 3)])
 def test_sizes_that_are_no_multiple_or_too_small(in_memory, size, n_classes):
-    expected = f"^size: {size} images .*a multiple of {n_classes}, {2 * n_classes} or more"
+    expected = f"^size: {size} images .*{splits.multiple(n_classes)}, { {2: 10, 3: 12, 10: 20}[n_classes] } or more"
     with pytest.raises(DataError, match=expected):
         data.subset(in_memory(60, n_classes=n_classes), size, seed=0)
 
@@ -120,21 +121,41 @@ def test_fractions_out_of_range(in_memory, fractions):
 
 
 def test_size_that_leaves_nothing_to_train_on(in_memory):
-    with pytest.raises(DataError, match=r"4 images leave none to train on .*valid: 6, or smaller fractions"):
+    with pytest.raises(
+        DataError, match=r"4 images leave none to train on .*valid: 6 images or validation_fraction 0, test_fraction up to 0.5\)"
+    ):
         data.subset(in_memory(60), 4, seed=0, validation_fraction=0.2)
     assert len(data.subset(in_memory(60), 6, seed=0, validation_fraction=0.2).train) == 2
 
 
 @pytest.mark.parametrize(("test", "enough"), [(0.9, 20), (0.95, 44), (0.99, 204)])
 def test_the_size_that_it_names_is_enough(test, enough):
-    with pytest.raises(DataError, match=rf"8 images leave none to train on .*valid: {enough}, or smaller fractions\)"):
+    with pytest.raises(
+        DataError, match=rf"8 images leave none to train on .*valid: {enough} images or test_fraction up to 0.5\)"
+    ):
         splits.parts(8, test, 0, 4)
     assert len(splits.parts(enough, test, 0, 4)[0]) == 4
 
 
-def test_no_size_is_named_where_none_would_do():
-    with pytest.raises(DataError, match=r"40 images leave none to train on .*\(valid: smaller fractions\)"):
-        splits.parts(40, 0.99999, 0)
+@pytest.mark.parametrize(("size", "test", "validation", "says"), [
+    (40, 0.9999, 0, "10002 images or test_fraction up to 0.95"),
+    (40, 0.9999, None, "test_fraction up to 0.95"),  # above 1,000 images a fifth is for validation
+    (40, 0.98, None, "50 images or test_fraction up to 0.95"),
+    (40, 1 - 1e-9, 0, "test_fraction up to 0.95"),  # no size that a sweep may have
+    (40, 0.2, 0.79, "44 images or test_fraction up to 0.15"),
+    (10_000, 0.99999, 0, "100002 images or test_fraction up to 0.9998"),
+    (4, 0.1, 0.8, "16 images or validation_fraction 0, test_fraction up to 0.5"),
+    (20, 0.01, 0.98, "152 images or validation_fraction up to 0.8"),
+])  # fmt: skip
+def test_what_leaves_nothing_to_train_on_is_refused_with_ways_out_that_work(size, test, validation, says):
+    with pytest.raises(DataError, match="leave none to train on") as caught:
+        splits.parts(size, test, validation)
+    assert caught.value.valid == says
+    for way in says.split(" or "):
+        ways = dict(re.findall(r"(test_fraction|validation_fraction) (?:up to )?([0-9.]+)", way))
+        given = {"test_fraction": test, "validation_fraction": validation, **{name: float(value) for name, value in ways.items()}}
+        wanted = int(way.split()[0]) if way.endswith("images") else size
+        assert len(splits.parts(wanted, given["test_fraction"], given["validation_fraction"])[0])
 
 
 def test_fewer_images_than_asked_for(in_memory):

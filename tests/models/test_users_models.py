@@ -91,3 +91,37 @@ def test_an_option_of_both_head_and_backbone_is_refused(monkeypatch):
     with pytest.raises(ModelError, match="the option 'hidden' is of the head 'mlp' and of the backbone 'sharing:Net'"):
         heads.get(ModelSpec(backbone="sharing:Net", head="mlp", image_size=8))
     assert heads.get(ModelSpec(backbone="sharing:Net", head="linear", image_size=8, hidden=3))
+
+
+LISTED = SWEEP.replace("their_models:Deep, units: 5", "[tanh, their_models:Deep], units: 5, n_qubits: 2")
+
+
+def test_an_option_of_a_users_head_is_dropped_by_the_others_of_the_sweep(tmp_path, monkeypatch):
+    (tmp_path / "their_models.py").write_text(MODULE)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    beside = LISTED.replace("[their_models:Patch, their_models:PatchTrained]", "[cnn1, their_models:Patch]")
+    for text in (LISTED, beside):
+        (tmp_path / "own.yaml").write_text(text)
+        found = {t.model.head: t.model.options for t in run.prepare(tmp_path / "own.yaml")[1].trainings}
+        assert "units" not in found["tanh"]
+        assert found["their_models:Deep"]["units"] == 5
+    (tmp_path / "own.yaml").write_text(LISTED.replace("units", "unitz"))
+    with pytest.raises(ModelError, match="unknown option 'unitz'; did you mean 'units'"):
+        run.prepare(tmp_path / "own.yaml")
+    (tmp_path / "own.yaml").write_text(LISTED.replace("[tanh, their_models:Deep]", "tanh"))
+    with pytest.raises(ModelError, match="unknown option 'units'"):
+        run.prepare(tmp_path / "own.yaml")
+
+
+def test_a_circuit_that_has_other_gates_than_when_it_was_trained_is_refused(swept, tmp_path):
+    code = "SWITCH = False\n\n\ndef mine(b):\n    b.every('RX' if SWITCH else 'RY')\n"
+    (tmp_path / "switching_circuit.py").write_text(code)
+    text = SWEEP.replace("[their_models:Patch, their_models:PatchTrained]", "their_models:Patch").replace("side: [8, 16],", "")
+    found = swept(text.replace("their_models:Deep, units: 5", "switching_circuit:mine, n_qubits: 2"))
+    key = found.rows["model_key"].iloc[0]
+    assert load_classifier(found.folder, key).head.ideal.circuit.degree == 1
+    sys.modules["switching_circuit"].SWITCH = True
+    heads._checked.cache_clear()
+    with pytest.raises(ModelError, match="head 'switching_circuit:mine': its circuit has other gates than when it was trained"):
+        load_classifier(found.folder, key)
+    heads._checked.cache_clear()

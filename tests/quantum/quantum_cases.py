@@ -37,7 +37,7 @@ def uneven() -> Circuit:
     """Four qubits: two meet before an angle enters, which enters on a third as well; one is alone; two angles are dead."""
     gates = [Gate("RY", (3,), (Weight(0),)), Gate("CNOT", (3, 1)), Gate("RX", (1,), (Angle(3),)), Gate("RY", (2,), (Angle(3),))]
     gates += [Gate("RX", (0,), (Angle(1),)), Gate("CNOT", (0, 1)), Gate("CRX", (2, 3), (Weight(1),))]
-    return Circuit("uneven", 4, "rx", 1, 2, tuple(gates))
+    return Circuit("uneven", 4, "own", 1, 2, tuple(gates))
 
 
 def reuploading(b: Builder) -> None:
@@ -64,5 +64,5 @@ def mixed(b: Builder) -> None:
 
 
 def turned(b: Builder) -> None:
-    """After the embedding RX, H leaves <Z> at 0, and <X> at the cosine of the input."""
-    b.every("H")
+    """After the embedding RX, H leaves <Z> at 0, and <X> at the cosine of the input, turned by a weight."""
+    b.every("H", "RZ")

@@ -72,7 +72,7 @@ def test_program_and_states_are_those_of_qiskit(circuit: Circuit, batch: int) ->
 def test_states_without_angles_leave_out_every_gate_that_takes_one() -> None:
     circuit = circuits.get("sim14", 3, "h+ry", reuploads=2, readout="x")
     kept = [gate for gate in circuit.gates[6:] if not any(isinstance(p, Angle) for p in gate.parameters)]
-    alone = Circuit("alone", 3, "rx", 1, circuit.n_weights, tuple(kept))
+    alone = Circuit("alone", 3, "own", 1, circuit.n_weights, tuple(kept))
     weights = np.random.default_rng(1).uniform(0, 6, (4, circuit.n_weights))
     for row, found in zip(weights, states(circuit, weights), strict=True):
         assert abs(np.vdot(statevector(alone, row, np.zeros(3)), found)) == pytest.approx(1, abs=1e-12)

@@ -24,7 +24,7 @@ WEIGHTS, ANGLES = inputs(CIRCUIT)
     [
         ("vqc7", {}, r"unknown circuit 'vqc7'; did you mean 'vqc6'\? .*vqc1, vqc2"),
         ("vqc1", {"embedding": "rz"}, "every input gradient would be exactly zero.*valid: rx, ry, h"),
-        ("vqc1", {"embedding": "zz"}, r"unknown embedding 'zz' .*h\+ry, rx, ry"),
+        ("vqc1", {"embedding": "zz"}, r"unknown embedding 'zz' .*h\+ry, own, rx, ry"),
         ("vqc1", {"n_qubits": 1}, "n_qubits 1 .*from 2 to 16"),
         ("vqc1", {"n_qubits": 17}, "n_qubits 17 .*from 2 to 16"),
         ("vqc1", {"n_qubits": 4.0}, "n_qubits 4.0 .*a whole number"),

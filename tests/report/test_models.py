@@ -198,6 +198,15 @@ def test_file_names_hold_no_sign_that_a_system_refuses():
     assert slug("a/b:c", "", None, 0, "x[y]") == "a-b-c_0_x-y"
 
 
+def test_a_long_name_is_cut_and_stays_another_name_than_its_neighbour():
+    label = "qiskit.aer[" + ",".join(f"option_{i}=0.001" for i in range(30)) + "]"
+    one, other = slug("heads", label, "linf"), slug("heads", label, "l2")
+    assert len(one) == len(other) == 120
+    assert one != other
+    assert one.startswith("heads_qiskit.aer-option-0=0.001")
+    assert slug("heads", label, "linf") == one
+
+
 def test_the_order_of_members_tells_ensembles_apart():
     one, other = '{"members": {"a": {}, "b": {}}}', '{"members": {"b": {}, "a": {}}}'
     told = differences([one, other])

@@ -49,6 +49,27 @@ def test_models_are_in_the_folder_and_the_rest_in_the_cache_that_sweeps_share(op
     assert opened("other").artifact_path("surrogate/abc") == tmp_path / "elsewhere" / "surrogate" / "abc.pt"
 
 
+def test_a_sweep_that_is_refused_leaves_no_folder_behind(tmp_path, monkeypatch):
+    monkeypatch.delenv("HQC_CACHE", raising=False)
+    Store(tmp_path / "a" / "results" / "mine", spec()).close()
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "kept").write_text("x")
+    store = Store(tmp_path / "a" / "results" / "mine", spec())
+    store.begin([])
+    store.close()
+    Store(tmp_path / "a" / "results" / "other", spec("other")).close()
+    assert {p.name for p in (tmp_path / "a").rglob("*")} == {
+        "kept",
+        "results",
+        "mine",
+        ".lock",
+        "sweep.yaml",
+        "cells.json",
+        ".cache",
+    }
+
+
 def test_artifacts_come_back_as_they_were_and_what_is_not_there_is_none(opened):
     store = opened()
     assert store.load("model/abc") is None

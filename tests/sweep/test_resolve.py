@@ -1,6 +1,7 @@
 """What the rooms refuse in a sweep file, each in one line with its place; what they fill in and drop."""
 
 import gzip
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,8 +19,8 @@ K10 = "size: 40, n_classes: 10, images: 95"
 
 REFUSED = {
     # data
-    "size: 400": r"data\.size: 400 images asked for, 200 of each class, but the source has 40 of class '0' \(valid: 10 to 80\)",
-    "size: 100, n_classes: 10, images: 95": r"data\.size: 100 .* 10 of each class, but .* 9 of class '5' \(valid: 10 to 90\)",
+    "size: 400": r"data\.size: 400 images .* 200 of each class, but .* 40 of class '0' \(valid: an even number from 10 to 80\)",
+    "size: 100, n_classes: 10, images: 95": r"data\.size: .* 9 of class '5' \(valid: a multiple of 10 from 20 to 90\)",
     "size: 42, n_classes: 10, images: 95": r"data\.size: 42 images \(valid: a multiple of 10, 20 or more",
     f"{K10}, classes: [3, 8]": r"data\.size: 40 images asked for, 20 of each class, but the source has .* of class '[38]'",
     f"{K10}, classes: [3, 12]": r"data\.classes: unknown class 12; .*\(valid: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9\)",
@@ -30,7 +31,7 @@ REFUSED = {
     # models
     "head: vqc99": r"model\.head: unknown head 'vqc99'; did you mean",
     "head: tanh, n_qbits: 3": r"model: unknown option 'n_qbits'; did you mean 'n_qubits'\?",
-    "head: vqc1, embedding: rw": r"model: unknown embedding 'rw' \(valid: h\+ry, rx, ry\)",
+    "head: vqc1, embedding: rw": r"model: unknown embedding 'rw' \(valid: h\+ry, own, rx, ry\)",
     "head: vqc1, readout: w": r"model\.readout: .*'x', 'y' or 'z'.*not 'w'",
     "head: tanh, n_qubits: 13": r"model\.n_qubits: .*less than or equal to 12",
     "head: 'tests.sweep.cases:nothing'": r"model: cannot import head",
@@ -138,6 +139,28 @@ def test_an_attack_that_changes_nothing_has_no_strength():
     filled = Rooms().attack(AttackSpec(name="pgd", epsilon=0.3, level="angles"), MODEL)
     assert (filled.epsilon, filled.level) == (0.3, "angles")
     assert {"steps", "norm"} <= filled.options.keys()
+
+
+def test_epsilon_ends_where_the_values_do():
+    for epsilon, says in ((8, "did you mean 8/255"), (1.5, "did you mean 1.5/255"), (300, r"which lie in \[0, 1\] \(valid")):
+        with pytest.raises(InputError, match=rf"^attack\.epsilon: .*{says}"):
+            Rooms().attack(AttackSpec(name="fgsm", epsilon=epsilon), MODEL)
+    larger = (
+        {"norm": "l2", "epsilon": 8},
+        {"level": "features", "epsilon": 8},
+        {"level": "angles", "epsilon": 1.5},
+        {"epsilon": 1},
+    )
+    for good in larger:  # an l2 ball, standardised features, radians, and the whole of the range
+        assert Rooms().attack(AttackSpec(name="fgsm", **good), MODEL).epsilon == good["epsilon"]
+    assert Rooms().attack(AttackSpec(name="clean", epsilon=8), MODEL).epsilon == 0
+
+
+def test_images_that_are_too_large_for_a_network_are_to_be_resized(monkeypatch):
+    monkeypatch.setattr(resolve, "source", lambda _: SimpleNamespace(image_size=(5, 2049)))
+    with pytest.raises(InputError, match=r"^model\.image_size: the images have 2,049 pixels .*up to 2,048"):
+        Rooms().model(MODEL.model_copy(update={"image_size": None}), DATA)
+    assert Rooms().model(MODEL, DATA).image_size == 8
 
 
 @pytest.mark.parametrize("access", ["exact", "ideal", "shots"])

@@ -32,9 +32,9 @@ class DeepFool(Attack):
     """
 
     kind: ClassVar[Kind] = "minimal"
-    max_iter: int = Field(50, ge=1)
-    overshoot: float = Field(0.02, ge=0, allow_inf_nan=False)
-    candidates: int = Field(10, ge=2)
+    max_iter: int = Field(50, ge=1, le=10_000)
+    overshoot: float = Field(0.02, ge=0, le=100)
+    candidates: int = Field(10, ge=2, le=100)
 
     def per_search(self, n_classes: int) -> float:
         """One gradient per step and other class."""

@@ -48,10 +48,10 @@ class PGD(Attack):
 
     random: ClassVar[bool] = True
     one_search: ClassVar[bool] = False
-    steps: int = Field(20, ge=1)
-    step_size: float | None = Field(None, gt=0, allow_inf_nan=False)
+    steps: int = Field(20, ge=1, le=10_000)
+    step_size: float | None = Field(None, gt=0, le=10_000)
     random_start: bool = True
-    restarts: int = Field(1, ge=1)  # always among the options that a row names
+    restarts: int = Field(1, ge=1, le=1000)  # always among the options that a row names
     early_stop: bool = True
 
     @classmethod

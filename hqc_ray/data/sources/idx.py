@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import zlib
 from functools import cached_property
 from pathlib import Path
@@ -47,7 +48,7 @@ class Idx(Arrays):
         """The file of images or labels."""
         folder = existing_folder(self.path)
         names = [f"{self.prefix}-{what}{mark}idx{dimensions}-ubyte{gz}" for mark in "-." for gz in ("", ".gz")]
-        found = next((folder / name for name in names if (folder / name).is_file()), None)
+        found = next((folder / name for name in names if os.path.isfile(folder / name)), None)  # Path's fails on long names
         if found is None:
             prefixes = sorted({file.name.partition(f"-{what}")[0] for file in folder.glob(f"*-{what}?idx{dimensions}-ubyte*")})
             known = f"prefix={' or '.join(prefixes)}" if prefixes else f"{names[0]} or {names[1]}"

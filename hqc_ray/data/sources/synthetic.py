@@ -13,6 +13,8 @@ from pydantic import Field
 from hqc_ray import seeds
 from hqc_ray.data.source import Source, as_indices
 from hqc_ray.data.sources import tissue
+from hqc_ray.entries import Seed
+from hqc_ray.spec import MAX_IMAGES
 
 
 class Synthetic(Source):
@@ -28,9 +30,9 @@ class Synthetic(Source):
     """
 
     about_centre: ClassVar[bool] = True
-    images: int = Field(default=20000, ge=2)
-    size_pixels: int = Field(default=96, ge=8)
-    seed: int = 0
+    images: int = Field(default=20000, ge=2, le=MAX_IMAGES)
+    size_pixels: int = Field(default=96, ge=8, le=1024)
+    seed: Seed = 0
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections import defaultdict
 from collections.abc import Mapping
 from functools import cached_property
@@ -49,7 +50,7 @@ class Csv(ImageFiles):
         """
         root = existing_folder(self.path)
         file, folder = root / self.table, root / self.images
-        if not folder.is_dir():
+        if not os.path.isdir(folder):  # unlike Path's, it takes any text
             raise DataError(f"no folder {self.images!r} in {root}", where="images", valid="the folder of the images")
         rows = self._rows(file)
         classes = _classes(rows, file)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from hqc_ray.entries import lookup
 from hqc_ray.errors import CircuitError, unknown
+from hqc_ray.guard import guarded, wrong
 from hqc_ray.quantum.circuits.ansatze import SIM, TEMPLATES, VQC, Ansatz
 from hqc_ray.quantum.circuits.ir import EMBEDDINGS, MAX_QUBITS, READOUTS, Builder, Circuit
 
@@ -19,19 +21,20 @@ def get(
 ) -> Circuit:
     """The circuit `name`: a name in `CIRCUITS`, or a user's own `package.module:function`.
 
-    A user's function takes a `Builder`, which already holds the embedding, and adds gates to it.
+    A user's function takes a `Builder`, which already holds the embedding, and adds gates to it, always the same ones.
 
     Args:
         name: see above.
         n_qubits: Q, 2 to 16; None for the number that the ansatz is drawn with (4 for a user's own).
-        embedding: a name in `EMBEDDINGS`; angle i enters on wire i.
+        embedding: a name in `EMBEDDINGS`; angle i enters on wire i. With "own" the gates of the circuit itself take the angles.
         layers: repetitions of the ansatz.
         reuploads: r, how often the embedding and all layers after it are repeated, each time with fresh weights: each angle
             enters r times, and outcome probabilities are of degree r in it (Pérez-Salinas et al., Quantum 4, 226, 2020).
         readout: the Pauli operator that is measured on every wire: x, y or z.
 
     Raises:
-        CircuitError: an unknown name, embedding or readout, an embedding without input gradient, a count out of range.
+        CircuitError: an unknown name, embedding or readout, an embedding without input gradient, a count out of range; of a
+            user's function whatever it raises, gates that it changes, no weights, or other gates when it is called again.
     """
     ansatz = described(name)
     _check_embedding(embedding)
@@ -41,6 +44,21 @@ def get(
     _check_count("n_qubits", qubits, 2, MAX_QUBITS, name)
     _check_count("layers", layers, 1, 100, name)
     _check_count("reuploads", reuploads, 1, 100, name)
+    make = functools.partial(_built, name, ansatz, qubits, embedding, layers, reuploads, readout)
+    if name in CIRCUITS:
+        return make()
+    with guarded("circuit", name, CircuitError, to="build", by=ansatz.layer):
+        made, again = make(), make()
+    if made != again:
+        what, valid = "adds other gates when it is called again", "a function that draws nothing, or with a seed of its own"
+        raise wrong("circuit", name, what, CircuitError, by=ansatz.layer, valid=valid)
+    if not made.n_weights:
+        what, valid = "adds no gate with a weight, so nothing would be trained", "gates such as b.every('RY')"
+        raise wrong("circuit", name, what, CircuitError, by=ansatz.layer, valid=valid)
+    return made
+
+
+def _built(name: str, ansatz: Ansatz, qubits: int, embedding: str, layers: int, reuploads: int, readout: str) -> Circuit:
     builder = Builder(qubits, embedding)
     if ansatz.first is not None:
         ansatz.first(builder)
@@ -48,8 +66,11 @@ def get(
         if upload:
             builder.embed()
         for layer in range(layers):
-            builder.layer = layer
+            builder.layer, before = layer, list(builder.gates)
             ansatz.layer(builder)
+            if builder.gates[: len(before)] != before:
+                what = f"changes gates that were there before it: the embedding {embedding!r}, or an earlier layer"
+                raise CircuitError(what, where=f"circuit {name!r}", valid="gates that are added; embedding: own for another one")
     builder.read(readout)
     return Circuit(name, qubits, embedding, layers, builder.n_weights, tuple(builder.gates), reuploads, readout)
 

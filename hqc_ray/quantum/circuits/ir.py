@@ -5,9 +5,11 @@ from __future__ import annotations
 import functools
 import hashlib
 import math
+import operator
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from numbers import Real
 
 from hqc_ray.errors import CircuitError, unknown
 
@@ -26,7 +28,12 @@ GATES: dict[str, tuple[int, int]] = {  # name: (wires, parameters); the names an
     "CRZ": (2, 1),
 }
 ANGLE_GATES = ("RX", "RY", "RZ", "PhaseShift", "U1")  # frequency 1: keeps the surrogate's degree whole
-EMBEDDINGS: dict[str, tuple[str, ...]] = {"rx": ("RX",), "ry": ("RY",), "h+ry": ("H", "RY")}
+EMBEDDINGS: dict[str, tuple[str, ...]] = {  # the gates on every wire, in turn; own: none, the circuit adds its own
+    "rx": ("RX",),
+    "ry": ("RY",),
+    "h+ry": ("H", "RY"),
+    "own": (),
+}
 READOUTS: dict[str, tuple[str, float] | None] = {  # the Pauli operator that is read: the gate that turns it into Z, and its angle
     "x": ("RY", -math.pi / 2),
     "y": ("RX", math.pi / 2),
@@ -54,11 +61,16 @@ Parameter = Angle | Weight | float  # a float is a constant, radians
 
 @dataclass(frozen=True)
 class Gate:
-    """One gate: a name of `GATES`, its wires (control first) and its parameters."""
+    """One gate: a name of `GATES`, its wires (control first) and its parameters; NumPy's numbers become Python's own."""
 
     name: str
     wires: tuple[int, ...]
     parameters: tuple[Parameter, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Equal gates are to be equal, hashable and written alike, whoever made them."""
+        object.__setattr__(self, "wires", tuple(operator.index(wire) for wire in self.wires))
+        object.__setattr__(self, "parameters", tuple(float(p) if isinstance(p, Real) else p for p in self.parameters))
 
 
 @dataclass(frozen=True)
@@ -72,7 +84,7 @@ class Circuit:
     Args:
         name: the name it was asked for by.
         n_qubits: Q.
-        embedding: name of the embedding that the gates begin with.
+        embedding: name of the embedding that the gates begin with; "own" where it is none of `EMBEDDINGS`.
         layers: repetitions of the ansatz.
         n_weights: W.
         gates: all gates in order, embedding and readout included.
@@ -80,7 +92,8 @@ class Circuit:
         readout: the Pauli operator of each wire that is read, a name in `READOUTS`.
 
     Raises:
-        CircuitError: a gate that is unknown, lies off the wires, or takes a parameter it cannot.
+        CircuitError: a gate that is unknown, lies off the wires, or takes a parameter it cannot; gates that are not those of
+            the embedding and the readout that are declared.
     """
 
     name: str
@@ -93,12 +106,34 @@ class Circuit:
     readout: str = "z"
 
     def __post_init__(self) -> None:
-        """Hold every gate, also a user's own, to the gate table."""
+        """Hold every gate, also a user's own, to the gate table, and all of them to what is declared."""
+        where = f"circuit {self.name!r}"
+        object.__setattr__(self, "gates", tuple(self.gates))
         for gate in self.gates:
-            _check(gate, self.n_qubits, where=f"circuit {self.name!r}")
+            _check(gate, self.n_qubits, where)
         used = {p.index for gate in self.gates for p in gate.parameters if isinstance(p, Weight)}
         if used != set(range(self.n_weights)):
-            raise CircuitError(f"{len(used)} weights in use, {self.n_weights} declared", where=f"circuit {self.name!r}")
+            raise CircuitError(f"{len(used)} weights in use, {self.n_weights} declared", where=where)
+        self._check_declared(where)
+
+    def _check_declared(self, where: str) -> None:
+        """What trains, draws and writes down a circuit goes by these names."""
+        if self.embedding not in EMBEDDINGS:
+            raise unknown("embedding", self.embedding, EMBEDDINGS, CircuitError, where)
+        if self.readout not in READOUTS:
+            raise unknown("readout", self.readout, READOUTS, CircuitError, where)
+        first = embedding_gates(self.embedding, self.n_qubits)
+        uploads, at = 0, 0
+        while first and uploads < self.reuploads and at < len(self.gates):
+            found = self.gates[at : at + len(first)] == first
+            uploads, at = uploads + found, at + (len(first) if found else 1)
+        if self.gates[: len(first)] != first or (first and uploads < self.reuploads):
+            often = "begin with" if self.reuploads == 1 else f"begin with, and hold {self.reuploads} times,"
+            what = f"its gates do not {often} the embedding {self.embedding!r} that it declares"
+            raise CircuitError(what, where=where, valid="gates that are added to it; embedding: own for another one")
+        last = readout_gates(self.readout, self.n_qubits)
+        if last and self.gates[-len(last) :] != last:
+            raise CircuitError(f"its gates do not end with the readout {self.readout!r} that it declares", where=where)
 
     @functools.cached_property
     def digest(self) -> str:
@@ -116,7 +151,21 @@ class Circuit:
         return len(EMBEDDINGS[self.embedding]) * self.n_qubits
 
 
-def _check(gate: Gate, n_qubits: int, where: str) -> None:
+def embedding_gates(embedding: str, n_qubits: int) -> tuple[Gate, ...]:
+    """The gates of an embedding, a name in `EMBEDDINGS`: angle i on wire i."""
+    wires = range(n_qubits)
+    return tuple(Gate(name, (w,), (Angle(w),) if GATES[name][1] else ()) for name in EMBEDDINGS[embedding] for w in wires)
+
+
+def readout_gates(readout: str, n_qubits: int) -> tuple[Gate, ...]:
+    """The last gates: they turn the basis of the operator `readout`, a name in `READOUTS`, into that of Z on every wire."""
+    turn = READOUTS[readout]
+    return () if turn is None else tuple(Gate(turn[0], (wire,), (turn[1],)) for wire in range(n_qubits))
+
+
+def _check(gate: Gate, n_qubits: int, where: str = "") -> None:
+    if not isinstance(gate, Gate):
+        raise CircuitError(f"{type(gate).__name__} among the gates", where=where, valid="Gate(name, wires, parameters)")
     if gate.name not in GATES:
         raise unknown("gate", gate.name, GATES, CircuitError, where)
     wires, parameters = GATES[gate.name]
@@ -128,6 +177,8 @@ def _check(gate: Gate, n_qubits: int, where: str) -> None:
         if isinstance(parameter, Angle) and (gate.name not in ANGLE_GATES or not 0 <= parameter.index < n_qubits):
             valid = f"angles 0..{n_qubits - 1} in {', '.join(ANGLE_GATES)}"
             raise CircuitError(f"{parameter} in {gate.name}", where=where, valid=valid)
+        if not (isinstance(parameter, Angle | Weight) or (isinstance(parameter, float) and math.isfinite(parameter))):
+            raise CircuitError(f"{parameter!r} in {gate.name}", where=where, valid="an Angle, a Weight, or finite radians")
 
 
 class Builder:
@@ -148,26 +199,24 @@ class Builder:
 
     def embed(self) -> None:
         """The embedding: angle i on wire i."""
-        for name in EMBEDDINGS[self.embedding]:
-            for wire in range(self.n_qubits):
-                self.gates.append(Gate(name, (wire,), (Angle(wire),) if GATES[name][1] else ()))
+        self.gates += embedding_gates(self.embedding, self.n_qubits)
 
     def read(self, readout: str) -> None:
-        """The last gates: they turn the basis of the operator `readout`, a name in `READOUTS`, into that of Z on every wire."""
-        turn = READOUTS[readout]
-        if turn is not None:
-            self.gates += [Gate(turn[0], (wire,), (turn[1],)) for wire in range(self.n_qubits)]
+        """See `readout_gates`."""
+        self.gates += readout_gates(readout, self.n_qubits)
 
     def add(self, name: str, *wires: int) -> None:
         """One gate on `wires` (control first), with fresh weights.
 
         Raises:
-            CircuitError: unknown gate.
+            CircuitError: an unknown gate, or wires that it cannot have.
         """
         if name not in GATES:
             raise unknown("gate", name, GATES, CircuitError)
         count = GATES[name][1]
-        self.gates.append(Gate(name, wires, tuple(Weight(self.n_weights + i) for i in range(count))))
+        gate = Gate(name, wires, tuple(Weight(self.n_weights + i) for i in range(count)))
+        _check(gate, self.n_qubits)
+        self.gates.append(gate)
         self.n_weights += count
 
     def every(self, *names: str, wires: Iterable[int] | None = None) -> None:

@@ -196,6 +196,21 @@ def check_angles(n_qubits: int, measured: bool) -> Tensor:
     return torch.from_numpy(rng(0, "surrogate").uniform(-math.pi, math.pi, (n_checks(n_qubits, measured), n_qubits)))
 
 
+def refuse_large(circuit: Circuit) -> None:
+    """Refuse a circuit whose surrogate does not fit into memory.
+
+    Raises:
+        CircuitError: too many qubits, or uploads of each angle, for a grid.
+    """
+    entries = (2 * circuit.degree + 1) ** circuit.n_qubits * 2**circuit.n_qubits
+    if entries > MAX_ENTRIES:
+        per_qubit = 2 * (2 * circuit.degree + 1)
+        most = max(q for q in range(1, 30) if per_qubit**q <= MAX_ENTRIES)
+        what = f"a surrogate of {circuit!r} has {entries} coefficients ({entries / 2**27:,.1f} GiB)"
+        valid = f"up to {MAX_ENTRIES}, {most} qubits where each angle enters {circuit.degree} times; else mode: native"
+        raise CircuitError(what, valid=valid)
+
+
 def fit(circuit: Circuit, weights: Tensor, device: Device) -> Surrogate:
     """The surrogate of `circuit` with `weights` [W] on `device`; of the exact twin, where the device samples shots.
 
@@ -205,10 +220,7 @@ def fit(circuit: Circuit, weights: Tensor, device: Device) -> Surrogate:
         CircuitError: too many qubits for a grid, or the device is no trigonometric polynomial of the circuit's degree.
         DeviceError: the device cannot run the circuit.
     """
-    entries = (2 * circuit.degree + 1) ** circuit.n_qubits * 2**circuit.n_qubits
-    if entries > MAX_ENTRIES:
-        what = f"a surrogate of {circuit!r} has {entries} coefficients"
-        raise CircuitError(what, valid=f"up to {MAX_ENTRIES}; else mode: native")
+    refuse_large(circuit)
     twin, weights = device.exact(), weights.detach()
     fitted = Surrogate(circuit.n_qubits, circuit.degree)
     angles = check_angles(circuit.n_qubits, twin.exactness == "measured")
@@ -216,11 +228,11 @@ def fit(circuit: Circuit, weights: Tensor, device: Device) -> Surrogate:
     plain = weights.cpu().double().numpy()
     if twin.exactness == "measured":
         points = grid(circuit.n_qubits, circuit.degree)
-        counted = torch.from_numpy(twin.run(circuit, plain, torch.cat([points, angles]).numpy()))
+        counted = torch.from_numpy(_run(twin, circuit, plain, torch.cat([points, angles]).numpy()))
         values, there = counted[: len(points)], counted[len(points) :]
         fitted.shots.fill_(float(twin.shots or 0))
     else:
-        values = torch.from_numpy(twin.tabulate(circuit, plain, _equidistant(circuit.degree)))
+        values = torch.from_numpy(_tabulate(twin, circuit, plain))
         there = twin.probabilities(circuit, weights, angles)
     fitted.set_values(values)
     fitted.error.copy_((there - fitted.probabilities(angles)).abs().max())
@@ -230,6 +242,15 @@ def fit(circuit: Circuit, weights: Tensor, device: Device) -> Surrogate:
             valid=f"an exact device (error below {TOLERANCE}); else mode: native",
         )
     return fitted
+
+
+def _run(device: Device, circuit: Circuit, weights: np.ndarray, angles: np.ndarray) -> np.ndarray:
+    return device.checked(device.run(circuit, weights, angles), circuit, len(angles))
+
+
+def _tabulate(device: Device, circuit: Circuit, weights: np.ndarray) -> np.ndarray:
+    axis = _equidistant(circuit.degree)
+    return device.checked(device.tabulate(circuit, weights, axis), circuit, len(axis) ** circuit.n_qubits)
 
 
 def dumps(fitted: Surrogate, facts: Mapping[str, Any]) -> bytes:

@@ -34,4 +34,4 @@ def get(name: str, **options: Any) -> Device:
         raise DeviceError(f"{PACKAGES[name]} is not installed", where=f"device {name}", valid=f"pip install {PACKAGES[name]}")
     if name not in DEVICES and ":" not in name:
         raise unknown("device", name, {*DEVICES, *plugin_names(), "package.module:Class"}, DeviceError)
-    return make("device", DEVICES, name, options, DeviceError)
+    return make("device", DEVICES, name, options, DeviceError, base=Device)

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from torch import Tensor
 
+from hqc_ray.entries import Seed
 from hqc_ray.errors import DeviceError
 from hqc_ray.quantum.circuits.ir import Circuit
 from hqc_ray.quantum.devices import parity, qiskit
@@ -51,7 +52,7 @@ class Aer(NoiseOptions, Device):
         {"noise": "fake_manila", "noise_scale": 0},
     )
     optimization_level: Literal[0, 1, 2, 3] = 1
-    transpile_seed: int = 0
+    transpile_seed: Seed = 0
 
     @property
     def kind(self) -> Kind:
@@ -108,12 +109,19 @@ class Aer(NoiseOptions, Device):
         """See `Device.run`."""
         noise = self.noise_model()
         compiled = self._compile(circuit, ideal=noise is None)
+        true = self._true(compiled, _noisy_simulator(compiled, noise) if noise else _simulator(), weights, angles)
+        return noise.read(true, compiled.layout) if noise else true
+
+    def without_noise(self, circuit: Circuit, weights: np.ndarray, angles: np.ndarray) -> np.ndarray:
+        """See `Device.without_noise`: of the compiled circuit."""
+        return self._true(self._compile(circuit), _simulator(), weights, angles)
+
+    def _true(self, compiled: Compiled, simulator: Any, weights: np.ndarray, angles: np.ndarray) -> np.ndarray:
+        """Probabilities [N, 2**Q] before readout errors."""
         program = compiled.bound(weights)
         program.save_probabilities(compiled.layout[::-1])  # Qiskit's last qubit is the leftmost bit
         chunks = [angles[start : start + CHUNK] for start in range(0, len(angles), CHUNK)]
-        simulator = _noisy_simulator(compiled, noise) if noise else _simulator()
-        true = np.concatenate([self._execute(simulator, compiled, program, chunk) for chunk in chunks])
-        return noise.read(true, compiled.layout) if noise else true
+        return np.concatenate([self._execute(simulator, compiled, program, chunk) for chunk in chunks])
 
     def tabulate(self, circuit: Circuit, weights: np.ndarray, axis: np.ndarray) -> np.ndarray:
         """See `Device.tabulate`: with noise, by transfer matrices, where the compiled circuit allows them."""

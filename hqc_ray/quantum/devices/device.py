@@ -12,8 +12,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from hqc_ray.entries import Entry
-from hqc_ray.errors import CircuitError
+from hqc_ray.entries import Entry, Seed
+from hqc_ray.errors import CircuitError, DeviceError
+from hqc_ray.guard import wrong
 from hqc_ray.quantum.circuits.ir import Circuit
 from hqc_ray.quantum.devices import parity
 from hqc_ray.quantum.devices.facts import CompiledFacts
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from hqc_ray.quantum.devices.qiskit import Compiled
 
 Kind = Literal["ideal", "noisy", "measured"]
+MAX_SHOTS = 1_000_000_000  # of one circuit
+ROUNDING = 1e-5  # of probabilities that are computed in float32
 _COMPARED: dict[tuple[type, str], Kind] = {}
 
 
@@ -41,7 +44,7 @@ class Device(Entry):
         exactness: "measured" where `run` itself returns frequencies and there is no exact twin.
 
     Args:
-        shots: samples of each circuit; None for exact probabilities.
+        shots: samples of each circuit, up to `MAX_SHOTS`; None for exact probabilities.
         seed: of the samples: equal seeds give equal samples of equal circuits, whatever else is in the batch.
     """
 
@@ -50,8 +53,8 @@ class Device(Entry):
     packages: ClassVar[tuple[str, ...]] = ()
     examples: ClassVar[tuple[Mapping[str, Any], ...]] = ({},)
     exactness: ClassVar[Literal["exact", "measured"]] = "exact"
-    shots: Annotated[int, Field(ge=1)] | None = None
-    seed: int = 0
+    shots: Annotated[int, Field(ge=1, le=MAX_SHOTS)] | None = None
+    seed: Seed = 0
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Without a name, that of the class is one; without a title, the name."""
@@ -171,12 +174,41 @@ class Device(Entry):
             return angles.new_zeros(0, 2**circuit.n_qubits, dtype=torch.float64)
         return Shifted.apply(weights, angles, circuit, lambda w, a: self._evaluate(circuit, w, a))
 
+    def without_noise(self, circuit: Circuit, weights: np.ndarray, angles: np.ndarray) -> np.ndarray | None:
+        """Probabilities [N, 2**Q] of what it runs for `circuit`, but for the noise; None where that cannot be told apart.
+
+        They are to be those of the ideal circuit, which models are trained with.
+        """
+        return self.checked(self.run(circuit, weights, angles), circuit, len(angles)) if self.kind == "ideal" else None
+
+    def checked(self, found: np.ndarray, circuit: Circuit, n: int) -> np.ndarray:
+        """What a device, also a user's own, gives for `n` circuits, if it is probabilities [n, 2**Q].
+
+        Raises:
+            DeviceError: another type or shape, or numbers that are no probabilities.
+        """
+        if not isinstance(found, np.ndarray):
+            raise self._wrong(f"gives {type(found).__name__}")
+        if found.dtype != np.float64 or found.shape != (n, 2**circuit.n_qubits):
+            raise self._wrong(f"gives {found.dtype}{list(found.shape)} for {n} circuits of {circuit.n_qubits} qubits")
+        if not np.isfinite(found).all():
+            raise self._wrong("gives NaN or infinity")
+        if n and (found.min() < -ROUNDING or np.abs(found.sum(-1) - 1).max() > ROUNDING):
+            raise self._wrong(f"gives {found.min():.3g} to {found.max():.3g}, which add up to {found.sum(-1)[0]:.3g}")
+        return found
+
+    def _wrong(self, what: str) -> DeviceError:
+        valid = "probabilities, a float64 array [N, 2**Q]"
+        return wrong(
+            "device", f"{type(self).__module__}:{type(self).__qualname__}", f"run {what}", DeviceError, type(self).run, valid
+        )
+
     def expectations(self, circuit: Circuit, weights: Tensor, angles: Tensor) -> Tensor:
         """<Z> of every wire [B, Q] float64 of weights [W], angles [B, Q], radians; raises what `probabilities` raises."""
         return self.probabilities(circuit, weights, angles) @ z_signs(circuit.n_qubits).to(angles.device)
 
     def _evaluate(self, circuit: Circuit, weights: np.ndarray, angles: np.ndarray) -> np.ndarray:
-        exact = self.run(circuit, weights, angles)
+        exact = self.checked(self.run(circuit, weights, angles), circuit, len(angles))
         if self.shots is None:
             return exact
         streams = [rng(self.seed, "shots", circuit.digest, _digest(weights, row)) for row in angles]

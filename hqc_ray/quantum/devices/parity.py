@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from hqc_ray.errors import DeviceError, HqcError
+from hqc_ray.guard import said
 from hqc_ray.quantum.circuits.ir import Builder, Circuit
 from hqc_ray.quantum.ideal.simulate import Program
 from hqc_ray.seeds import rng
@@ -58,5 +59,5 @@ def deviation(device: Device, seed: int = 0) -> float:
     except HqcError:
         raise
     except Exception as problem:  # each plugin has exceptions of its own
-        raise DeviceError(f"{device.label} failed: {type(problem).__name__}: {problem}") from problem
+        raise DeviceError(f"{device.label} failed: {said(problem)}") from problem
     return float((theirs - Program(circuit)(weights, angles)).abs().max())

@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from pydantic import Field
 
 from hqc_ray.errors import DeviceError, unknown
+from hqc_ray.guard import guarded
 from hqc_ray.quantum.circuits.ir import Angle, Circuit, Parameter, Weight
 from hqc_ray.quantum.devices import parity
 from hqc_ray.quantum.devices.device import Device
@@ -104,6 +105,7 @@ class PennyLane(Device):
     packages: ClassVar[tuple[str, ...]] = ("pennylane",)
     examples: ClassVar[tuple[Mapping[str, Any], ...]] = ({"plugin": "default.mixed"}, {"plugin": "lightning.qubit"})
     plugin: str
+    shots: Annotated[int, Field(ge=1, le=1_000_000)] | None = None  # a plugin holds each of them in memory
     options: dict[str, Any] = Field(default_factory=dict)
 
     @property
@@ -129,16 +131,16 @@ class PennyLane(Device):
             raise unknown("PennyLane device", self.plugin, plugin_names(), DeviceError)
         if self.shots is None and self.plugin.startswith("qiskit."):
             what = f"{self.plugin} of PennyLane-Qiskit turns shots=None into 1,024 shots"
-            raise DeviceError(what, valid="shots=N, or our device qiskit.aer")
-        try:
+            raise DeviceError(what, valid="our device qiskit.aer; outside of sweeps also shots=N")
+        with guarded("PennyLane device", self.plugin, DeviceError, to="open"):
             qnode = build(circuit, self.plugin, **self.options)
-        except Exception as problem:  # each plugin has exceptions of its own
-            raise DeviceError(f"cannot open PennyLane device {self.plugin!r}: {problem}") from problem
         return qml.set_shots(qnode, self.shots) if self.shots else qnode
 
     def run(self, circuit: Circuit, weights: np.ndarray, angles: np.ndarray) -> np.ndarray:
         """See `Device.run`; opened anew for each call, because the plugins keep settings in their classes."""
-        return np.asarray(self._build(circuit)(weights, angles), dtype=np.float64).reshape(len(angles), -1)
+        qnode = self._build(circuit)
+        with guarded("PennyLane device", self.plugin, DeviceError):  # each plugin has exceptions of its own
+            return np.asarray(qnode(weights, angles), dtype=np.float64).reshape(len(angles), -1)
 
     def _evaluate(self, circuit: Circuit, weights: np.ndarray, angles: np.ndarray) -> np.ndarray:
-        return self.run(circuit, weights, angles)
+        return self.checked(self.run(circuit, weights, angles), circuit, len(angles))

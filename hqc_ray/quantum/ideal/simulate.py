@@ -87,6 +87,7 @@ class Program(nn.Module):
             else:
                 self.steps.append(("fixed", len(fixed)))
                 fixed.append(_entangler(gate, circuit.n_qubits))
+        self.late = any(isinstance(parameter, Angle) for parameter in self.parameters_of_rotations)  # angles after the embedding
         self.embedding = [turn for name in EMBEDDINGS[circuit.embedding] for turn in rotations(Gate(name, (0,), (Angle(0),)))]
         self._pack(
             "entry", [-1j * torch.tensor(PAULI[axis], dtype=torch.complex128) for axis, _ in self.embedding], torch.complex128
@@ -124,7 +125,7 @@ class Program(nn.Module):
         """Outcome probabilities [B, 2**Q] float64 of weights [W] and angles [B, Q], radians."""
         weights, angles = weights.double(), angles.double()
         state = self._embedded(angles)
-        if self.circuit.degree > 1 or len(angles) <= self.dim:
+        if self.late or len(angles) <= self.dim:
             state = self._run(weights, angles, state.T).T
         else:
             state = state @ self._run(weights, angles, torch.eye(self.dim, dtype=state.dtype, device=state.device)).T

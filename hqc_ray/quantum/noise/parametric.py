@@ -27,8 +27,8 @@ DECLARED = (*PROBABILITIES, "t1_us", "t2_us")  # the options of which one makes 
 TIMES = {"gate_time_1q_ns": 1, "gate_time_2q_ns": 2}
 NUMBERS = ("noise_scale", *DECLARED, *TIMES)  # every option but `noise`
 
-Probability = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-Time = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Probability = Annotated[float, Field(ge=0, le=1)]
+Time = Annotated[float, Field(gt=0, le=1e9)]
 
 
 class NoiseOptions(Entry):
@@ -51,15 +51,15 @@ class NoiseOptions(Entry):
     """
 
     noise: str | None = None
-    noise_scale: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
+    noise_scale: Annotated[float, Field(ge=0, le=1e6)] = 1.0
     depolarizing_1q: Probability | None = None
     depolarizing_2q: Probability | None = None
     amplitude_damping: Probability | None = None
     phase_damping: Probability | None = None
     t1_us: Time | None = None
     t2_us: Time | None = None
-    gate_time_1q_ns: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 35.0
-    gate_time_2q_ns: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 300.0
+    gate_time_1q_ns: Annotated[float, Field(ge=0, le=1e9)] = 35.0
+    gate_time_2q_ns: Annotated[float, Field(ge=0, le=1e9)] = 300.0
     readout_01: Probability | None = None
     readout_10: Probability | None = None
 

@@ -107,6 +107,14 @@ def dead_inputs(circuit: Circuit, seed: int = 0) -> list[int]:
     return [i for i in range(n) if np.abs(_expectations(circuit, weights, moved[i]) - before).max() < ROUNDING]
 
 
+def weights_move(circuit: Circuit, seed: int = 0) -> bool:
+    """Whether any weight can move any <Z>: whether other weights change anything, at random angles."""
+    random = rng(seed, "dead weights")
+    angles = random.uniform(0, 2 * math.pi, (DRAWS, circuit.n_qubits))
+    one, other = (_expectations(circuit, random.uniform(0, 2 * math.pi, (DRAWS, circuit.n_weights)), angles) for _ in range(2))
+    return bool(np.abs(one - other).max() >= ROUNDING)
+
+
 @functools.lru_cache(maxsize=256)
 def refuse_dead_embedding(circuit: Circuit) -> None:
     """Refuse a circuit that no input reaches: a model with it ignores its images, and no attack can succeed.

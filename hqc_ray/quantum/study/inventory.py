@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from hqc_ray.errors import DeviceError
+from hqc_ray.guard import one_line
 from hqc_ray.quantum import devices
 from hqc_ray.quantum.devices import parity
 from hqc_ray.quantum.devices.pennylane import PACKAGES, PennyLane, plugin_names
@@ -66,7 +67,7 @@ def _found(name: str, packages: Sequence[str], look: Callable[[], str]) -> Found
     try:
         note = look()
     except Exception as problem:  # each plugin has exceptions of its own
-        return Found(name, at, False, " ".join(str(problem).split())[:200])
+        return Found(name, at, False, one_line(str(problem)))
     entry = devices.DEVICES.get(name, PennyLane)
     return Found(name, at, True, note, checkable=entry.exactness == "exact")
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from hqc_ray import attacks, data
-from hqc_ray.data.splits import parts
+from hqc_ray.data.splits import multiple, parts, smallest
 from hqc_ray.errors import AttackError, DataError, InputError, ModelError, SpecError
 from hqc_ray.models import backbones, heads
+from hqc_ray.models import trial as head_trial
 from hqc_ray.quantum import circuits, devices
-from hqc_ray.quantum.cores import noisy_layer
-from hqc_ray.spec import AttackSpec, DataSpec, DeviceSpec, EvaluateSpec, ModelSpec, TrainSpec, expand
+from hqc_ray.quantum.cores import noisy_layer, surrogate
+from hqc_ray.quantum.study import trial
+from hqc_ray.spec import MAX_SIDE, MIN_IMAGES, AttackSpec, DataSpec, DeviceSpec, EvaluateSpec, ModelSpec, TrainSpec, expand
+
+UNKNOWN_FEATURES = 512  # with which a user's head is tried, where the backbone's weights are not here yet
 
 
 def source(spec: DataSpec) -> data.Source:
@@ -21,7 +26,7 @@ def source(spec: DataSpec) -> data.Source:
     Raises:
         InputError: an unknown source or option, or an unset variable.
     """
-    options = {k: expand(v, f"data.{k}") for k, v in spec.options.items()}
+    options = {k: expand(v, k) for k, v in spec.options.items()}
     return data.get(spec.source, **options) if spec.classes is None else data.get(spec.source, classes=spec.classes, **options)
 
 
@@ -57,7 +62,13 @@ class Rooms:
 
     def __init__(self, download: bool = False) -> None:
         self.download = download
-        self._loaded: set[tuple[Any, ...]] = set()
+        self._loaded: dict[tuple[Any, ...], int] = {}  # backbones that were built once, and their numbers of features
+        self._tried: set[tuple[str, ...]] = set()
+        self._known: frozenset[str] = frozenset()  # options of the users' heads and backbones of the sweep
+
+    def models(self, models: Iterable[ModelSpec]) -> None:
+        """Notes the options that heads and backbones of users have: in the models beside them they are dropped, not refused."""
+        self._known = frozenset(name for model in models for name in heads.options(model))
 
     def data(self, data: DataSpec) -> DataSpec:
         """Opens the source, and counts its labels."""
@@ -65,34 +76,34 @@ class Rooms:
         _at("data", opened.check)
         names = _at("data", lambda: opened.classes)
         _at("data", parts, data.size, data.test_fraction, data.validation_fraction, len(names))
-        counts = np.bincount(opened.labels(), minlength=len(names))
-        if counts.min() < data.size // len(names):
-            few = int(counts.argmin())
-            raise DataError(
-                f"{data.size} images asked for, {data.size // len(names)} of each class, but the source has {counts[few]} of "
-                f"class {names[few]!r}", where="data.size", valid=f"10 to {len(names) * counts.min()}",
-            )  # fmt: skip
+        _check_size(data, names, np.bincount(opened.labels(), minlength=len(names)))
         filled = {k: v for k, v in opened.model_dump(mode="json").items() if k not in data.options}
         return DataSpec(**{**data.model_dump(), **filled})
 
     def model(self, model: ModelSpec, data: DataSpec) -> ModelSpec:
         """Checks backbone, weights and head, and fills in their options; options of other entries are dropped."""
-        head, backbone = _at("model", heads.get, model), _at("model", backbones.entry, model)
-        _at("model", head.circuit)
+        head, backbone = _at("model", heads.get, model, self._known), _at("model", backbones.entry, model)
+        if isinstance(head, heads.CircuitHead):
+            _at("model", head.circuit)
         common = {"backbone": model.backbone, "weights": "random" if backbone.trainable else model.weights, "head": model.head}
-        size = {"image_size": model.image_size or max(_at("data", lambda: source(data).image_size))}
+        size = {"image_size": model.image_size or _own_size(data)}
         filled = ModelSpec(**{**backbone.model_dump(mode="json"), **head.model_dump(mode="json"), **common, **size})
-        self._check_weights(model.model_copy(update=size), str(expand(model.weights, "model.weights")))
+        n_features = self._check_weights(model.model_copy(update=size), str(expand(model.weights, "model.weights")))
+        if ":" in model.head and not isinstance(head, heads.CircuitHead):
+            _at("model", head_trial.tried, model.head, head, n_features, len(_at("data", lambda: source(data).classes)))
         return filled
 
-    def _check_weights(self, model: ModelSpec, weights: str) -> None:
-        """Loads the weights once: they may be of another architecture, or the images too small for the backbone."""
+    def _check_weights(self, model: ModelSpec, weights: str) -> int:
+        """Loads the weights once: they may be of another architecture, or the images too small for the backbone.
+
+        The number of features is known then; where nothing is downloaded yet, it is `UNKNOWN_FEATURES`.
+        """
         identity = _at("model", backbones.weights_id, model.backbone, weights)
         remote = identity.origin.startswith("torchvision") and weights == "imagenet"
         key = (repr(_at("model", backbones.entry, model)), model.backbone, weights, model.image_size)
         if key not in self._loaded and (self.download or not remote):
-            _at("model", backbones.build, model)
-            self._loaded.add(key)
+            self._loaded[key] = _at("model", backbones.build, model).n_features
+        return self._loaded.get(key, UNKNOWN_FEATURES)
 
     def backbone(self, model: ModelSpec) -> ModelSpec:
         """The backbone with its options, in front of no head in particular."""
@@ -108,6 +119,7 @@ class Rooms:
         if train.device is None or not self.has_circuit(model):
             return train.model_copy(update={"device": None})
         entry = _at("train.device", device_of, train.device)
+        _at("train.device", trial.tried, train.device.name, entry, circuit(model))
         if not _at("train.device", noisy_layer.is_noisy, circuit(model), entry):
             return train.model_copy(update={"device": None})
         telling = {k: v for k, v in entry.model_dump(mode="json").items() if k not in ("shots", "seed")}  # nothing is sampled
@@ -127,13 +139,28 @@ class Rooms:
             what = f"{model.backbone} + {model.head} has no level {attack.level!r}"
             raise AttackError(what, where="attack.level", valid=", ".join(levels))
         epsilon = attack.epsilon if entry.perturbs else 0.0
+        if epsilon > 1 and attack.level == "pixels" and entry.norm == "linf":
+            hint = f"; did you mean {epsilon:g}/255?" if epsilon <= 255 else ""
+            what = f"epsilon {epsilon:g} of pixels, which lie in [0, 1]{hint}"
+            raise AttackError(what, where="attack.epsilon", valid="0 to 1 in linf, such as 8/255")
         return AttackSpec(name=attack.name, level=attack.level, epsilon=epsilon, **entry.model_dump(mode="json"))
 
     def device(self, device: DeviceSpec, model: ModelSpec) -> DeviceSpec:
         """The device's options, defaults included, checked against the model's circuit."""
         entry = _at("device", devices.get, device.name, **device.options)
-        _at("device", entry.prepare if self.download else entry.check, circuit(model))
+        found = circuit(model)
+        if (key := (device.name, repr(entry), found.digest)) not in self._tried:
+            _at("device", trial.tried, device.name, entry, found, self.download)
+            self._tried.add(key)
         return DeviceSpec(**{"name": device.name, **entry.model_dump(mode="json")})
+
+    def surrogate(self, model: ModelSpec, device: DeviceSpec) -> None:
+        """Refuses a surrogate that would be too large, or not exact."""
+        _at("model", surrogate.refuse_large, circuit(model))
+        entry = device_of(device)
+        if (key := ("surrogate", device.name, repr(entry))) not in self._tried:
+            _at("device", trial.fits, device.name, entry)
+            self._tried.add(key)
 
     def exact(self, device: DeviceSpec) -> DeviceSpec:
         """The device without shots and their seed; a measured one has no such twin, and stays as it is."""
@@ -153,8 +180,33 @@ class Rooms:
                 "access: shots on a device without shots", where="evaluate", valid="a device with shots, exact, or ideal"
             )
         if device and evaluate.mode == "native" and (shots or evaluate.access != "exact"):
-            raise SpecError("mode: native needs an exact device and access: exact", where="evaluate", valid="no shots")
+            raise SpecError(
+                "mode: native needs an exact device and access: exact", where="evaluate", valid="both, or mode: surrogate"
+            )
         return evaluate if device else evaluate.model_copy(update={"access": EvaluateSpec.model_fields["access"].default})
+
+
+def _check_size(data: DataSpec, names: Sequence[str], counts: np.ndarray) -> None:
+    """Whether there are enough images of each of K classes `names`, of which there are `counts` [K]."""
+    k, fewest = len(names), int(counts.min())
+    if fewest < data.size // k:
+        least = smallest(data.test_fraction, data.validation_fraction, k, MIN_IMAGES)
+        possible = least and least <= k * fewest
+        of_each = f"a source with {(least or data.size) // k:,} images of each class"
+        raise DataError(
+            f"{data.size:,} images asked for, {data.size // k:,} of each class, but the source has {fewest:,} of class "
+            f"{names[int(counts.argmin())]!r}", where="data.size",
+            valid=f"{multiple(k)} from {least:,} to {k * fewest:,}" if possible else of_each,
+        )  # fmt: skip
+
+
+def _own_size(data: DataSpec) -> int:
+    """The size of the images, where they are not resized: the longer side in pixels."""
+    side = int(max(_at("data", lambda: source(data).image_size)))
+    if side > MAX_SIDE:
+        what = f"the images have {side:,} pixels along a side, too many for a network"
+        raise ModelError(what, where="model.image_size", valid=f"a size to which they are resized, up to {MAX_SIDE:,}")
+    return side
 
 
 def _at(where: str, function: Any, *args: Any, **kwargs: Any) -> Any:

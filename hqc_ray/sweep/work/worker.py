@@ -157,6 +157,7 @@ def _train(worker: Worker, job: Job) -> Outcome:
         "test_correct": pack(correct),
         "best_epoch": trained.best_epoch,
         "history": trained.history,
+        **classifier.circuit_digest(made.model, model),
     }
     return Outcome(job.id, 0.0, classifier.dumps(made.model, k, trained.state, meta))
 

@@ -19,6 +19,7 @@ import numpy as np
 from pydantic import Field, field_validator
 from torch import Tensor
 
+from hqc_ray.entries import Seed
 from hqc_ray.errors import DeviceError
 from hqc_ray.quantum.circuits.ir import Circuit
 from hqc_ray.quantum.devices import qiskit
@@ -63,10 +64,10 @@ class IBM(Device):
     examples: ClassVar[tuple[Mapping[str, Any], ...]] = ({"backend": "fake_manila", "shots": 4000},)
     exactness: ClassVar[Literal["exact", "measured"]] = "measured"
     backend: str
-    shots: Annotated[int, Field(ge=1)] = 4096
+    shots: Annotated[int, Field(ge=1, le=10_000_000)] = 4096
     optimization_level: Literal[0, 1, 2, 3] = 2
-    transpile_seed: int = 0
-    job_executions: Annotated[int, Field(ge=1)] = 10_000_000
+    transpile_seed: Seed = 0
+    job_executions: Annotated[int, Field(ge=1, le=10_000_000)] = 10_000_000
 
     @field_validator("backend")
     @classmethod

@@ -1,0 +1,94 @@
+"""A device tried before a sweep starts: it gives probabilities, and runs the circuit that models are trained with."""
+
+from __future__ import annotations
+
+import contextlib
+
+import numpy as np
+import torch
+
+from hqc_ray.errors import DeviceError
+from hqc_ray.guard import guarded, wrong
+from hqc_ray.quantum.circuits.ir import Circuit
+from hqc_ray.quantum.cores import surrogate
+from hqc_ray.quantum.devices import Device, parity
+from hqc_ray.quantum.devices.facts import CompiledFacts
+from hqc_ray.quantum.devices.pennylane import PennyLane
+from hqc_ray.quantum.ideal.simulate import Program
+from hqc_ray.quantum.ideal.states import states
+from hqc_ray.seeds import stream
+
+
+def tried(name: str, device: Device, circuit: Circuit, connect: bool = False) -> None:
+    """Try a device on a circuit: some small runs, in milliseconds; of a device that only counts shots no circuit is run.
+
+    Args:
+        name: as a sweep file says it.
+        device: of that name.
+        circuit: of a model.
+        connect: to a machine's service, too.
+
+    Raises:
+        DeviceError: it cannot run `circuit`, gives no probabilities, or others than the trained layer without its noise; of a
+            user's device or a plugin whatever it raises.
+    """
+    with _guarded(name, device):
+        (device.prepare if connect else device.check)(circuit)
+        if device.exactness == "measured":
+            return
+        twin = device.exact()
+        twin.check(circuit)
+        if _foreign(name, device):
+            _refuse_deaf(name, twin)
+            if not isinstance(device.label, str) or not isinstance(twin.facts(circuit), CompiledFacts):
+                raise wrong(
+                    "device", name, "has a label that is no text, or facts that are no CompiledFacts", DeviceError, type(twin)
+                )
+        _refuse_another(twin, circuit)
+
+
+def fits(name: str, device: Device) -> None:
+    """See that the surrogate of a small circuit holds on a user's device or a plugin, before models are trained for it.
+
+    Raises:
+        CircuitError: its probabilities are not exact, or no function that a surrogate can be.
+    """
+    if _foreign(name, device) and device.exactness != "measured":
+        with _guarded(name, device):
+            surrogate.fit(parity.asymmetric(), parity.inputs()[0], device)
+
+
+def _foreign(name: str, device: Device) -> bool:
+    return ":" in name or isinstance(device, PennyLane)
+
+
+def _guarded(name: str, device: Device) -> contextlib.AbstractContextManager[None]:
+    if not _foreign(name, device):
+        return contextlib.nullcontext()
+    return guarded("device", name, DeviceError, by=type(device).run)
+
+
+def _refuse_deaf(name: str, device: Device) -> None:
+    """Refuse a device whose probabilities are the same at all angles: no attack could succeed through it."""
+    circuit, (weights, angles) = parity.asymmetric(), parity.inputs()
+    found = device.checked(device.run(circuit, weights.numpy(), angles.numpy()), circuit, len(angles))
+    if np.ptp(found, axis=0).max() < parity.EQUAL:
+        raise wrong("device", name, "run gives the same probabilities for all angles", DeviceError, type(device).run)
+
+
+def _refuse_another(device: Device, circuit: Circuit) -> None:
+    """Compare the device, without its noise, with the trained layer, at random weights and one random angle of each wire."""
+    generator = torch.Generator().manual_seed(stream(0, "trial"))
+    weights = 6 * torch.rand(circuit.n_weights, generator=generator, dtype=torch.float64)
+    angles = 6 * torch.rand(1, circuit.n_qubits, generator=generator, dtype=torch.float64) - 3
+    found = device.without_noise(circuit, weights.numpy(), angles.numpy())
+    if found is not None and not (error := np.abs(found - _trained(circuit, weights, angles)).max()) < parity.EQUAL:
+        what = f"{device.label} runs another circuit than the one that is trained: a probability differs by {error:.1e}"
+        raise DeviceError(what, where=f"circuit {circuit.name!r}", valid=f"differences below {parity.EQUAL}")
+
+
+def _trained(circuit: Circuit, weights: torch.Tensor, angles: torch.Tensor) -> np.ndarray:
+    """Probabilities [1, 2**Q] of the layer that is trained; of many qubits, whose matrices take seconds, of its state vector."""
+    if circuit.n_qubits > surrogate.LARGE:
+        return np.asarray(np.abs(states(circuit, weights.numpy()[None], angles.numpy())) ** 2)
+    return Program(circuit)(weights, angles).numpy()
