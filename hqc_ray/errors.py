@@ -6,7 +6,7 @@ import difflib
 import functools
 from collections.abc import Callable, Iterable, Mapping
 
-LONGEST, LONGEST_PLACE = 400, 120  # characters of what is wrong, and of what is valid; of where it is
+LONGEST, LONGEST_PLACE = 335, 250  # characters of what is wrong, and of what is valid; of where it is
 
 
 class HqcError(Exception):

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from hqc_ray.errors import InputError
 
-LENGTH = 200  # characters of an exception's text that are shown
+LENGTH = 160  # characters of an exception's text that are shown
 _OURS = Path(__file__).parent
 _INSTALLED = (*(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")), site.getusersitepackages())
 
