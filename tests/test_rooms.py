@@ -23,6 +23,7 @@ SUBROOMS = {  # the same inside a room that has sub-rooms; rooms in one tuple do
     ],
     "quantum": [("circuits", "noise"), ("ideal",), ("transfer",), ("devices",), ("cores",), ("study",)],
     "sweep": [("graph",), ("work", "progress"), ("driver",), ("serial", "isolated", "tune"), ("run",)],
+    "report": [("style", "files"), ("content",), ("tables", "figures"), ("page",)],
 }  # fmt: skip
 FORBIDDEN = {
     "spec": {"torch", "ray"}, "plan": {"torch", "ray"}, "results": {"torch", "ray"}, "data": {"torch", "ray"}, "quantum": {"ray"},

@@ -81,6 +81,37 @@ def test_a_result_without_its_numbers_is_refused_when_it_is_made_and_when_it_is_
     assert parse(json.dumps(line).encode(), "line 1") == row()
 
 
+@pytest.mark.parametrize(("change", "said"), [
+    ({"robust_correct": "zz"}, "robust_correct"), ({"clean_correct": ""}, "clean_correct"), ({"n_evaluated": 99}, "99 images"),
+    ({"n_evaluated": -1}, "n_evaluated"), ({"robust_accuracy": 1.5}, "robust_accuracy"), ({"epsilon": -0.1}, "epsilon"),
+    ({"n_classes": 0}, "n_classes"), ({"class_names": "{}"}, "class_names"), ({"model_options": "[1]"}, "model_options"),
+    ({"attack_options": "{"}, "attack_options"), ({"seed": 2**64}, "seed"), ({"device": 5}, "device"),
+    ({"new_column": 1}, "no column is called 'new_column'"),
+])  # fmt: skip
+def test_what_a_report_cannot_read_is_refused_with_the_column_and_the_way_out(change, said):
+    line = json.loads(row().model_dump_json()) | change
+    with pytest.raises(ResultsError, match=r"line 1: not a row of this version: .*delete it, and `hqc sweep`") as raised:
+        parse(json.dumps(line).encode(), "line 1")
+    assert said in str(raised.value)
+
+
+def test_a_row_of_before_the_settings_is_read():
+    line = json.loads(row().model_dump_json())
+    new = ("data_options", "train_epochs", "evaluate_images", "head_title", "backbone_title", "device_options")
+    old = parse(json.dumps({k: v for k, v in line.items() if k not in new}).encode(), "line 1")
+    assert (old.data_options, old.train_epochs, old.head_title) == ("", None, "")
+
+
+def test_an_error_holds_no_home_and_no_value_of_the_environment(monkeypatch):
+    monkeypatch.setenv("MY_TOKEN", "s3cr3t")
+    monkeypatch.setenv("MY_PLACE", "/data/of/ann")
+    monkeypatch.setenv("HOME", "/scratch/ann")
+    error = "no /data/of/ann/x for s3cr3t\n  File /home/bob/a.py, /scratch/ann/b.py, /scratch/anna, /root/c.py\nC:\\Users\\eve\\d"
+    assert Row.failed(planned(), error).error == (
+        "no ${MY_PLACE}/x for ${MY_TOKEN}\n  File ~/a.py, ~/b.py, /scratch/anna, ~/c.py\n~\\d"
+    )
+
+
 def test_every_row_survives_its_line():
     for one in (row(), row(robust_accuracy=1.0, epsilon=1.0, mean_linf=None), row(status="failed", error="e")):
         assert parse(one.model_dump_json().encode(), "x") == one
@@ -96,5 +127,11 @@ def test_a_measured_part_is_the_union_of_three():
 def test_an_identity_tells_attacks_apart_by_what_they_are():
     same = {"epsilon": 0.1, "key": "b", "seed": 0}
     assert AttackIdentity.of(dict(row())) == AttackIdentity.of(dict(row(**same)))
-    changes = [{"access": "ideal"}, {"level": "angles"}, {"norm": "l2"}, {"attack_options": "{1}"}, {"search_model_key": "n"}]
+    changes = [
+        {"access": "ideal"},
+        {"level": "angles"},
+        {"norm": "l2"},
+        {"attack_options": '{"a": 1}'},
+        {"search_model_key": "n"},
+    ]
     assert len({AttackIdentity.of(dict(row(**change))) for change in ({}, *changes)}) == 6

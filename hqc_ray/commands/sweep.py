@@ -30,6 +30,7 @@ def add(known: Any) -> None:
 
 def _sweep(arguments: argparse.Namespace) -> int:
     from hqc_ray import report
+    from hqc_ray.report.style import printable
     from hqc_ray.sweep import run
 
     if arguments.serial and (arguments.address or arguments.workers or arguments.workers_per_gpu):
@@ -49,7 +50,7 @@ def _sweep(arguments: argparse.Namespace) -> int:
     if found.failed:
         failed = found.rows[found.rows["status"] == "failed"]
         print(f"hqc: {found.failed} of {len(found.rows)} cells failed; the first:", file=sys.stderr)
-        print(failed["error"].iloc[0], file=sys.stderr)
+        print(printable(failed["error"].iloc[0]), file=sys.stderr)
     if found.missing:
         print(f"hqc: interrupted with {found.missing} cells left; the same command goes on with them", file=sys.stderr)
         return INTERRUPTED
@@ -62,6 +63,7 @@ def _report(arguments: argparse.Namespace) -> int:
     from hqc_ray.results.ledger import frame
 
     folder = Folder(Path(arguments.folder))
-    made = report.Report.of(frame(folder.rows()))
-    print(*report.build(folder.path, made, folder.facts(), folder.name), sep="\n")
+    rows, facts = folder.rows(), folder.facts()
+    made = report.Report.of(frame(rows))
+    print(*report.build(folder.path, made, facts, folder.name), sep="\n")
     return OK

@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
-from functools import partial
-from itertools import chain
+from io import BytesIO
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+from matplotlib.figure import Figure
 
-from hqc_ray.report import figures, heatmaps, patches
-from hqc_ray.report.files import replace, replace_text
+from hqc_ray.report.content.reference import audit_reference, reference_table
+from hqc_ray.report.content.view import Report
+from hqc_ray.report.figures import accuracy, heatmaps, patches
+from hqc_ray.report.files import refuse_blocked, replace
 from hqc_ray.report.page import page
-from hqc_ray.report.reference import audit_reference, reference_table
-from hqc_ray.report.tables import table_markdown, terminal_table, write_rows
-from hqc_ray.report.view import Report
+from hqc_ray.report.tables import rows
+from hqc_ray.report.tables.results import table_markdown, terminal_table
+from hqc_ray.report.tables.rows import write_rows
 from hqc_ray.results.folder import Folder
 
-__all__ = ["Report", "audit_reference", "build", "draw", "reference_table", "table_markdown", "terminal_table", "write_rows"]
+__all__ = ["Report", "audit_reference", "build", "reference_table", "table_markdown", "terminal_table", "write_rows"]
 
 _FAMILIES = ("accuracy_", "heads_", "transfer_", "patches_")
 
 
 def build(folder: Path, report: Report, provenance: Mapping[str, Any], title: str) -> list[Path]:
     """Write table.md, rows.csv, rows.parquet, figures/*.png and report.html into `folder`; the paths of all of them.
+
+    Nothing is written before all of it is made. Figures that an earlier report drew and these rows do not give are removed once
+    every cell of the sweep has a row; patches only if every example could be read, since the others cannot be drawn again.
 
     Args:
         folder: the results folder; examples are read from it, by the rows' column `example`.
@@ -35,20 +42,48 @@ def build(folder: Path, report: Report, provenance: Mapping[str, Any], title: st
     Raises:
         ResultsError: the folder cannot be written to.
     """
-    written = [replace_text(Folder(folder).table, table_markdown(report)), *write_rows(report, folder)]
-    drawn = draw(report, folder)
-    return [*written, *drawn, replace_text(Folder(folder).page, page(report, drawn, provenance, title))]
-
-
-def draw(report: Report, folder: Path) -> list[Path]:
-    """Draw every figure into `folder`/figures, and remove those that an earlier report drew and these rows do not give."""
-    paths = []
-    families = (figures.heads(report.lines), figures.accuracy(report.lines), heatmaps.transfers(report.transfers))
-    with mpl.rc_context(figures.RC):
-        for name, figure in chain(*families, patches.patches(report, folder)):
-            path = Folder(folder).figure(name)
-            paths.append(replace(path, partial(figure.savefig, format="png")) if figure else path)
-    for old in Folder(folder).figures():
-        if old.name.startswith(_FAMILIES) and old not in paths:
+    at = Folder(folder)
+    for path in (at.table, at.csv, at.parquet, at.page, at.figure("any"), *at.figures()):
+        refuse_blocked(path)
+    finished = len(at.order() or ()) <= len(report.rows)
+    drawn, whole = _drawn(report, at)
+    figures = [(path.stem, content) for path, content in drawn.items()]
+    contents = {
+        at.table: table_markdown(report).encode(), at.csv: rows.csv(report), at.parquet: rows.parquet(report), **drawn,
+        at.page: page(report, figures, provenance, title).encode(),
+    }  # fmt: skip
+    paths = [replace(path, content) for path, content in contents.items()]
+    for old in at.figures() if finished else ():
+        if old.name.startswith(_FAMILIES if whole else _FAMILIES[:-1]) and old not in contents:
             old.unlink()
     return paths
+
+
+def _drawn(report: Report, at: Folder) -> tuple[dict[Path, bytes], bool]:
+    """Every figure as PNG by its path, and whether every example could be read."""
+    found: dict[Path, bytes] = {}
+    whole = True
+    families = (accuracy.heads(report.lines), accuracy.accuracy(report.lines), heatmaps.transfers(report.transfers))
+    with mpl.rc_context(accuracy.RC), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")  # of a name in a script that the font lacks
+        drawn = chain(((name, figure, True) for name, figure in chain(*families)), patches.patches(report, at.path))
+        for name, figure, complete in drawn:
+            path, whole = _free(at, name, found), whole and complete
+            if not complete and path.is_file():  # a complete old one is kept rather than replaced by one with gaps
+                found[path] = path.read_bytes()
+            elif figure:
+                found[path] = _png(figure)
+    return found, whole
+
+
+def _free(at: Folder, name: str, taken: Mapping[Path, bytes]) -> Path:
+    """The path of a figure; where names differ only in signs that a file's name cannot have, or in case, it is numbered."""
+    known = {path.name.lower() for path in taken}
+    names = chain([name], (f"{name}-{number}" for number in count(2)))
+    return next(path for path in map(at.figure, names) if path.name.lower() not in known)
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
 from pathlib import Path
 
 from hqc_ray import files
 from hqc_ray.errors import ResultsError, WriteError
 
 
-def replace(path: Path, content: bytes | Callable[[Path], object]) -> Path:
-    """Write a file as a whole or not at all; what it holds, or a function that fills the file it is given.
+def replace(path: Path, content: bytes) -> Path:
+    """Write a file as a whole or not at all.
 
     Raises:
         ResultsError: the folder cannot be written to.
@@ -23,6 +23,19 @@ def replace(path: Path, content: bytes | Callable[[Path], object]) -> Path:
         raise ResultsError(f"cannot write {path.name}: {reason}", where=str(path.parent)) from problem
 
 
-def replace_text(path: Path, text: str) -> Path:
-    """The same for text, in UTF-8 with Unix line ends."""
-    return replace(path, text.encode())
+def refuse_blocked(path: Path) -> None:
+    """Find out that a file cannot be written before any other is.
+
+    Raises:
+        ResultsError: a folder stands in its place, something else in place of its folder, or that cannot be written to.
+    """
+    place = next((parent for parent in path.parents if parent.exists()), path.parent)
+    if path.is_dir():
+        what = f"{path.name} is a folder, not a file of the report"
+    elif not place.is_dir():
+        what = f"{place.name} is not a folder"
+    elif not os.access(place, os.W_OK):
+        what = f"cannot write {path.name}: permission denied"
+    else:
+        return
+    raise ResultsError(what, where=str(place if place.is_dir() else place.parent), valid="move it away, or mend its permissions")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
-from pathlib import Path
 from typing import Any
 
-from hqc_ray.report import notes, reference
-from hqc_ray.report.lines import Line
-from hqc_ray.report.tables import TRANSFERS, Cell, cells, header, transfer_tables
-from hqc_ray.report.view import Report
+from hqc_ray.report.content import reference
+from hqc_ray.report.content.lines import Line
+from hqc_ray.report.content.view import Report
+from hqc_ray.report.tables import notes
+from hqc_ray.report.tables.results import TRANSFERS, Cell, cells, header, transfer_tables
 
 FIGURES = 60  # inside the page; the rest stay beside it
 DPI = 150  # of the figures, on the page
@@ -42,12 +42,12 @@ figcaption { color: var(--soft); font-size: .8rem; } details summary { cursor: p
 """
 
 
-def page(report: Report, figures: Sequence[Path], provenance: Mapping[str, Any], title: str) -> str:
+def page(report: Report, figures: Sequence[tuple[str, bytes]], provenance: Mapping[str, Any], title: str) -> str:
     """The page's HTML.
 
     Args:
         report: of the sweep's rows.
-        figures: PNG files, put into the page as data.
+        figures: their names and PNGs, put into the page as data.
         provenance: versions, commit, hardware; nested mappings and lists are written out.
         title: of the page.
     """
@@ -149,11 +149,11 @@ def _failures(report: Report) -> Iterator[str]:
         yield "<h2>Failed cells</h2><ul>" + "".join(f"<li>{escape(f)}</li>" for f in failures) + "</ul>"
 
 
-def _figures(figures: Sequence[Path]) -> Iterator[str]:
+def _figures(figures: Sequence[tuple[str, bytes]]) -> Iterator[str]:
     if figures:
         yield "<h2>Figures</h2>"
-    for path in figures[:FIGURES]:
-        png, name = path.read_bytes(), escape(path.stem)
+    for title, png in figures[:FIGURES]:
+        name = escape(title)
         width = int.from_bytes(png[16:20], "big") * 96 // DPI  # as large as it was drawn, and sharp on dense screens
         image = f'<img alt="{name}" width="{width}" src="data:image/png;base64,{base64.b64encode(png).decode("ascii")}">'
         yield f"<figure>{image}<figcaption>{name}</figcaption></figure>"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import textwrap
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
@@ -30,6 +31,7 @@ _BACKBONES = {
     "resnet18": "ResNet18", "vgg16": "VGG16", "inceptionv3": "InceptionV3", "alexnet": "AlexNet", "cnn1": "CNN", "cnn2": "CNN2",
     "mobilenetv2": "MobileNetV2", "squeezenet10": "SqueezeNet",
 }  # fmt: skip
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 Natural = tuple[tuple[int, int, str], ...]
 
 
@@ -110,3 +112,13 @@ def norm_text(norm: str) -> str:
 def slug(*parts: object) -> str:
     """A file name that is valid on any system, made of what tells one figure from another."""
     return short("_".join(re.sub(r"[^A-Za-z0-9.=-]+", "-", str(p)).strip("-.") for p in parts if p not in ("", None)))
+
+
+def printable(text: str) -> str:
+    """The text without what moves a terminal's cursor, colours it, or turns the direction of reading; line ends stay."""
+    return _CONTROL.sub("\ufffd", text)
+
+
+def wrapped(text: str, width: int) -> str:
+    """Each line of a text on as many lines as it needs, of at most `width` characters."""
+    return "\n".join(textwrap.fill(line, width) for line in text.split("\n"))

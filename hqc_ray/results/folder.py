@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from hqc_ray.errors import ModelError, ResultsError
 from hqc_ray.results import ledger
 from hqc_ray.results.row import Row
 
+MADE = "a folder that `hqc sweep` made"
+AGAIN = "`hqc sweep` writes it again; or delete it, and all rows are shown"
 EXAMPLES, MODELS, FIGURES = "examples", "models", "figures"
 
 
@@ -97,17 +100,65 @@ class Folder:
         return self.path / "rows.parquet"
 
     def rows(self) -> list[Row]:
-        """The latest row of each cell, in the order of the sweep's file; without that, in the order of the ledger.
+        """The latest result of each cell, else its latest failure, in the order of the sweep's file, else of the ledger.
 
         Raises:
-            ResultsError: no ledger, or a line of it is not a row.
+            ResultsError: no ledger, or a line of it is not a row; or the list of the sweep's cells is damaged.
         """
+        if not self.path.is_dir():
+            what = "not a folder" if self.path.exists() else "no such folder"
+            raise ResultsError(what, where=str(self.path), valid=MADE)
         if not self.ledger.is_file():
-            raise ResultsError("no rows.jsonl", where=str(self.path), valid="a folder that `hqc sweep` made")
-        latest = {row.key: row for row in ledger.read(self.ledger)}
-        order = json.loads(self.cells.read_text()) if self.cells.exists() else latest
-        return [latest[key] for key in order if key in latest]
+            raise ResultsError("no rows.jsonl", where=str(self.path), valid=MADE)
+        found: dict[str, Row] = {}
+        for row in ledger.read(self.ledger):
+            if row.status == "ok" or row.key not in found or found[row.key].status != "ok":
+                found[row.key] = row
+        if not found:
+            raise ResultsError("rows.jsonl holds no row yet", where=str(self.path), valid="a sweep that has finished a cell")
+        keys = dict.fromkeys(self.order() or found)
+        if not keys.keys() & found.keys():
+            what = f"no row of rows.jsonl is of a cell in cells.json ({len(found)} rows, {len(keys)} cells)"
+            raise ResultsError(what, where=str(self.path), valid=f"the file that belongs to them: {AGAIN}")
+        if left := len(found.keys() - keys.keys()):
+            warnings.warn(f"{left} rows are of cells that cells.json does not list (any more): they are not shown", stacklevel=2)
+        return [found[key] for key in keys if key in found]
+
+    def order(self) -> list[str] | None:
+        """The keys of the sweep's cells; None where they are not listed.
+
+        Raises:
+            ResultsError: the list is damaged.
+        """
+        keys = _read_json(self.cells)
+        if keys is None and not self.cells.exists():
+            return None
+        if not isinstance(keys, list) or not keys or not all(isinstance(key, str) for key in keys):
+            raise ResultsError("cells.json is damaged", where=str(self.path), valid=f"a list of the sweep's cells: {AGAIN}")
+        return keys
 
     def facts(self) -> dict[str, Any]:
-        """The content of `provenance`; empty if the file does not exist."""
-        return json.loads(self.provenance.read_text()) if self.provenance.exists() else {}
+        """The content of `provenance`; empty if the file does not exist.
+
+        Raises:
+            ResultsError: it is damaged.
+        """
+        facts = _read_json(self.provenance)
+        if facts is None and not self.provenance.exists():
+            return {}
+        if not isinstance(facts, dict) or not isinstance(facts.get("runs"), list):
+            valid = "the runs of the sweep: mend it, or delete it, and the report stands without them"
+            raise ResultsError("provenance.json is damaged", where=str(self.path), valid=valid)
+        return facts
+
+
+def _read_json(path: Path) -> Any:
+    """What a JSON file holds; None if there is none, or if it is damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except PermissionError as problem:
+        raise ResultsError(f"cannot read {path.name}: {problem.strerror}", where=str(path.parent)) from problem
+    except (OSError, ValueError, RecursionError):
+        return None

@@ -32,6 +32,7 @@ class Ledger:
         self._at: dict[str, int] = {}  # key -> where the latest row of that key begins, in bytes
         self._done: set[str] = set()
         if path.exists():
+            _refuse_unreadable(path)
             _cut_half_line(path)
             for start, row in _lines(path):
                 self._refuse_twice(row.key)
@@ -40,7 +41,8 @@ class Ledger:
     def _refuse_twice(self, key: str) -> None:
         """A failure may be followed by a result; a result is final."""
         if key in self._done:
-            raise ResultsError(f"the row {key} exists already", where=str(self.path.name))
+            valid = "one line of each result: delete the later one"
+            raise ResultsError(f"the row {key} exists already", where=str(self.path), valid=valid)
 
     def _take(self, row: Row, start: int) -> None:
         self._at[row.key] = start
@@ -60,7 +62,7 @@ class Ledger:
         for row in rows:
             self._refuse_twice(row.key)
         if len({row.key for row in rows}) < len(rows):
-            raise ResultsError("the same row twice in one write", where=str(self.path.name))
+            raise ResultsError("the same row twice in one write", where=str(self.path))
         lines = [row.model_dump_json() + "\n" for row in rows]
         start = _append(self.path, "".join(lines).encode())
         for row, line in zip(rows, lines, strict=True):
@@ -121,12 +123,22 @@ def read(path: Path) -> Iterator[Row]:
 def _lines(path: Path) -> Iterator[tuple[int, Row]]:
     """Where each row begins, in bytes, and the row."""
     start = 0
+    _refuse_unreadable(path)
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             if not line.endswith(b"\n"):
                 return  # half a line: of a driver that died while it wrote, or is writing now
-            yield start, parse(line, f"{path.name}, line {number}")
+            yield start, parse(line, f"{path}, line {number}")
             start += len(line)
+
+
+def _refuse_unreadable(path: Path) -> None:
+    """Refuse what is no file of rows, by its own name."""
+    try:
+        with path.open("rb"):
+            return
+    except OSError as problem:
+        raise ResultsError(f"cannot read the rows: {problem.strerror}", where=str(path)) from problem
 
 
 def _append(path: Path, content: bytes) -> int:

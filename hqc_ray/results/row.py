@@ -4,23 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
+from pydantic import AfterValidator, Field, ValidationError, create_model, model_validator
 from pydantic.fields import FieldInfo
 
 from hqc_ray.errors import ResultsError
+from hqc_ray.results.columns import LARGEST, Count, Names, Options, Part, Share, holds, kind_of
+from hqc_ray.results.private import private
 from hqc_ray.spec import Access, Level, Mode
 
 VOLATILE = ("seconds", "host", "finished_at")  # measured; every other column is the same in every run
 
+MEND = "a ledger without that line: delete it, and `hqc sweep` computes its cell again"
 Audience = Literal["itself", "samples", "others"]
-
-
-class Part(BaseModel):
-    """Some columns of a row. Strict: no text for a number, no boolean for a count."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class Planned(Part):
@@ -31,8 +28,8 @@ class Planned(Part):
     data_source: str
     data_size: int
     data_digest: str
-    n_classes: int
-    class_names: str = Field(description="JSON list: the names of the classes, in the order of their labels")
+    n_classes: Annotated[int, Field(ge=2)]
+    class_names: Names = Field(description="JSON list: the names of the classes, in the order of their labels")
     n_train: int
     n_test: int
     seed: int = Field(description="of the model that judges: its images, split, first weights, and the attacks on it")
@@ -47,7 +44,7 @@ class Planned(Part):
     layers: int | None
     reuploads: int | None
     readout: str | None = Field(description="the Pauli basis that is measured, x, y or z; None without a circuit")
-    model_options: str = Field(description="JSON of all options of head and backbone, defaults included")
+    model_options: Options = Field(description="JSON of all options of head and backbone, defaults included")
     train_device: str = Field(description="label of the noisy device that it was trained on; empty: an ideal one")
     model_key: str
     search_key: str = Field(description="of the search: rows with the same key share its candidates and its gradients")
@@ -63,7 +60,7 @@ class Planned(Part):
     attack: str
     attack_title: str
     attack_kind: Literal["none", "budget", "minimal"]
-    attack_options: str = Field(description="JSON of the attack's options, defaults included")
+    attack_options: Options = Field(description="JSON of the attack's options, defaults included")
     attack_label: str = Field(description="the name, with the options that tell it from another attack of the sweep")
     one_search: bool = Field(description="one search serves all epsilons: `gradients` of its rows are the same work")
     gradient_steps: int | None = Field(
@@ -71,7 +68,7 @@ class Planned(Part):
         description="along the loss's gradient, of one run of the attack; None: it does not climb so, or does not say",
     )
     norm: str
-    epsilon: float
+    epsilon: Annotated[float, Field(ge=0)]
     epsilon_unit: str
     device: str = Field(description="the one that judges")
     device_kind: Literal["classical", "ideal", "noisy", "measured"]
@@ -79,12 +76,27 @@ class Planned(Part):
     mode: Mode = Field(description="how the circuit ran: as its exact surrogate, or on the device itself")
     foreign_device: bool = Field(default=False, description="this model was differentiated on another device than this")
     example: str = Field(default="", description="file with the first images, clean and adversarial")
+    backbone_title: str = Field(default="", description="as tables and figures write it; empty: as it is named")
+    head_title: str = ""
+    # the keys of the sweep file that no column above holds; rows of an older version lack them, and have no `data_options`
+    data_test_fraction: float | None = Field(default=None, description="None: the source's own")
+    data_validation_fraction: float | None = None
+    data_options: Options = Field(
+        default="", description="JSON of the source's options, defaults included; `~` for a home folder"
+    )
+    train_epochs: int | None = None
+    train_batch_size: int | None = None
+    train_learning_rate: float | None = None
+    device_options: Options = Field(default="", description="JSON of the judging device's options, defaults included")
+    evaluate_images: int | None = Field(default=None, description="as the sweep file has it; None: all of the test part")
+    evaluate_batch_size: int | None = None
+    evaluate_repeats: int | None = None
 
 
 class Deployed(Part):
     """What is known about a model on its device, independent of any attack."""
 
-    test_accuracy: float | None = Field(description="on the whole test part, on this device (if it samples: on its exact twin)")
+    test_accuracy: Share | None = Field(description="on the whole test part, on this device (if it samples: on its exact twin)")
     surrogate_error: float | None = Field(default=None, description="of its surrogate: largest error of a probability")
     surrogate_standard_error: float | None = Field(
         default=None, description="of <Z>, the largest at the same angles, by the shots of a measured surrogate; None is exact"
@@ -112,11 +124,11 @@ class Searched(Part):
 class Decided(Part):
     """What a judge decided at one epsilon. Accuracies are fractions."""
 
-    n_evaluated: int
-    clean_accuracy: float = Field(description="on the evaluated images")
+    n_evaluated: Count
+    clean_accuracy: Share = Field(description="on the evaluated images")
     clean_low: float = Field(description="95 % Wilson interval")
     clean_high: float
-    robust_accuracy: float = Field(description="correct before and after, over the evaluated images")
+    robust_accuracy: Share = Field(description="correct before and after, over the evaluated images")
     robust_low: float
     robust_high: float
     clean_correct: str = Field(description="one bit per evaluated image, packed, hexadecimal")
@@ -146,7 +158,8 @@ def _optional(part: type[Part]) -> Any:
     """The same columns, each None until it is measured."""
     columns: dict[str, Any] = {}
     for name, column in part.model_fields.items():
-        columns[name] = (column.annotation | None, FieldInfo(default=None, description=column.description))  # type: ignore[operator]
+        kind: Any = Annotated[(column.annotation, *column.metadata)] if column.metadata else column.annotation
+        columns[name] = (kind | None, FieldInfo(default=None, description=column.description))
     return create_model(f"{part.__name__}OrNone", __base__=Part, **columns)
 
 
@@ -157,16 +170,21 @@ class Row(Planned, _MeasuredOrNone):
     """One cell and what was found, flat: `Planned`, `Measured` (each column None while there is no result), and how it went."""
 
     status: Literal["ok", "failed"]
-    error: str = ""
+    error: Annotated[str, AfterValidator(private)] = ""
     seconds: float | None = Field(default=None, description="wall time of the cell's search, shared evenly over its cells")
     host: str = ""
     finished_at: str = ""
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
-        """A result has every column that a result must have."""
+        """A result has every column that a result must have, and one bit per image; a table can hold every number."""
         if self.status == "ok" and (lacking := [name for name in _REQUIRED if getattr(self, name) is None]):
             raise ValueError(f"a result without {lacking[0]!r}")
+        for name in ("clean_correct", "robust_correct") if self.status == "ok" else ():
+            if not holds(getattr(self, name), self.n_evaluated):
+                raise ValueError(f"{name!r} is not one bit for each of {self.n_evaluated} images")
+        if large := [name for name in _WHOLE if abs(getattr(self, name) or 0) > LARGEST]:
+            raise ValueError(f"{large[0]!r} is beyond {LARGEST}")
         return self
 
     @classmethod
@@ -190,11 +208,17 @@ class Row(Planned, _MeasuredOrNone):
         return self.model_dump(exclude=set(VOLATILE))
 
 
+_WHOLE = [n for n, column in Row.model_fields.items() if kind_of(column) is int]
 _REQUIRED = [n for n, column in Measured.model_fields.items() if type(None) not in getattr(column.annotation, "__args__", ())]
 
 
-def parse(line: bytes, where: str) -> Row:
+def parse(line: bytes, where: str, valid: str = MEND) -> Row:
     """The row of one line of JSON.
+
+    Args:
+        line: without its end, or with it.
+        where: the line is.
+        valid: the way out.
 
     Raises:
         ResultsError: it is not a row of this version.
@@ -202,7 +226,16 @@ def parse(line: bytes, where: str) -> Row:
     try:
         return Row.model_validate_json(line)
     except ValidationError as problem:
-        raise ResultsError("not a row of this version", where=where) from problem
+        raise ResultsError(f"not a row of this version: {_said(problem)}", where=where, valid=valid) from problem
+
+
+def _said(problem: ValidationError) -> str:
+    """The first thing that is wrong with a line; what stands there is not repeated, it may be anything."""
+    first = problem.errors(include_url=False, include_input=False)[0]
+    column = str(first["loc"][0])[:60] if first["loc"] else ""
+    known = {"json_invalid": "broken JSON", "extra_forbidden": f"no column is called {column!r}", "missing": f"no {column!r}"}
+    text = str(first["msg"]).removeprefix("Value error, ")[:100]
+    return known.get(first["type"], f"{column}: {text}" if column else text)
 
 
 @dataclass(frozen=True)

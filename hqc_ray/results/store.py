@@ -114,8 +114,8 @@ class Store:
         _check_cache(self.cache)
         path = self.at.sweep
         try:
-            owner = yaml.safe_load(path.read_text())["name"] if path.exists() else None
-        except (yaml.YAMLError, TypeError, KeyError) as problem:
+            owner = yaml.safe_load(path.read_text(encoding="utf-8"))["name"] if path.exists() else None
+        except (yaml.YAMLError, TypeError, KeyError, ValueError, IsADirectoryError) as problem:
             raise ResultsError(
                 "sweep.yaml is damaged", where=str(self.folder), valid="another --results, or a repaired file"
             ) from problem
@@ -222,8 +222,8 @@ class Store:
         """Versions, commit and hardware of this run, after those of earlier runs; never a path, a user or a secret."""
         path = self.at.provenance
         try:
-            earlier = json.loads(path.read_text())["runs"] if path.exists() else []
-        except (ValueError, KeyError, TypeError):
+            earlier = self.at.facts().get("runs", [])
+        except ResultsError:
             self._set_aside(path, "provenance.json is damaged")
             earlier = []
         run = {

@@ -6,15 +6,15 @@ import pandas as pd
 import pytest
 from report_rows import as_frame, suspect_rows, sweep_rows
 
-from hqc_ray.report import figures
+from hqc_ray.report.figures import accuracy
 
 
 @pytest.fixture(autouse=True, scope="session")
 def _coarse():
     """Few pixels: the tests read artists, not pictures."""
-    fine, figures.RC["savefig.dpi"] = figures.RC["savefig.dpi"], 40
+    fine, accuracy.RC["savefig.dpi"] = accuracy.RC["savefig.dpi"], 40
     yield
-    figures.RC["savefig.dpi"] = fine
+    accuracy.RC["savefig.dpi"] = fine
 
 
 @pytest.fixture

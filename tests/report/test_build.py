@@ -128,7 +128,7 @@ def test_another_table_is_refused():
 
 def test_rows_are_looked_through_once(tmp_path, monkeypatch):
     """Whatever is written of them: table, terminal, files, figures and page show one report."""
-    from hqc_ray.report import view
+    from hqc_ray.report.content import view
 
     counts = dict.fromkeys(("annotate", "gather", "matrices"), 0)
 

@@ -10,8 +10,9 @@ import pytest
 from matplotlib.colors import to_hex
 from report_rows import EPSILONS, as_frame, failed_row, make_row, sweep_rows, transferred, write_examples
 
-from hqc_ray.report import Report, figures, heatmaps, patches, style
-from hqc_ray.report.attacks import Shown, attack_style
+from hqc_ray.report import Report, style
+from hqc_ray.report.content.attacks import Shown, attack_style
+from hqc_ray.report.figures import accuracy, heatmaps, patches
 
 NOISY = "qiskit.aer[fake_manila,shots=4096]"
 
@@ -31,7 +32,7 @@ def legend(figure):
 
 
 def test_panels_and_curves(sweep):
-    (name, figure), = drawn(figures.accuracy, sweep).items()  # fmt: skip
+    (name, figure), = drawn(accuracy.accuracy, sweep).items()  # fmt: skip
     assert name == "accuracy_pcam_1000_resnet18_imagenet_linf"
     titles = [ax.get_title() for ax in figure.axes]
     assert titles == [
@@ -50,17 +51,17 @@ def test_panels_and_curves(sweep):
 
 
 def test_flagged_points_are_hollow_and_in_the_legend(suspect, sweep):
-    (figure,) = drawn(figures.accuracy, suspect).values()
+    (figure,) = drawn(accuracy.accuracy, suspect).values()
     hollow = [line for line in figure.axes[0].lines if line.get_gid() == "flagged"]
     assert [list(line.get_xdata()) for line in hollow] == [[0.15, 0.25]]
     assert to_hex(hollow[0].get_markerfacecolor()) == "#ffffff"
     assert "flagged by the audit" in legend(figure)
-    (clean,) = drawn(figures.accuracy, sweep).values()
+    (clean,) = drawn(accuracy.accuracy, sweep).values()
     assert not [line for ax in clean.axes for line in ax.lines if line.get_gid() == "flagged"]
 
 
 def test_the_papers_numbers_are_crosses_in_the_attacks_colour(suspect):
-    (figure,) = drawn(figures.accuracy, suspect).values()
+    (figure,) = drawn(accuracy.accuracy, suspect).values()
     crosses = {to_hex(line.get_color()): list(line.get_ydata()) for line in figure.axes[0].lines if line.get_marker() == "x"}
     assert crosses[style.SKY.lower()] == [50.94, 69.69, 77.75]
     assert len(crosses) == 3
@@ -68,17 +69,17 @@ def test_the_papers_numbers_are_crosses_in_the_attacks_colour(suspect):
 
 def test_many_models_go_over_pages():
     rows = as_frame(sweep_rows(heads=("linear", *(f"sim{i}" for i in range(1, 20))), seeds=(0,)))
-    pages = drawn(figures.accuracy, rows)
+    pages = drawn(accuracy.accuracy, rows)
     assert [len(f.axes) for f in pages.values()] == [9, 9, 2]
     assert [n.rpartition("_")[2] for n in pages] == ["1", "2", "3"]
-    heads = drawn(figures.heads, rows)
+    heads = drawn(accuracy.heads, rows)
     assert [len([t for t in legend(f) if t.startswith("sim")]) for f in heads.values()] == [6, 6, 6, 1]
     assert all("linear (classical)" in legend(f) for f in heads.values())
 
 
 def test_small_epsilons_stay_readable():
     epsilons = (1 / 255, 2 / 255, 4 / 255, 8 / 255, 0.05, 0.1, 0.15, 0.25)
-    (figure,) = drawn(figures.accuracy, as_frame(sweep_rows(heads=("vqc1",), seeds=(0,), epsilons=epsilons))).values()
+    (figure,) = drawn(accuracy.accuracy, as_frame(sweep_rows(heads=("vqc1",), seeds=(0,), epsilons=epsilons))).values()
     ax = figure.axes[0]
     assert ax.get_xscale() == "symlog"
     figure.canvas.draw()
@@ -86,14 +87,14 @@ def test_small_epsilons_stay_readable():
     boxes.sort(key=lambda b: b.x0)
     assert len(boxes) >= 4
     assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
-    (linear,) = drawn(figures.accuracy, as_frame(sweep_rows(heads=("vqc1",), seeds=(0,)))).values()
+    (linear,) = drawn(accuracy.accuracy, as_frame(sweep_rows(heads=("vqc1",), seeds=(0,)))).values()
     assert linear.axes[0].get_xscale() == "linear"
 
 
 def test_a_control_of_two_widths_is_two_curves_that_can_be_told_apart():
     rows = [make_row(a, e, robust=90 - 5 * q, head="tanh", n_qubits=q, model_key=f"w{q}", key=f"{a}{e}{q}")
             for a in ("fgsm", "pgd") for e in EPSILONS for q in (4, 7)]  # fmt: skip
-    (figure,) = drawn(figures.heads, as_frame([*rows, *sweep_rows(heads=("vqc1",), seeds=(0,))])).values()
+    (figure,) = drawn(accuracy.heads, as_frame([*rows, *sweep_rows(heads=("vqc1",), seeds=(0,))])).values()
     handles = figure.legends[0].legend_handles
     told = [(h.get_label(), h.get_marker(), to_hex(h.get_color())) for h in handles if h.get_label().startswith("tanh")]
     assert [label for label, _, _ in told] == ["tanh (4) (classical)", "tanh (7) (classical)"]
@@ -103,7 +104,7 @@ def test_a_control_of_two_widths_is_two_curves_that_can_be_told_apart():
 
 def test_heads_stand_side_by_side_for_each_device():
     rows = as_frame(sweep_rows(devices=("default.qubit", NOISY)))
-    found = drawn(figures.heads, rows)
+    found = drawn(accuracy.heads, rows)
     assert len(found) == 2
     for figure in found.values():
         assert [ax.get_title() for ax in figure.axes] == ["FGSM", "DeepFool", "PGD", "Noise"]
@@ -113,25 +114,25 @@ def test_heads_stand_side_by_side_for_each_device():
 
 
 def test_one_head_has_nobody_to_stand_beside():
-    assert drawn(figures.heads, as_frame(sweep_rows(heads=("vqc1",)))) == {}
+    assert drawn(accuracy.heads, as_frame(sweep_rows(heads=("vqc1",)))) == {}
 
 
 def test_norms_have_their_own_axis():
     rows = as_frame([make_row("pgd", 0.05, robust=9), make_row("pgd", 2.0, robust=9, norm="l2", attack_options='{"norm": "l2"}')])
-    found = drawn(figures.accuracy, rows)
+    found = drawn(accuracy.accuracy, rows)
     assert [n.rpartition("_")[2] for n in found] == ["linf", "l2"]
     assert [f.axes[-1].get_xlabel() for f in found.values()] == [f"epsilon ({n}, pixels in [0, 1])" for n in ("L∞", "L2")]
 
 
 def test_failed_and_clean_cells_draw_nothing():
     rows = as_frame([failed_row(attack="pgd"), make_row("clean", 0.0, head="vqc2")])
-    assert drawn(figures.accuracy, rows) == drawn(figures.heads, rows) == {}
+    assert drawn(accuracy.accuracy, rows) == drawn(accuracy.heads, rows) == {}
 
 
 def test_levels_have_their_own_axis_with_its_unit():
     units = {"pixels": "pixel", "features": "standardised feature", "angles": "radian"}
     rows = [make_row("pgd", e, robust=9, level=level, epsilon_unit=unit) for level, unit in units.items() for e in (0.1, 1 / 255)]
-    found = drawn(figures.accuracy, as_frame(rows))
+    found = drawn(accuracy.accuracy, as_frame(rows))
     assert [n.removeprefix("accuracy_pcam_1000_resnet18_imagenet_") for n in found] == ["linf", "features_linf", "angles_linf"]
     assert [f.axes[-1].get_xlabel() for f in found.values()] == [
         "epsilon (L∞, pixels in [0, 1])", "epsilon (L∞, features, standardised feature)", "epsilon (L∞, angles, radian)",
@@ -144,7 +145,7 @@ def test_levels_have_their_own_axis_with_its_unit():
 def test_chance_is_drawn_where_it_is(classes, chance):
     names = json.dumps([f"c{i}" for i in range(classes)])
     rows = as_frame([make_row("pgd", 0.05, robust=9, n_classes=classes, class_names=names)])
-    (figure,) = drawn(figures.accuracy, rows).values()
+    (figure,) = drawn(accuracy.accuracy, rows).values()
     level = {line.get_ydata()[0] for line in figure.axes[0].lines if list(line.get_xdata()) == [0, 1]}  # all along the axis
     assert level == {chance, 88.0}  # the other one is the clean accuracy
 
@@ -223,7 +224,7 @@ def test_epsilon_is_written_as_the_field_does(epsilon, text):
 
 
 def patch_figures(folder, rows):
-    return dict(patches.patches(Report.of(as_frame(rows)), folder))
+    return {name: figure for name, figure, _ in patches.patches(Report.of(as_frame(rows)), folder)}
 
 
 def test_patches_show_what_the_examples_hold(tmp_path):
@@ -310,3 +311,17 @@ def test_missing_and_broken_examples_are_skipped_with_a_warning(tmp_path):
         (figure,) = patch_figures(tmp_path, [good, gone, broken]).values()
     assert len(caught) == 1, [str(w.message) for w in caught]
     assert [t.get_text() for ax in figure.axes for t in ax.texts] == ["FGSM\nε = 0.05"] * 2
+
+
+def test_what_varies_has_its_own_curve_or_its_own_figure():
+    """Training in the legend and over the panel; other images in another figure."""
+    rows = [make_row("pgd", 0.05, robust=90, train_epochs=e, evaluate_images=n, key=f"{e}{n}", model_key=str(e))
+            for e in (3, 30) for n in (10, 40)]  # fmt: skip
+    heads = drawn(accuracy.heads, as_frame(rows))
+    assert [legend(f)[:2] for f in heads.values()] == [["vqc1, 4 qubits, train.epochs=3", "vqc1, 4 qubits, train.epochs=30"]] * 2
+    assert [name.partition("evaluate.")[2] for name in heads] == ["images=10_default.qubit_linf", "images=40_default.qubit_linf"]
+    panels = drawn(accuracy.accuracy, as_frame(rows))
+    assert [[ax.get_title() for ax in f.axes] for f in panels.values()] == [
+        [f"vqc1, 4 qubits, train.epochs={e}\ndefault.qubit" for e in (3, 30)]
+    ] * 2
+    assert "evaluate.images=10" in next(iter(panels.values())).get_suptitle()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from report_rows import failed_row, make_row
 
-from hqc_ray.report.attacks import attack_style, is_clean, is_transfer, shown
-from hqc_ray.report.models import models
+from hqc_ray.report.content.attacks import attack_style, is_clean, is_transfer, shown
+from hqc_ray.report.content.models import models
 from hqc_ray.report.style import ATTACKS, MORE, differences, slug, strength_text
 
 
@@ -50,11 +50,48 @@ def test_a_head_is_named_with_what_is_unusual(change, name):
     assert model_of(make_row(**change)).head_name == name
 
 
-def test_options_of_a_head_are_named_only_beside_others():
+def test_options_of_a_head_are_told_only_beside_others():
     one, other = make_row(model_options='{"width": 3, "layers": 1}'), make_row(model_options='{"width": 5, "layers": 2}')
-    assert model_of(one).options == ""
-    assert model_of(one, other).options == "width=3"  # layers have their own place
-    assert model_of(one, other | {"head": "vqc2"}).options == ""
+    assert model_of(one).settings == ()
+    assert model_of(one, other).settings == (("model.width", "3"),)  # layers have their own place
+    assert model_of(one, other | {"head": "vqc2"}).settings == ()
+
+
+def test_settings_are_told_where_they_vary_in_the_order_of_the_file():
+    rows = [make_row(train_epochs=e, evaluate_images=n, data_options=f'{{"split": "{s}"}}')
+            for e, n, s in ((3, None, "a"), (30, 10, "b"), (30, None, "a"))]  # fmt: skip
+    told = models(rows)
+    assert told(rows[0]).settings == (("data.split", "a"), ("train.epochs", "3"), ("evaluate.images", "all"))
+    assert told(rows[0]).full_head == "vqc1, train.epochs=3"
+    assert told(rows[1]).images == "1,000 images, data.split=b, evaluate.images=10"
+    assert len({told(row).place for row in rows}) == 2  # other images: another figure
+    assert [told(r).settings[1][1] for r in sorted(rows, key=lambda r: told(r).order)] == ["3", "30", "30"]
+
+
+def test_a_row_of_before_the_settings_stands_beside_others_as_unknown():
+    old = make_row(train_epochs=None, data_options="", evaluate_images=None, device_options="")
+    new, other = make_row(), make_row(train_epochs=3)
+    assert models([old, new])(old).settings == ()  # one value is known: it is taken for that one's
+    assert models([old, new, other])(old).settings == (("train.epochs", "?"),)
+
+
+def test_repeats_of_a_sampled_device_do_not_vary_beside_an_exact_one():
+    exact, sampled = make_row(), make_row(device="d[shots=9]", shots=9, evaluate_repeats=5)
+    assert models([exact, sampled])(sampled).settings == ()
+    assert models([sampled, sampled | {"evaluate_repeats": 50}])(sampled).settings == (("evaluate.repeats", "5"),)
+
+
+def test_a_devices_options_are_told_only_where_its_label_does_not():
+    one, other = ({"device": "mine", "device_options": f'{{"gain": {g}}}'} for g in (1, 2))
+    assert model_of(make_row(**one), make_row(**other)).settings == (("device.gain", "1"),)
+    assert model_of(make_row(**one), make_row(**other | {"device": "mine[gain=2]"})).settings == ()
+
+
+def test_titles_stand_in_place_of_names():
+    row = make_row(
+        backbone="m:Net", head="m:Wave", backbone_title="WideNet", head_title="Waves", n_qubits=3, head_kind="classical"
+    )
+    assert (model_of(row).name, model_of(row).full_head) == ("WideNet", "Waves (3)")
 
 
 def test_ten_classes_have_another_chance_and_are_told():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from hqc_ray.report.reference import audit_reference, paper, paper_flagged, reference_table
+from hqc_ray.report.content.reference import audit_reference, paper, paper_flagged, reference_table
 
 
 def flags_of(model, images, epsilon):

@@ -173,11 +173,59 @@ def test_ten_classes_and_tasks_of_one_source():
     assert [line["Images"] for line in lines] == ["1,000 (idx, 10 classes, 0 to 9)", "1,000 (idx, 3 / 8)"]
 
 
-def test_options_of_heads_are_told_where_they_differ():
+def test_options_of_heads_are_columns_where_they_differ():
     options = {f"{n}": json.dumps({"hidden": n, "n_qubits": n}) for n in (16, 32)}
     rows = [make_row("pgd", 0.05, robust=90, head="mlp", model_options=o, model_key=n, key=n) for n, o in options.items()]
-    lines, _ = parsed(as_frame(rows))
-    assert [line["Head"] for line in lines] == ["mlp (hidden=16)", "mlp (hidden=32)"]
+    lines, _ = parsed(as_frame([*rows, make_row("pgd", 0.05, head="linear")]))
+    assert [(line["Head"], line["model.hidden"]) for line in lines] == [("linear", "–"), ("mlp", "16"), ("mlp", "32")]
+
+
+def axis(name, values, seeds=(0, 1), **more):
+    """Rows that differ in one column beside their seeds; each value has its own accuracy."""
+    rows = []
+    for i, value in enumerate(values):
+        for seed in seeds:
+            keys = {"key": f"{i}{seed}", "model_key": f"m{i}{seed}"}
+            rows.append(make_row("pgd", 0.05, robust=20 * i + 40 + seed, seed=seed, **keys, **{name: value}, **more))
+    return rows
+
+
+@pytest.mark.parametrize(("name", "values", "column", "shown"), [
+    ("train_epochs", (3, 30), "train.epochs", ("3", "30")),
+    ("train_learning_rate", (1e-5, 0.01), "train.learning_rate", ("1e-05", "0.01")),
+    ("data_test_fraction", (None, 0.3), "data.test_fraction", ("–", "0.3")),
+    ("data_options", ('{"split": "a"}', '{"split": "b"}'), "data.split", ("a", "b")),
+    ("evaluate_images", (10, None), "evaluate.images", ("10", "all")),
+    ("evaluate_batch_size", (10, 50), "evaluate.batch_size", ("10", "50")),
+    ("model_options", ('{"hidden": 8}', '{"hidden": 64}'), "model.hidden", ("8", "64")),
+    ("device_options", ('{"gain": 1}', '{"gain": 2}'), "device.gain", ("1", "2")),
+])  # fmt: skip
+@pytest.mark.parametrize("seeds", [(0,), (0, 1)])
+def test_nothing_is_averaged_but_seeds(name, values, column, shown, seeds):
+    lines, _ = parsed(as_frame(axis(name, values, seeds)))
+    assert sorted((line[column], line["PGD"][:4]) for line in lines) == sorted(
+        zip(shown, ("20.0", "30.0") if len(seeds) == 1 else ("20.2", "30.2"), strict=True)
+    )
+    assert all(("±" in line["PGD"]) == (len(seeds) == 2) for line in lines)
+
+
+def test_models_of_another_training_with_another_seed_are_no_seeds():
+    """Two blocks, each with a seed of its own: one line each, and no mean over them."""
+    one, other = axis("train_epochs", (1, 10), (0,)), axis("train_epochs", (1, 10), (1,))
+    lines, _ = parsed(as_frame([one[0], other[1]]))
+    assert [(line["train.epochs"], "±" in line["PGD"]) for line in lines] == [("1", False), ("10", False)]
+
+
+def test_a_column_stands_only_where_it_varies():
+    lines, _ = parsed(as_frame(axis("train_epochs", (3, 3), (0,))[:1] + axis("train_epochs", (3,), (1,))))
+    assert not [name for line in lines for name in line if "." in name]
+
+
+def test_judges_of_other_trainings_have_their_own_column_in_a_matrix():
+    own = axis("train_epochs", (3, 30), (0,))
+    notes = parsed(as_frame([*own, transferred(own[1], own[0], 90, train_epochs=30)]))[1]
+    assert "| Found on | vqc1, train.epochs=3 | vqc1, train.epochs=30 |" in notes
+    assert "| vqc1, train.epochs=3 | 20.0 [15-26] | 45.0 [38-52] |" in notes
 
 
 def three_heads(**more):

@@ -5,6 +5,8 @@ import json
 import pytest
 
 from hqc_ray.attacks import SPACES
+from hqc_ray.results.row import Measured, Row
+from hqc_ray.spec import SECTIONS
 from hqc_ray.sweep.graph import cells as cells_room
 from hqc_ray.sweep.graph.cells import Cells
 from hqc_ray.sweep.graph.lookup import Lookup
@@ -31,10 +33,37 @@ def test_every_column_of_a_classical_cell():
         "attack_label": "fgsm", "one_search": True, "norm": "linf", "epsilon": 0.01,
         "epsilon_unit": SPACES["pixels"].unit, "device": "classical", "device_kind": "classical", "shots": None,
         "mode": "surrogate", "foreign_device": False, "example": f"examples/{first.key}.npz",
+        "backbone_title": "tests.sweep.cases:tiny", "head_title": "tanh", "data_test_fraction": None,
+        "data_validation_fraction": None, "data_options": '{"images": 80, "n_classes": 2, "path": "", "seed": 0, "side": 8}',
+        "train_epochs": 1, "train_batch_size": 32, "train_learning_rate": 0.1, "device_options": "{}",
+        "evaluate_images": 6, "evaluate_batch_size": 3, "evaluate_repeats": 1,
     }  # fmt: skip
     assert first.model_key == first.search_model_key
     assert second.model_dump() == columns | {"key": second.key, "epsilon": 0.1, "example": f"examples/{second.key}.npz"}
     assert second.key != first.key
+
+
+def test_every_key_of_a_sweep_file_has_a_column():
+    """A new key needs one, or the report would average over it."""
+    columns = Row.model_fields.keys() - Measured.model_fields.keys()
+    elsewhere = {"data.classes": "class_names", "evaluate.judges": "audience"}
+    for section, kind in SECTIONS.items():
+        for key in kind.model_fields:
+            name = elsewhere.get(f"{section}.{key}", f"{section}_{key}")
+            assert columns & {name, key, section}, f"{section}.{key}"
+
+
+def test_settings_stand_in_the_row_as_the_file_has_them(monkeypatch):
+    monkeypatch.setenv("HQC_PLACE", "nowhere-else")
+    text = changed(
+        ("head: tanh", "head: vqc1"), ("epochs: 1", "epochs: 2, batch_size: 8"),
+        ("size: 40", 'size: 40, test_fraction: 0.3, path: "/home/ann/${HQC_PLACE}"'),
+        more=f"  device: {SAMPLED}",
+    )  # fmt: skip
+    row = rows(text)[0]
+    assert (row.train_epochs, row.train_batch_size, row.train_learning_rate, row.data_test_fraction) == (2, 8, 0.1, 0.3)
+    assert json.loads(row.data_options)["path"] == "~/${HQC_PLACE}"
+    assert json.loads(row.device_options)["shots"] == 50
 
 
 def test_the_columns_of_a_circuit_and_of_its_devices():

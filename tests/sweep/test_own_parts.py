@@ -186,5 +186,7 @@ def test_each_part_makes_a_difference(swept):
 def test_the_report_shows_them_by_their_titles(swept):
     assert cli.main(["report", str(swept.folder)]) == cli.OK
     table = (swept.folder / "table.md").read_text()
-    assert all(word in table for word in ("Inverted", "their_parts:Patch", "faded"))
+    assert all(word in table for word in ("Inverted", "| patch ", "| deep ", "faded"))
+    assert "their_parts:Patch" not in table
+    assert "their_parts:Deep" not in table
     assert list(swept.folder.rglob("*.html"))

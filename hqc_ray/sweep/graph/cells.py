@@ -8,9 +8,10 @@ from typing import Any
 
 from hqc_ray import attacks
 from hqc_ray.attacks.spaces import SPACES
-from hqc_ray.models import heads
+from hqc_ray.models import backbones, heads
 from hqc_ray.plan import Group, Judge, Plan, Search, Training, attack_label, content_key
 from hqc_ray.results.folder import EXAMPLES
+from hqc_ray.results.private import without_homes
 from hqc_ray.results.row import Planned
 from hqc_ray.spec import ModelSpec
 from hqc_ray.sweep.graph import resolve
@@ -68,6 +69,7 @@ class Cells:
             "attack": attack.name, "attack_title": entry.title, "attack_kind": entry.kind, "norm": entry.norm,
             "attack_options": json.dumps(dict(sorted(attack.options.items()))), "attack_label": attack_label(attack, self.kinds),
             "gradient_steps": entry.gradient_steps, "one_search": entry.shared, "epsilon_unit": SPACES[attack.level].unit,
+            "evaluate_images": search.images, "evaluate_batch_size": search.batch_size,
         }  # fmt: skip
 
     def _judge(self, judge: Judge) -> dict[str, Any]:
@@ -80,10 +82,14 @@ class Cells:
             "n_classes": len(found.classes), "class_names": json.dumps(found.classes),
             "n_train": len(found.train), "n_test": len(found.test), "seed": training.seed,
             "weights": _weights_label(training.model), "weights_origin": weights.origin, **_of_model(training),
+            "data_test_fraction": data.test_fraction, "data_validation_fraction": data.validation_fraction,
+            "data_options": _as_json(data.options), "train_epochs": training.train.epochs,
+            "train_batch_size": training.train.batch_size, "train_learning_rate": training.train.learning_rate,
             "train_device": resolve.device_of(trained_on).label if trained_on else "",
             "model_key": self.lookup.model_key(training),
             "device": _device_label(judge), "device_kind": resolve.device_of(device).kind if device else "classical",
             "shots": device.options.get("shots") if device else None,
+            "device_options": _as_json(device.options if device else {}), "evaluate_repeats": judge.repeats,
         }  # fmt: skip
 
 
@@ -98,7 +104,13 @@ def _of_model(training: Training) -> dict[str, Any]:
         "embedding": circuit.embedding if circuit else None, "layers": circuit.layers if circuit else None,
         "reuploads": circuit.reuploads if circuit else None, "readout": circuit.readout if circuit else None,
         "model_options": json.dumps(model.options, sort_keys=True),
+        "backbone_title": backbones.entry(model).title, "head_title": head.title,
     }  # fmt: skip
+
+
+def _as_json(options: dict[str, Any]) -> str:
+    """Options as text, as the sweep file has them: a variable stays ${NAME}, and a home folder is `~`."""
+    return without_homes(json.dumps(options, sort_keys=True))
 
 
 def _through(search: Search) -> str:

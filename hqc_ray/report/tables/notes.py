@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import pandas as pd
-
 from hqc_ray.evaluation.flags import FLAGS, NOTES
-from hqc_ray.report import reference
-from hqc_ray.report.style import backbone_name, epsilon_text
-from hqc_ray.report.view import Report
+from hqc_ray.report.content import reference
+from hqc_ray.report.content.view import Report
+from hqc_ray.report.style import epsilon_text
 
 SHOWN_FAILURES = 20
 UNITS = {
@@ -35,7 +33,7 @@ def reading(report: Report) -> list[str]:
         f"Epsilon is in pixel units of [0, 1]{units}; in the L∞ norm unless another is named. Worst case: images that no "
         f"attack of the line, {included} included, fooled at this epsilon or a smaller one.",
         *_evaluated(report),
-        *_weights(report.rows),
+        *_weights(report),
     ]
     values = [v for line in report.lines for v in (line.clean, *line.attacks.values()) if v.paper is not None]
     if values:
@@ -54,12 +52,12 @@ def flag_meanings(report: Report) -> dict[str, str]:
 def failures(report: Report) -> list[str]:
     """One note per failed cell with the last line of its error; beyond twenty, how many more."""
     failed = report.rows[report.rows["status"] != "ok"]
-    texts = [
-        f"failed: {backbone_name(r['backbone'])} {r['head']}, {r['data_size']} images, {r['device']}, "
-        f"{report.shown[r['key']].text} at epsilon {epsilon_text(r['epsilon'], r['level'])}, seed {r['seed']} (key {r['key']}): "
-        f"{_last_line(r['error'])}"
-        for r in failed.head(SHOWN_FAILURES).to_dict("records")
-    ]
+    texts = []
+    for r in failed.head(SHOWN_FAILURES).to_dict("records"):
+        model, attack = report.models[r["key"]], report.shown[r["key"]]
+        cell = f"{model.name} {model.full_head}, {model.images}, {r['device']}, {attack.text}"
+        strength = f"at epsilon {epsilon_text(r['epsilon'], r['level'])}, seed {r['seed']} (key {r['key']})"
+        texts.append(f"failed: {cell} {strength}: {_last_line(r['error'])}")
     more = len(failed) - len(texts)
     return [*texts, f"{more} more cells failed: their rows have status `failed` and an error."] if more > 0 else texts
 
@@ -77,13 +75,15 @@ def _evaluated(report: Report) -> list[str]:
     ]
 
 
-def _weights(rows: pd.DataFrame) -> list[str]:
-    known = rows[["backbone", "weights", "weights_origin"]].drop_duplicates().sort_values(["backbone", "weights"])
+def _weights(report: Report) -> list[str]:
+    known = report.rows[["backbone", "weights", "weights_origin", "key"]].drop_duplicates(
+        ["backbone", "weights", "weights_origin"]
+    )
     origins: dict[str, None] = {}
-    for backbone, weights, origin in known.itertuples(index=False, name=None):
+    for _, weights, origin, key in known.sort_values(["backbone", "weights"]).itertuples(index=False, name=None):
         told = origin if isinstance(origin, str) and origin else weights
         if told not in ("", "none"):
-            origins.setdefault(f"{backbone_name(backbone)}: {told}", None)
+            origins.setdefault(f"{report.models[key].backbone_name}: {told}", None)
     return [f"Weights of the backbones: {'; '.join(origins)}."] if origins else []
 
 

@@ -16,18 +16,17 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from hqc_ray.report import style
-from hqc_ray.report.attacks import Shown, is_clean, is_transfer
+from hqc_ray.report.content.attacks import Shown, is_clean, is_transfer
+from hqc_ray.report.content.models import Model
+from hqc_ray.report.content.view import Report
 from hqc_ray.report.style import epsilon_text
-from hqc_ray.report.view import Report
-from hqc_ray.results.folder import Folder
-from hqc_ray.results.seal import DamagedError, arrays, opened
+from hqc_ray.results.seal import arrays, opened
 
 COLUMNS = 9  # attack x epsilon, of one figure
 FIGURES = 12  # models that are shown, of one report
 IMAGES = 2  # of one figure
 SIDE = 1.15  # of a patch, in inches
 _GAINS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
-_PLACE = ("data_source", "data_size", "backbone", "weights", "head", "device", "norm")
 _KEYS = ("clean", "adversarial", "labels", "clean_prediction", "prediction")
 
 
@@ -45,41 +44,46 @@ class Example:
     prediction: NDArray[np.int64]
 
 
-def load(path: Path, attack: Shown, epsilon: float, norm: str) -> Example | None:
-    """The example that a cell kept; None where its file is missing or broken: the report stands without it."""
+def load(path: Path, attack: Shown, epsilon: float, norm: str, n_classes: int) -> Example | None:
+    """The example that a cell kept; None where its file is missing or damaged: the report stands without it."""
     try:
         file = arrays(opened(path.read_bytes())[0])
-        images = [np.asarray(file[key], dtype=np.float32) for key in _KEYS[:2]]
-        classes = [np.asarray(file[key], dtype=np.int64) for key in _KEYS[2:]]
-    except (OSError, ValueError, KeyError, DamagedError):
+        clean, adversarial = (np.asarray(file[key], dtype=np.float32) for key in _KEYS[:2])
+        labels, before, after = (np.asarray(file[key], dtype=np.int64) for key in _KEYS[2:])
+    except Exception:  # the reader of a damaged file may raise anything
         return None
-    return Example(attack, epsilon, norm, images[0], images[1], classes[0], classes[1], classes[2])
+    classes = np.stack([labels, before, after]) if labels.shape == before.shape == after.shape == clean.shape[:1] else None
+    if classes is None or clean.shape != adversarial.shape or clean.ndim != 4 or clean.shape[1] != 3 or not clean.size:
+        return None
+    if classes.max() >= n_classes or labels.min() < 0 or not np.isfinite([clean.sum(), adversarial.sum()]).all():
+        return None
+    return Example(attack, epsilon, norm, clean, adversarial, labels, before, after)
 
 
-def patches(report: Report, folder: Path) -> Iterator[tuple[str, Figure | None]]:
-    """(name, figure) for each model and device that kept examples, at its smallest seed; `folder` is the results folder.
+def patches(report: Report, folder: Path) -> Iterator[tuple[str, Figure | None, bool]]:
+    """(name, figure, whether it is complete) for each model and device that kept examples, at its smallest seed.
 
-    Only attacks on pixels, and on the model itself, have patches.
+    Only attacks on pixels, and on the model itself, have patches. An example that can no longer be read (they are large, and
+    often not copied with a results folder) leaves a gap, and the figure is None where none can.
 
-    The figure is None where an example can no longer be read (they are large, and often not copied with a results folder) but
-    an earlier report has drawn the figure: the complete old one is kept rather than replaced by one with gaps.
+    Args:
+        report: of the sweep's rows.
+        folder: the results folder; examples are read from it.
     """
     unread = 0
-    models: dict[tuple[Any, ...], list[Mapping[Any, Any]]] = defaultdict(list)
+    models: dict[tuple[Model, str], list[Mapping[Any, Any]]] = defaultdict(list)
     for row in report.rows.sort_values("seed", kind="stable").to_dict("records"):
         if row["status"] == "ok" and row["example"] and _has_patches(row):
-            models[tuple(row[c] for c in _PLACE)].append(row)
-    circuits = {place: its[0]["head_kind"] == "circuit" for place, its in models.items()}
-    for place in sorted(models, key=lambda p: (*p[:4], style.head_order(p[4], circuits[p]), p[5:]))[:FIGURES]:
-        its = [r for r in models[place] if r["model_key"] == models[place][0]["model_key"]]
-        loaded = [load(folder / r["example"], report.shown[r["key"]], float(r["epsilon"]), str(r["norm"])) for r in its]
+            models[report.models[row["key"]], row["norm"]].append(row)
+    for model, norm in sorted(models, key=lambda one: (one[0].order, one[1]))[:FIGURES]:
+        first = models[model, norm][0]
+        its = [r for r in models[model, norm] if r["model_key"] == first["model_key"]]
+        names = json.loads(first["class_names"])
+        loaded = [load(folder / r["example"], report.shown[r["key"]], r["epsilon"], norm, len(names)) for r in its]
         examples = _same_images([e for e in loaded if e is not None])
         unread += loaded.count(None)
-        name = style.slug("patches", *place)
-        if None in loaded and Folder(folder).figure(name).exists():
-            yield name, None
-        elif examples:
-            yield name, _figure(its[0], _columns(examples))
+        figure = _figure(model, names, _columns(examples)) if examples else None
+        yield style.slug("patches", *model.place, model.full_head, model.device, norm), figure, None not in loaded
     if unread:
         warnings.warn(
             f"{unread} examples are missing or damaged: their patches stay as last drawn, or are left out", stacklevel=2
@@ -128,19 +132,18 @@ def gain(perturbation: NDArray[np.float32]) -> int:
     return max((g for g in _GAINS if g * largest <= 0.5 + 1e-3), default=1) if largest > 1e-4 else 1
 
 
-def _figure(row: Mapping[Any, Any], examples: Sequence[Example]) -> Figure:
+def _figure(model: Model, names: Sequence[str], examples: Sequence[Example]) -> Figure:
+    """The figure of some examples; `names` are those of the classes."""
     images = _images(examples)
     height, width = examples[0].clean.shape[2:]
     beside = len(images) if len(images) * len(examples) <= COLUMNS else 1  # blocks of images side by side, else stacked
     columns, blocks = beside * len(examples), len(images) // beside
     figure = Figure(figsize=(max(SIDE * columns + 0.8, 4.2), (3 * SIDE * height / width + 0.55) * blocks + 1.0))
     figure.set_layout_engine("compressed", h_pad=0.03, hspace=0.0)  # leaves no holes between images of a fixed shape
-    device = f", {row['device']}" if row["device"] != "classical" else ""
-    figure.suptitle(
-        f"{style.backbone_name(row['backbone'])} {row['head']}, {row['data_size']:,} images{device}", fontweight="bold"
-    )
+    device = f", {model.device}" if model.device != "classical" else ""
+    title = f"{model.name} {model.full_head}, {model.images}{device}"
+    figure.suptitle(style.wrapped(title, int(13 * figure.get_figwidth())), fontweight="bold")
     axes = figure.subplots(3 * blocks, columns, squeeze=False)
-    names = json.loads(row["class_names"])
     for number, image in enumerate(images):
         block, left = (0, number * len(examples)) if beside > 1 else (number, 0)
         for column, example in enumerate(examples, left):

@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from hqc_ray.report.figures import pages
+from hqc_ray.report.content.transfers import Matrix
+from hqc_ray.report.figures.accuracy import pages
 from hqc_ray.report.style import BLACK, norm_text, slug, strength_text
-from hqc_ray.report.transfers import Matrix
 
 PANELS = 9  # of one figure
 COLOURS = "GnBu"  # dark: many images stay right
@@ -38,7 +38,7 @@ def _figure(matrices: Sequence[Matrix]) -> Figure:
     size = (max(columns * (SQUARE * wide + 0.15) + names + 0.4, 4.6), rows * (SQUARE * high + 0.4) + names + 0.9)
     figure = Figure(figsize=size)
     model = matrices[0].model
-    title = f"{model.name}, {model.data_size:,} images {model.data}".strip()
+    title = f"{model.name}, {model.images}"
     figure.suptitle(f"Robust accuracy under transferred attacks, %\n{title}", fontweight="bold")
     axes = figure.subplots(rows, columns, squeeze=False)
     for i, ax in enumerate(axes.flat):
@@ -52,8 +52,8 @@ def _figure(matrices: Sequence[Matrix]) -> Figure:
 
 
 def _wrapped(name: str) -> str:
-    """A long name on several lines, its words whole."""
-    return textwrap.fill(name, 20, break_long_words=False)
+    """A long name on several lines, its words whole unless it would be too long for any figure."""
+    return textwrap.fill(name, 20, break_long_words=len(name) > 60)
 
 
 def _panel(ax: Axes, matrix: Matrix, left: bool, bottom: bool) -> None:

@@ -11,9 +11,9 @@ from typing import Any
 import pandas as pd
 
 from hqc_ray.evaluation.statistics import unpack, wilson, worst_case
-from hqc_ray.report import reference
-from hqc_ray.report.attacks import OTHERS, Row, Shown, is_clean, is_transfer
-from hqc_ray.report.models import Model
+from hqc_ray.report.content import reference
+from hqc_ray.report.content.attacks import OTHERS, Row, Shown, is_clean, is_transfer
+from hqc_ray.report.content.models import Model
 from hqc_ray.spec import LEVELS
 
 

@@ -12,19 +12,21 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
-from hqc_ray.report import reference
-from hqc_ray.report.attacks import Style, attack_style
-from hqc_ray.report.lines import Ball, Line, Value, attacks_of
-from hqc_ray.report.models import Model
-from hqc_ray.report.style import BLACK, backbone_name, epsilon_text, head_style, norm_text, slug
+from hqc_ray.report.content import reference
+from hqc_ray.report.content.attacks import Style, attack_style
+from hqc_ray.report.content.lines import Ball, Line, Value, attacks_of
+from hqc_ray.report.content.models import Model
+from hqc_ray.report.style import BLACK, epsilon_text, head_style, norm_text, slug, wrapped
 
 COLUMNS, PANELS = 3, 9  # of one figure; more panels go on to the next page
+TITLE = 46  # characters of a line above a panel
 CIRCUITS = 6  # lines of circuits in one panel, beside those of the classical controls
 RC: Any = {
     "font.size": 8, "axes.titlesize": 8.5, "axes.labelsize": 8, "xtick.labelsize": 7.5, "ytick.labelsize": 7.5,
     "legend.fontsize": 8, "figure.titlesize": 10, "axes.spines.top": False, "axes.spines.right": False, "axes.linewidth": 0.7,
     "lines.linewidth": 1.4, "lines.markersize": 4.5, "savefig.dpi": 180, "axes.grid": True, "grid.color": "#E6E6E6",
     "grid.linewidth": 0.6, "axes.axisbelow": True, "figure.constrained_layout.use": True, "legend.frameon": False,
+    "text.parse_math": False,
 }  # fmt: skip
 _SYMBOL: dict[str, Any] = {"color": "#555555", "linestyle": "", "markeredgewidth": 1.2}
 Curve = Sequence[tuple[float, Value]]
@@ -73,7 +75,7 @@ def _heads_figure(lines: Sequence[Line], device: str, page: str) -> Figure:
     title = _title(lines[0].model, page) + (f"\n{device}" if device != "classical" else "")
     figure, axes = _grid(len(attacks), lines, title)
     for ax, attack in zip(axes, attacks, strict=True):
-        ax.set_title(attack.text)
+        ax.set_title(wrapped(attack.text, TITLE))
         for name in names:
             mine = [line for line in lines if _head(line.model) == name]
             curve = [(line.epsilon, line.attacks[attack]) for line in mine if attack in line.attacks]
@@ -92,7 +94,7 @@ def _by_figure(lines: Sequence[Line]) -> dict[tuple[tuple[object, ...], str, str
 
 
 def _attack_panel(ax: Axes, model: Model, lines: Sequence[Line], styles: Mapping[Any, Style]) -> None:
-    ax.set_title(_head(model) + (f"\n{model.device}" if model.hybrid else ""))
+    ax.set_title(wrapped(_head(model) + (f"\n{model.device}" if model.hybrid else ""), TITLE))
     clean = lines[0].clean
     if clean.seeds:
         ax.axhline(clean.mean, color=BLACK, dashes=(5, 3), linewidth=1, zorder=1.5)
@@ -129,7 +131,7 @@ def _grid(n: int, lines: Sequence[Line], title: str) -> tuple[Figure, list[Axes]
     columns = min(n, COLUMNS if n != 4 else 2)
     rows = math.ceil(n / columns)
     figure = Figure(figsize=(max(2.75 * columns, 4.6), 2.25 * rows + 0.75))
-    figure.suptitle(title, fontweight="bold")
+    figure.suptitle(wrapped(title, int(13 * figure.get_figwidth())), fontweight="bold")
     axes = list(figure.subplots(rows, columns, squeeze=False, sharey=True).flat)
     for i, ax in enumerate(axes):
         if i >= n:
@@ -171,7 +173,9 @@ def _epsilon_axis(ax: Axes, epsilons: Sequence[float], level: str) -> None:
 
 
 def _legend(figure: Figure, styles: Mapping[str, Style], values: Sequence[Value], clean: bool = True) -> None:
-    handles = [Line2D([], [], color=c, marker=m, linestyle=d, label=name) for name, (c, m, d) in styles.items()]
+    handles = [
+        Line2D([], [], color=c, marker=m, linestyle=d, label=wrapped(name, 2 * TITLE)) for name, (c, m, d) in styles.items()
+    ]
     if clean:
         handles.append(Line2D([], [], color=BLACK, dashes=(5, 3), linewidth=1, label="clean"))
     if clean and any(v.paper is not None for v in values):
@@ -179,26 +183,26 @@ def _legend(figure: Figure, styles: Mapping[str, Style], values: Sequence[Value]
     if any(v.flags for v in values):
         handles.append(Line2D([], [], marker="o", markerfacecolor="white", label="flagged by the audit", **_SYMBOL))
     width, height = figure.get_size_inches()
-    longest = max(len(str(h.get_label())) for h in handles)
+    longest = max(len(line) for h in handles for line in str(h.get_label()).split("\n"))
     columns = max(2, min(len(handles), int(width / (0.06 * longest + 0.5))))
     figure.set_figheight(height + 0.18 * math.ceil(len(handles) / columns))
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, handlelength=2.4, columnspacing=1.4)
 
 
 def _title(model: Model, page: str) -> str:
-    """'ResNet18, 1,000 images (synthetic), part 2'."""
+    """'ResNet18, 1,000 images (synthetic), evaluate.images=40, part 2'."""
     weights = ", random weights" if model.weights == "random" else ""
     size = f" at {model.image_size} px" if model.image_size != reference.IMAGE_SIZE else ""
     more = f", part {page}" if page else ""
-    data = f"{model.data_size:,} images {model.data}".strip()
-    return f"{backbone_name(model.backbone)}{size}{weights}, {data}{more}"
+    return f"{model.backbone_name}{size}{weights}, {model.images}{more}"
 
 
 def _head(model: Model) -> str:
     """The head, with what tells it from another of the same name."""
     width = f", {model.n_qubits} qubits" if model.hybrid and model.n_qubits else ""
     kind = "" if model.hybrid else " (classical)"
-    return model.head_name + width + kind + (f" [{model.variant}]" if model.variant else "")
+    told = model.full_head.removeprefix(model.head_name)
+    return model.head_name + width + kind + told + (f" [{model.variant}]" if model.variant else "")
 
 
 def _heads(lines: Sequence[Line]) -> list[str]:

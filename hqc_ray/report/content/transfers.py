@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hqc_ray.report.attacks import Row, Shown, is_transfer
-from hqc_ray.report.lines import Ball, Value, value_of
-from hqc_ray.report.models import Model
+from hqc_ray.report.content.attacks import Row, Shown, is_transfer
+from hqc_ray.report.content.lines import Ball, Value, value_of
+from hqc_ray.report.content.models import Model
 
 ANOTHER_SEED = ", another seed"
 
@@ -59,14 +59,14 @@ def _of_place(
 ) -> list[Matrix]:
     judging, seen = defaultdict[str, set[str]](set), defaultdict[str, set[str]](set)
     for row in rows:
-        judging[model(row).head_name].add(row["device"])
+        judging[model(row).full_head].add(row["device"])
         seen[_name(row, known)].add(row["search_device"])
     points: dict[tuple[Shown, Ball], list[_Point]] = defaultdict(list)
     for row in rows:
         judge, name, own = model(row), _name(row, known), not is_transfer(row)
-        judged = judge.head_name + (f" on {row['device']}" if len(judging[judge.head_name]) > 1 else "")
+        judged = judge.full_head + (f" on {row['device']}" if len(judging[judge.full_head]) > 1 else "")
         found_on = name + (f" through {row['search_device']}" if len(seen[name]) > 1 else "")
-        found_on += ANOTHER_SEED if not own and name == judge.head_name else ""
+        found_on += ANOTHER_SEED if not own and name == judge.full_head else ""
         ball = Ball(row["level"], row["epsilon_unit"], row["norm"], float(row["epsilon"]))
         point = _Point((judge.order, judged), (_order(row, known), found_on), own, row)
         points[replace(show(row), through="", whole=False), ball].append(point)
@@ -82,7 +82,7 @@ def _order(row: Row, known: Mapping[Any, Model]) -> tuple[Any, ...]:
 def _name(row: Row, known: Mapping[Any, Model]) -> str:
     """The head that was attacked, by its full name where the model stands in the report."""
     attacked = known.get(row["search_model_key"])
-    return attacked.head_name if attacked else str(row["search_head"])
+    return attacked.full_head if attacked else str(row["search_head"])
 
 
 def _matrix(model: Model, attack: Shown, ball: Ball, points: Sequence[_Point]) -> Matrix:

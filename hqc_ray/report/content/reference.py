@@ -25,7 +25,7 @@ _BACKBONES = {
 
 @cache
 def _table() -> pd.DataFrame:
-    with resources.as_file(resources.files("hqc_ray.report") / "table2.csv") as path:
+    with resources.as_file(resources.files("hqc_ray.report.content") / "table2.csv") as path:
         table = pd.read_csv(path)
     circuit = table["computation"] == "hybrid"
     table["backbone"] = [_BACKBONES[name.split()[-1]] for name in table["model"]]

@@ -1,31 +1,26 @@
-"""The result table in the shape of the paper's Table II: as Markdown, for the terminal, and as files of rows."""
+"""The result table in the shape of the paper's Table II: as Markdown, and for the terminal."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
-import pandas as pd
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from hqc_ray.report import notes
-from hqc_ray.report.attacks import Shown
-from hqc_ray.report.files import replace
-from hqc_ray.report.lines import Ball, Line, Value
-from hqc_ray.report.style import backbone_name, norm_text, strength_text
-from hqc_ray.report.transfers import Matrix
-from hqc_ray.report.view import Report
-from hqc_ray.results.folder import Folder
-from hqc_ray.results.row import VOLATILE, Row
+from hqc_ray.report.content.attacks import Shown
+from hqc_ray.report.content.lines import Ball, Line, Value
+from hqc_ray.report.content.transfers import Matrix
+from hqc_ray.report.content.view import Report
+from hqc_ray.report.style import norm_text, strength_text
+from hqc_ray.report.tables import notes
 
 SHOWN_IN_TERMINAL = 5  # attacks
 NOTHING = "–"
-LEFT = ("Model", "Computation", "Images", "Clean accuracy", "Head", "Qubits", "Device", "Epsilon")
+LEFT = ("Model", "Computation", "Images", "Clean accuracy", "Head", "Qubits", "Device")
 TRANSFERS = (
     "Attacks found on one model and judged by another: robust accuracy in percent as above, over all pairs of seeds. Where both "
     "are the same, the model itself was attacked. !: flagged by the audit."
@@ -47,8 +42,9 @@ class Cell:
 
 
 def header(report: Report) -> list[str]:
-    """The table's column names."""
-    return [*LEFT, *(attack.text for attack in report.attacks), "Worst case", "Flags"]
+    """The table's column names; among them what varies of the sweep file, by the name that it has there."""
+    told = [name for name, _ in report.lines[0].model.settings] if report.lines else []
+    return [*LEFT, *told, "Epsilon", *(attack.text for attack in report.attacks), "Worst case", "Flags"]
 
 
 def number(value: Value | None, mark: str = "") -> Cell:
@@ -86,6 +82,7 @@ def cells(line: Line, attacks: Sequence[Shown]) -> list[Cell]:
         number(line.clean),
         *(Cell("text", (text,)) for text in (m.head_name, qubits)),
         Cell("device", (m.device,)),
+        *(Cell("text", (value,)) for _, value in m.settings),
         Cell("text", (ball_text(line.ball),)),
         *(number(line.attacks.get(attack)) for attack in attacks),
         number(line.worst),
@@ -112,7 +109,7 @@ def transfer_tables(report: Report) -> list[tuple[str, list[str], list[list[Cell
         judges = list(dict.fromkeys(judge for matrix in its for judge in matrix.judges))
         lines = [line for matrix in its for line in _matrix_lines(matrix, judges)]
         model = its[0].model
-        title = f"{model.name}, {model.data_size:,} images {model.data}".strip()
+        title = f"{model.name}, {model.images}"
         tables.append((title, ["Attack", "Epsilon", "Found on", *judges], lines))
     return tables
 
@@ -149,7 +146,10 @@ def _table(head: Sequence[str], lines: Sequence[Sequence[Cell]]) -> str:
 
 
 def _escape(text: str) -> str:
-    return " ".join(text.replace("|", "\\|").split())
+    """As it reads, and nothing else: no column, tag, link or picture comes out of a name or an error."""
+    for sign, written in (("|", "\\|"), ("<", "&lt;"), ("](", "]\\(")):
+        text = text.replace(sign, written)
+    return " ".join(text.split())
 
 
 def terminal_table(report: Report, max_lines: int = 60) -> Table:
@@ -159,13 +159,13 @@ def terminal_table(report: Report, max_lines: int = 60) -> Table:
     table = Table(title="Accuracy, % (mean over seeds)", caption=caption, caption_justify="left", box=box.SIMPLE_HEAD)
     table.collapse_padding, table.pad_edge = True, False
     for name in ("Model", "Head", "Images", "Device"):  # folded, not cut: the end of a device's name tells it from the others
-        table.add_column(name, overflow="fold", max_width={"Model": 14, "Head": 14, "Device": 24}.get(name))
+        table.add_column(name, overflow="fold", max_width={"Device": 24}.get(name, 14))
     for name in ("ε", "Clean", *(attack.text for attack in attacks), "Worst"):
         table.add_column(Text(name), justify="right", overflow="ellipsis", no_wrap=True, max_width=8)
     for line in report.lines[:max_lines]:
         m = line.model
         values = [line.clean, *(line.attacks.get(a) for a in attacks), line.worst]
-        left = [backbone_name(m.backbone), m.head_name, f"{m.data_size:,}", m.device, ball_text(line.ball)]
+        left = [m.backbone_name, m.full_head, m.images.replace(" images", "", 1), m.device, ball_text(line.ball)]
         table.add_row(*map(Text, left), *map(_short, values))  # Text: a device's brackets are no markup
     return table
 
@@ -194,31 +194,3 @@ def _caption(report: Report, attacks: Sequence[Shown], max_lines: int) -> str:
         f"{facts.failed} of {facts.cells} cells failed" if facts.failed else "",
     ]
     return "\n".join(p for p in parts if p)
-
-
-def write_rows(report: Report, folder: Path) -> list[Path]:
-    """Write rows.csv and rows.parquet with the column `flags`, sorted; volatile columns stand last.
-
-    In the CSV file flags are joined by ';'. Missing numbers stay empty and whole numbers whole in both.
-
-    Raises:
-        ResultsError: the folder cannot be written to.
-    """
-    rows = _typed(report.rows)
-    rows = rows[[c for c in rows if c not in VOLATILE] + [c for c in VOLATILE if c in rows]]
-    joined = rows.assign(flags=[";".join(f) for f in rows["flags"]])
-    return [
-        replace(Folder(folder).csv, lambda path: joined.to_csv(path, index=False, lineterminator="\n")),
-        replace(Folder(folder).parquet, lambda path: rows.to_parquet(path, index=False)),
-    ]
-
-
-def _typed(rows: pd.DataFrame) -> pd.DataFrame:
-    """Columns by the row's own types, so that a missing value does not turn whole numbers into broken ones."""
-    kinds = {int: "Int64", float: "float64", bool: "boolean"}
-    types = {}
-    for name, column in Row.model_fields.items():
-        wanted = [kinds[k] for k in kinds if column.annotation is k or k in get_args(column.annotation)]
-        if wanted and name in rows:
-            types[name] = wanted[0]
-    return rows.astype(types)

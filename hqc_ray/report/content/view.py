@@ -12,10 +12,12 @@ from hqc_ray.errors import ResultsError
 from hqc_ray.evaluation import audit
 from hqc_ray.evaluation.flags import FLAGS
 from hqc_ray.evaluation.statistics import total_gradients
-from hqc_ray.report.attacks import Shown, shown
-from hqc_ray.report.lines import Line, attacks_of, gather
-from hqc_ray.report.models import models
-from hqc_ray.report.transfers import Matrix, matrices
+from hqc_ray.report.content.attacks import Shown, shown
+from hqc_ray.report.content.lines import Line, attacks_of, gather
+from hqc_ray.report.content.models import Model, models
+from hqc_ray.report.content.transfers import Matrix, matrices
+from hqc_ray.report.style import printable
+from hqc_ray.results.columns import kind_of
 from hqc_ray.results.row import Row
 
 _SORT = (
@@ -46,6 +48,7 @@ class Report:
     attacks: tuple[Shown, ...]  # of the lines, in the table's order
     transfers: tuple[Matrix, ...]
     shown: Mapping[str, Shown]  # the attack of each row, by the row's key
+    models: Mapping[str, Model]  # the model that judged each row
     raised: dict[str, int]  # flag -> number of rows that carry it, in the audit's order
     notes: tuple[str, ...]  # names of `hqc_ray.evaluation.flags.NOTES` that hold
     facts: Facts
@@ -63,7 +66,7 @@ class Report:
         if missing := sorted(set(Row.model_fields) - set(rows.columns)):
             what = f"rows without the column {missing[0]!r}"
             raise ResultsError(what, where="report", valid="the columns of hqc_ray.results.row.Row")
-        rows = audit.annotate(rows.sort_values(list(_SORT), kind="stable", na_position="first", ignore_index=True))
+        rows = audit.annotate(_printable(rows).sort_values(list(_SORT), kind="stable", na_position="first", ignore_index=True))
         records = [{str(name): value for name, value in row.items()} for row in rows.to_dict("records")]
         model, show = models(records), shown(records)
         lines = gather(records, model, show)
@@ -73,10 +76,21 @@ class Report:
             attacks=tuple(attacks_of(lines)),
             transfers=tuple(matrices(records, model, show)),
             shown={row["key"]: show(row) for row in records},
+            models={row["key"]: model(row) for row in records},
             raised=_raised(rows),
             notes=tuple(audit.notes(rows)),
             facts=_facts(rows),
         )
+
+
+def _printable(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows with every text as it may be shown: names and errors come from users' code."""
+    columns: dict[str, pd.Series] = {}
+    for name, column in Row.model_fields.items():
+        if kind_of(column) is str:
+            odd = {text: printable(text) for text in rows[name].unique() if isinstance(text, str) and printable(text) != text}
+            columns |= {name: rows[name].replace(odd)} if odd else {}
+    return rows.assign(**columns)
 
 
 def _raised(rows: pd.DataFrame) -> dict[str, int]:

@@ -1,0 +1,1 @@
+"""The figures of a report: accuracy against epsilon, transferred attacks, patches."""

@@ -1,0 +1,1 @@
+"""The tables of a report, and what stands under them."""
