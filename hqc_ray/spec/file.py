@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from hqc_ray import redaction
 from hqc_ray.entries import explain
 from hqc_ray.errors import SpecError, unknown
 from hqc_ray.spec.sections import SECTIONS, Point, Section
@@ -20,6 +21,7 @@ from hqc_ray.spec.sections import SECTIONS, Point, Section
 S = TypeVar("S", bound=Section)
 _FACE = ("name", "storage", "defaults", "blocks")
 STORAGE_FORMS = "s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, file:///FOLDER, or the path of a mounted folder"
+LONGEST, SHOWN = 1024, 80  # characters of a storage; of what is none, in a message
 
 
 class SweepSpec(BaseModel):
@@ -103,10 +105,10 @@ def expand(value: Any, where: str = "") -> Any:
     """
     if not isinstance(value, str):
         return value
-    missing = [n for n in re.findall(r"\$\{(\w+)\}", value) if not os.environ.get(n)]
+    missing = [n for n in redaction.VARIABLE.findall(value) if not os.environ.get(n)]
     if missing:
         raise SpecError(f"the environment variable {missing[0]} is not set", where=where, valid=f"export {missing[0]}=...")
-    return re.sub(r"\$\{(\w+)\}", lambda m: os.environ[m[1]], value)
+    return redaction.VARIABLE.sub(lambda m: os.environ[m[1]], value)
 
 
 class _Loader(yaml.SafeLoader):
@@ -145,6 +147,10 @@ def parse(raw: Any, name: str, where: str = "sweep") -> SweepSpec:
     """The sweep that a YAML document describes; `name` is used where it has none."""
     if not isinstance(raw, Mapping):
         raise SpecError("expected a mapping", where=where, valid=", ".join(_FACE))
+    storage = None if raw.get("storage") is None else storage_uri(raw["storage"], f"{where}.storage")
+    for place, text in redaction.texts(raw):
+        no_credentials(text, f"{where}.{place}" if place else where)
+        redaction.name(redaction.VARIABLE.findall(text))
     _known(raw, _FACE, "key", where)
     name = str(raw.get("name", name))
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
@@ -154,8 +160,19 @@ def parse(raw: Any, name: str, where: str = "sweep") -> SweepSpec:
         raise SpecError("expected `defaults` as a mapping and `blocks` as a list of mappings", where=where)
     for place, block in [("defaults", defaults), *((f"blocks[{i}]", b) for i, b in enumerate(blocks))]:
         _known(block, (*SECTIONS, "seed"), "section", f"{where}: {place}")
-    storage = None if raw.get("storage") is None else storage_uri(raw["storage"], f"{where}.storage")
     return SweepSpec(name=name, storage=storage, blocks=tuple(_merge(defaults, block) for block in blocks))
+
+
+def no_credentials(text: str, where: str) -> str:
+    """A text of a sweep file or an option of the command line, which are kept, shipped and shown as they are.
+
+    Raises:
+        SpecError: it holds a URL with credentials, which the message does not repeat.
+    """
+    if redaction.has_credentials(text):
+        what = "a URL with a user, a password or a token in it, which everybody would see"
+        raise SpecError(what, where=where, valid="a URL without them; ${NAME} in a sweep file; AWS_* in the environment")
+    return text
 
 
 def storage_uri(value: Any, where: str) -> str:
@@ -166,14 +183,24 @@ def storage_uri(value: Any, where: str) -> str:
     """
     if not isinstance(value, str) or not value.strip():
         raise SpecError(f"not a storage: {value!r}", where=where, valid=STORAGE_FORMS)
-    parts = urlsplit(value)
-    if "@" in parts.netloc or parts.query or parts.fragment:
-        raise SpecError(
-            "a storage URI has no credentials and no options", where=where, valid=f"{STORAGE_FORMS}; AWS_* in the environment"
-        )
-    if "://" in value and (parts.scheme not in ("s3", "gs", "file") or bool(parts.netloc) != (parts.scheme != "file")):
-        raise SpecError(f"not a storage: {value!r}", where=where, valid=STORAGE_FORMS)
+    if redaction.has_credentials(value) or re.search("[?#]", value):
+        what, valid = "a storage URI has no credentials and no options", f"{STORAGE_FORMS}; AWS_* in the environment"
+        raise SpecError(what, where=where, valid=valid)
+    if not _is_storage(value):
+        raise SpecError(f"not a storage: {value[:SHOWN]!r}", where=where, valid=STORAGE_FORMS)
     return value
+
+
+def _is_storage(value: str) -> bool:
+    try:
+        parts = urlsplit(value)
+    except ValueError:  # brackets that are no address
+        return False
+    if not value.isprintable() or len(value) > LONGEST:
+        return False
+    if "://" in value:
+        return parts.scheme in ("s3", "gs", "file") and bool(parts.netloc) == (parts.scheme != "file")
+    return not re.match(r"[A-Za-z0-9+]+:/", value)  # s3:/bucket, one slash
 
 
 def _known(mapping: Mapping[str, Any], valid: tuple[str, ...], kind: str, where: str) -> None:
