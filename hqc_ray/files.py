@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from hqc_ray.errors import WriteError
+from hqc_ray.errors import InputError, WriteError
 
 
 def write(path: Path, content: bytes | Callable[[Path], object]) -> Path:
@@ -35,3 +36,21 @@ def write(path: Path, content: bytes | Callable[[Path], object]) -> Path:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
     return path
+
+
+@contextlib.contextmanager
+def scratch(name: str) -> Iterator[Path]:
+    """A folder for the time being, of this user alone.
+
+    Raises:
+        InputError: no folder for temporary files can be written to.
+    """
+    try:
+        folder = tempfile.TemporaryDirectory(prefix=f"hqc_{name}_", ignore_cleanup_errors=True)
+    except OSError as problem:
+        where = f"TMPDIR={os.environ.get('TMPDIR', '')}"
+        raise InputError(
+            f"no temporary folder: {problem.strerror}", where=where, valid="a folder that can be written to"
+        ) from problem
+    with folder as path:
+        yield Path(path)

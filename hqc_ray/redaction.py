@@ -38,6 +38,14 @@ def clean(text: str, *, kept: bool = False) -> str:
     return text
 
 
+def refer(value: Any) -> Any:
+    """An option with ${NAME} in place of a private value, as a sweep file would have it; what is no text stays."""
+    if isinstance(value, str):
+        for variable, private in _values(False):
+            value = value.replace(private, f"${{{variable}}}")
+    return value
+
+
 def holds_private_value(text: str) -> bool:
     """Whether the value of a private variable stands in a text."""
     return any(value in text for _, value in _values(False))

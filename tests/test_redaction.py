@@ -43,6 +43,12 @@ def test_a_value_that_is_a_part_of_another_or_has_several_lines(monkeypatch):
     assert clean(f"{'line one' + chr(10) + 'line two'!r}") == "'${C_KEY}'"
 
 
+def test_an_option_refers_to_the_variable_whose_value_it_is(monkeypatch):
+    monkeypatch.setenv("A_TOKEN", PLANTED)
+    assert redaction.refer(f"user:{PLANTED}") == "user:${A_TOKEN}"
+    assert (redaction.refer(5), redaction.refer("/home/ada")) == (5, "/home/ada")
+
+
 def test_a_short_value_is_not_looked_for(monkeypatch):
     monkeypatch.setenv("MY_TOKEN", "false")
     assert clean("status: false") == "status: false"

@@ -12,6 +12,7 @@ from hqc_ray.errors import AttackError, DataError, InputError, ModelError, SpecE
 from hqc_ray.models import backbones, heads
 from hqc_ray.quantum import circuits, devices
 from hqc_ray.quantum.cores import noisy_layer
+from hqc_ray.redaction import refer
 from hqc_ray.spec import AttackSpec, DataSpec, DeviceSpec, EvaluateSpec, ModelSpec, TrainSpec, expand
 
 
@@ -72,7 +73,7 @@ class Rooms:
                 f"{data.size} images asked for, {data.size // len(names)} of each class, but the source has {counts[few]} of "
                 f"class {names[few]!r}", where="data.size", valid=f"10 to {len(names) * counts.min()}",
             )  # fmt: skip
-        filled = {k: v for k, v in opened.model_dump(mode="json").items() if k not in data.options}
+        filled = {k: refer(v) for k, v in opened.model_dump(mode="json").items() if k not in data.options}
         return DataSpec(**{**data.model_dump(), **filled})
 
     def model(self, model: ModelSpec, data: DataSpec) -> ModelSpec:
