@@ -1,10 +1,12 @@
-"""Writing a file as a whole or not at all."""
+"""Writing a file as a whole or not at all, and never through a link that somebody put in its place."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,6 +28,7 @@ def write(path: Path, content: bytes | Callable[[Path], object]) -> Path:
     fill = content if callable(content) else lambda to: to.write_bytes(content)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        os.close(open_regular(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
         fill(temporary)
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
@@ -36,6 +39,28 @@ def write(path: Path, content: bytes | Callable[[Path], object]) -> Path:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
     return path
+
+
+def open_regular(path: Path, flags: int) -> int:
+    """A descriptor of a regular file: a link is not followed, a pipe is not waited for.
+
+    Args:
+        path: the file.
+        flags: of `os.open`; a file that is made gets the permissions that files have here.
+
+    Raises:
+        OSError: it is a link or no regular file, or it cannot be opened.
+    """
+    try:
+        file = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+    except OSError as problem:
+        if problem.errno != errno.ELOOP:
+            raise
+        raise OSError(errno.ELOOP, "it is a link", str(path)) from problem
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        os.close(file)
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+    return file
 
 
 @contextlib.contextmanager

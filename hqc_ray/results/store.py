@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import io
 import json
 import os
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import yaml
 
-from hqc_ray import __version__
+from hqc_ray import __version__, locks
 from hqc_ray.errors import ResultsError
 from hqc_ray.files import write
 from hqc_ray.results.folder import EXAMPLES, MODELS, Folder
@@ -60,16 +59,18 @@ class Store:
         self.cache = Path(os.environ.get("HQC_CACHE") or folder.parent / ".cache")
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._lock = (folder / ".lock").open("w")
-        except OSError as problem:
-            raise ResultsError(f"cannot write to the results folder: {problem.strerror}", where=str(folder)) from problem
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as problem:
-            raise ResultsError("another driver is at work in this results folder", where=str(folder)) from problem
-        except OSError as problem:
+            self._lock = locks.take(folder / ".lock")
+        except locks.Held as holder:
+            valid = "wait for it, or end it there (what it has done is kept), or another --results"
+            raise ResultsError(
+                f"another driver is at work in this results folder: {holder}", where=str(folder), valid=valid
+            ) from holder
+        except locks.NoLocks as problem:
             valid = "a folder on a file system with locks"
             raise ResultsError(f"cannot lock it: {problem.strerror}", where=str(folder), valid=valid) from problem
+        except OSError as problem:
+            where = str(problem.filename or folder)
+            raise ResultsError(f"cannot write to the results folder: {problem.strerror}", where=where) from problem
         try:
             self._claim(spec)
             self.ledger = Ledger(self.at.ledger)
