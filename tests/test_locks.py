@@ -46,7 +46,7 @@ def test_an_empty_lock_of_an_earlier_version_is_taken(tmp_path):
 def test_a_link_in_its_place_is_refused_and_what_it_leads_to_stays(tmp_path, make):
     (tmp_path / "file").write_text("precious")
     make(tmp_path / "file", tmp_path / "lock")
-    with pytest.raises(OSError, match="it is a link|it is not a lock, but holds something"):
+    with pytest.raises(OSError, match=r"it is a link|it is not a lock, but holds something"):
         take(tmp_path / "lock")
     assert (tmp_path / "file").read_text() == "precious"
 

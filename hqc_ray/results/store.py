@@ -115,7 +115,9 @@ class Store:
         path = self.at.sweep
         try:
             owner = yaml.safe_load(path.read_text())["name"] if path.exists() else None
-        except (yaml.YAMLError, TypeError, KeyError) as problem:
+        except OSError as problem:
+            raise ResultsError(f"cannot read it: {problem.strerror}", where=str(path)) from problem
+        except (yaml.YAMLError, UnicodeDecodeError, TypeError, KeyError) as problem:
             raise ResultsError(
                 "sweep.yaml is damaged", where=str(self.folder), valid="another --results, or a repaired file"
             ) from problem
@@ -220,6 +222,8 @@ def _intact(path: Path) -> Any | None:
             return _arrays(path)
         with zipfile.ZipFile(path) as archive:  # torch, which reads it later, does not look at the checksums
             return path.read_bytes() if archive.testzip() is None else None
+    except PermissionError as problem:  # a file that cannot be opened is not a damaged one
+        raise ResultsError(f"cannot read it: {problem.strerror}", where=str(path)) from problem
     except Exception:  # the reader of a damaged file may raise anything
         return None
 
