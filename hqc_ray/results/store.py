@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import io
 import json
 import os
 import platform
 import subprocess
+import tempfile
 import zipfile
 from collections.abc import Callable, Iterable
 from importlib import metadata
@@ -208,8 +208,7 @@ def _check_cache(folder: Path) -> None:
     """Refuse a cache that cannot be written to now, not after minutes of extracting features."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if not os.access(folder, os.W_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        tempfile.TemporaryFile(dir=folder).close()
     except OSError as problem:
         where, valid = str(folder), "HQC_CACHE=FOLDER that can be written to"
         raise ResultsError(f"cannot write to the cache: {problem.strerror}", where=where, valid=valid) from problem
