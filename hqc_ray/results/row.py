@@ -10,8 +10,8 @@ from pydantic import AfterValidator, Field, ValidationError, create_model, model
 from pydantic.fields import FieldInfo
 
 from hqc_ray.errors import ResultsError
+from hqc_ray.redaction import clean
 from hqc_ray.results.columns import LARGEST, Count, Names, Options, Part, Share, holds, kind_of
-from hqc_ray.results.private import private
 from hqc_ray.spec import Access, Level, Mode
 
 VOLATILE = ("seconds", "host", "finished_at")  # measured; every other column is the same in every run
@@ -170,7 +170,7 @@ class Row(Planned, _MeasuredOrNone):
     """One cell and what was found, flat: `Planned`, `Measured` (each column None while there is no result), and how it went."""
 
     status: Literal["ok", "failed"]
-    error: Annotated[str, AfterValidator(private)] = ""
+    error: Annotated[str, AfterValidator(lambda text: clean(text, kept=True))] = ""
     seconds: float | None = Field(default=None, description="wall time of the cell's search, shared evenly over its cells")
     host: str = ""
     finished_at: str = ""

@@ -1,6 +1,6 @@
 """The sweep file as frozen, validated models."""
 
-from hqc_ray.spec.file import MAX_CELLS, STORAGE_FORMS, SweepSpec, expand, load, parse, storage_uri
+from hqc_ray.spec.file import MAX_CELLS, STORAGE_FORMS, SweepSpec, expand, load, no_credentials, parse, storage_uri
 from hqc_ray.spec.sections import (
     LEVELS,
     MAX_IMAGES,
@@ -25,5 +25,5 @@ from hqc_ray.spec.sections import (
 __all__ = [
     "LEVELS", "MAX_CELLS", "MAX_IMAGES", "MAX_SIDE", "MIN_IMAGES", "NAMED", "SECTIONS", "STORAGE_FORMS",
     "Access", "AttackSpec", "DataSpec", "DeviceSpec", "EvaluateSpec", "JudgesSpec", "Level", "Mode",
-    "ModelSpec", "Point", "Section", "SweepSpec", "TrainSpec", "expand", "load", "parse", "storage_uri",
+    "ModelSpec", "Point", "Section", "SweepSpec", "TrainSpec", "expand", "load", "no_credentials", "parse", "storage_uri",
 ]  # fmt: skip

@@ -10,8 +10,8 @@ from hqc_ray import attacks
 from hqc_ray.attacks.spaces import SPACES
 from hqc_ray.models import backbones, heads
 from hqc_ray.plan import Group, Judge, Plan, Search, Training, attack_label, content_key
+from hqc_ray.redaction import without_homes
 from hqc_ray.results.folder import EXAMPLES
-from hqc_ray.results.private import without_homes
 from hqc_ray.results.row import Planned
 from hqc_ray.spec import ModelSpec
 from hqc_ray.sweep.graph import resolve

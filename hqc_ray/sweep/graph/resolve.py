@@ -16,6 +16,7 @@ from hqc_ray.models import trial as head_trial
 from hqc_ray.quantum import circuits, devices
 from hqc_ray.quantum.cores import noisy_layer, surrogate
 from hqc_ray.quantum.study import trial
+from hqc_ray.redaction import refer
 from hqc_ray.spec import MAX_SIDE, MIN_IMAGES, AttackSpec, DataSpec, DeviceSpec, EvaluateSpec, ModelSpec, TrainSpec, expand
 
 UNKNOWN_FEATURES = 512  # with which a user's head is tried, where the backbone's weights are not here yet
@@ -80,7 +81,7 @@ class Rooms:
         names = _at("data", lambda: opened.classes)
         _at("data", parts, data.size, data.test_fraction, data.validation_fraction, len(names))
         _check_size(data, names, np.bincount(opened.labels(), minlength=len(names)))
-        filled = {k: v for k, v in opened.model_dump(mode="json").items() if k not in data.options}
+        filled = {k: refer(v) for k, v in opened.model_dump(mode="json").items() if k not in data.options}
         return DataSpec(**{**data.model_dump(), **filled})
 
     def model(self, model: ModelSpec, data: DataSpec) -> ModelSpec:
