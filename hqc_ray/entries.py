@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import importlib
@@ -15,6 +16,7 @@ from typing import Any, TypeVar, cast
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hqc_ray.errors import InputError, unknown
+from hqc_ray.guard import guarded
 
 T = TypeVar("T")
 E = TypeVar("E", bound="Entry")
@@ -86,12 +88,8 @@ def lookup(kind: str, table: Mapping[str, T], name: str, error: type[InputError]
     if ":" not in str(name):
         raise unknown(kind, name, [*table, "package.module:name"], error)
     module, _, attribute = name.partition(":")
-    try:
+    with guarded(kind, name, error, to="import", valid="package.module:name on PYTHONPATH"):
         return getattr(importlib.import_module(module), attribute)
-    except Exception as problem:  # a user's module may raise anything
-        raise error(
-            f"cannot import {kind} {name!r}: {type(problem).__name__}: {problem}", valid="package.module:name on PYTHONPATH"
-        ) from problem
 
 
 def make(
@@ -114,8 +112,9 @@ def make(
         raise error(f"{kind} {name!r} does not define {', '.join(lacking)}")
     if clash := sorted(entry.model_fields.keys() & set(taken)):
         raise error(f"{kind} {name!r} has an option called {clash[0]!r}, a key of its section", valid="another name")
-    try:
-        return cast("E", entry(**options))
-    except ValidationError as problem:
-        what, where, valid = explain(problem, entry)
-        raise error(f"{kind} {name!r}: {what}", where=where, valid=valid) from problem
+    with guarded(kind, name, error, to="make") if ":" in name else contextlib.nullcontext():
+        try:
+            return cast("E", entry(**options))
+        except ValidationError as problem:
+            what, where, valid = explain(problem, entry)
+            raise error(f"{kind} {name!r}: {what}", where=where, valid=valid) from problem

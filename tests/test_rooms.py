@@ -8,8 +8,8 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "hqc_ray"
 OF_RAY = ("sweep/tune/", "cluster/")
 ROOMS = [
-    "errors", "seeds", "entries", "files", "spec", "results", "plan", "data", "quantum", "models", "attacks", "evaluation",
-    "sweep", "report", "cluster", "commands", "cli",
+    "errors", "seeds", "guard", "entries", "files", "spec", "results", "plan", "data", "quantum", "models", "attacks",
+    "evaluation", "sweep", "report", "cluster", "commands", "cli",
 ]  # fmt: skip
 SUBROOMS = {  # the same inside a room that has sub-rooms; rooms in one tuple do not know each other
     "data": [("source",), ("splits", "selection", "sources"), ("sheet",)],

@@ -1,0 +1,125 @@
+"""Calls of a user's own code: whatever it raises, and whatever it returns that is wrong, is one line with its file and line."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import site
+import sysconfig
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from hqc_ray.errors import InputError
+
+LENGTH = 300  # characters of an exception's text that are shown
+_OURS = Path(__file__).parent
+_INSTALLED = (*(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")), site.getusersitepackages())
+
+
+@contextlib.contextmanager
+def guarded(kind: str, name: str, error: type[InputError] = InputError, to: str = "run", valid: str = "") -> Iterator[None]:
+    """Turn every exception of the code of a user (or of a plugin) into an `error`; an interrupt from the keyboard passes.
+
+        with guarded("circuit", "mine:ansatz", CircuitError, to="build"):
+            ansatz(builder)  # cannot build circuit 'mine:ansatz': KeyError: 'a' (~/mine.py, line 7)
+
+    An `InputError` stays what it is; where it came through the user's code, that place is added.
+
+    Args:
+        kind: what it is, as circuit or device.
+        name: as the sweep file says it: `package.module:name`.
+        error: the class of what is raised.
+        to: what was tried.
+        valid: what would have worked.
+
+    Raises:
+        InputError: see above.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise
+    except InputError as problem:
+        if not (place := _raised(problem, name)):
+            raise
+        raise type(problem)(f"{kind} {name!r}: {problem.what}{place}", where=problem.where, valid=problem.valid) from problem
+    except BaseException as problem:  # a user's code may exit, or raise anything
+        raise error(f"cannot {to} {kind} {name!r}: {said(problem)}{_raised(problem, name)}", valid=valid) from problem
+
+
+def wrong(
+    kind: str,
+    name: str,
+    what: str,
+    error: type[InputError] = InputError,
+    *,
+    by: Callable[..., Any] | None = None,
+    valid: str = "",
+) -> InputError:
+    """The error for what a user's own code gives or is: "device 'mine:Lab': run gives a tuple (~/mine.py, line 7)".
+
+    Args:
+        kind: see `guarded`; and so are `name` and `error`.
+        name: see above.
+        what: is wrong.
+        error: see above.
+        by: the function, method or class that it comes from, whose place is said.
+        valid: what would have been accepted.
+    """
+    return error(f"{kind} {name!r}: {what}{_defined(by)}", valid=valid)
+
+
+def said(problem: BaseException) -> str:
+    """The class and the text of an exception: printable, on one line, no longer than `LENGTH`, the home folder as ~."""
+    try:
+        text = str(problem)
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
+        text = ""
+    text = one_line(text)
+    return f"{type(problem).__name__}: {text}" if text else type(problem).__name__
+
+
+def one_line(text: str) -> str:
+    """`text` printable, on one line, no longer than `LENGTH`, the home folder as ~."""
+    head = text[: 20 * LENGTH].replace(f"{Path.home()}/", "~/")
+    flat = " ".join("".join(c if c.isprintable() else " " for c in head).split())
+    return flat if len(flat) <= LENGTH else f"{flat[: LENGTH - 3]}..."
+
+
+def _raised(problem: BaseException, name: str) -> str:
+    """The innermost place of `problem` in code that is the user's: of the package of `name`, or not installed and not ours."""
+    if isinstance(problem, SyntaxError) and problem.filename and _of_user(problem.filename):
+        return _place(problem.filename, problem.lineno)
+    package = _package(name.partition(":")[0])
+    inside = list(traceback.walk_tb(problem.__traceback__))[2:]  # without `guarded`, and who calls it
+    for frame, line in reversed(inside):
+        path = frame.f_code.co_filename
+        if _of_user(path) or (":" in name and _package(frame.f_globals.get("__name__")) == package != _package(__name__)):
+            return _place(path, line)
+    return ""
+
+
+def _package(module: object) -> str:
+    return str(module).partition(".")[0]
+
+
+def _of_user(path: str) -> bool:
+    return Path(path).is_absolute() and not path.startswith(_INSTALLED) and _OURS not in Path(path).parents
+
+
+def _defined(by: Callable[..., Any] | None) -> str:
+    """The place of a definition; nothing where there is no source, or it is not a user's."""
+    try:
+        found = inspect.unwrap(by) if by is not None else None
+        path = inspect.getsourcefile(found) if found is not None else None
+        return _place(path, inspect.getsourcelines(found)[1]) if path and found is not None and _of_user(path) else ""
+    except (TypeError, OSError, ValueError, SyntaxError):
+        return ""
+
+
+def _place(path: str, line: int | None) -> str:
+    return f" ({one_line(path)}, line {line})"
