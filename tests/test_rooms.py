@@ -12,7 +12,7 @@ ROOMS = [
     "evaluation", "sweep", "report", "cluster", "commands", "cli",
 ]  # fmt: skip
 SUBROOMS = {  # the same inside a room that has sub-rooms; rooms in one tuple do not know each other
-    "data": [("source",), ("splits", "selection", "sources"), ("sheet",)],
+    "data": [("source",), ("checked",), ("splits", "selection", "sources"), ("sheet",)],
     "attacks": [("spaces", "losses", "result"), ("balls", "view"), ("wrappers", "judges"), ("base",), ("searches", "contract")],
     "quantum": [("circuits", "noise"), ("ideal",), ("transfer",), ("devices",), ("cores",), ("study",)],
     "sweep": [("graph",), ("work", "progress"), ("driver",), ("serial", "isolated", "tune"), ("run",)],

@@ -12,9 +12,12 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from hqc_ray.entries import Entry
-from hqc_ray.errors import DataError
+from hqc_ray.errors import DataError, InputError
+from hqc_ray.guard import wrong
 
 MAX_CLASSES = 100
+MAX_IMAGES = 10_000_000  # of a source: their labels are counted in memory
+MAX_SIDE = 4096  # pixels
 
 
 class Source(Entry, ABC):
@@ -22,6 +25,7 @@ class Source(Entry, ABC):
 
     about_centre: ClassVar[bool] = False
     """Whether a label describes the centre third of its image only, as in PatchCamelyon."""
+    _variables: tuple[str, ...] = ()  # names of environment variables whose values are in the options, and are shown nowhere
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -30,15 +34,15 @@ class Source(Entry, ABC):
         Raises:
             DataError: the labels are missing, damaged, or not exactly 0 to K - 1.
         """
-        values = np.unique(_whole_numbers(self))
+        values = np.unique(labels_given(self))
         if values.tolist() != list(range(len(values))):
-            raise DataError(f"labels {values[:5].tolist()}", where=repr(self), valid="0 to K - 1, each of them")
+            raise faulty(self, f"labels {values[:5].tolist()}", "labels", "0 to K - 1, each of them")
         return tuple(str(value) for value in values.tolist())
 
     @property
     def image_size(self) -> tuple[int, int]:
         """(height, width) in pixels of every image that `read` returns."""
-        height, width = self.read([0]).shape[1:3]
+        height, width = images_given(self, self.read(np.zeros(1, np.int64)), (1, None, None, 3)).shape[1:3]
         return int(height), int(width)
 
     @abstractmethod
@@ -84,35 +88,67 @@ class Source(Entry, ABC):
         return {**state, "__dict__": {name: state["__dict__"][name] for name in type(self).model_fields}}
 
 
-def checked_labels(source: Source) -> np.ndarray:
-    """The labels of any source, a user's own included: [N] uint8 in 0 to K - 1.
+def labels_given(source: Source) -> np.ndarray:
+    """What `labels` returned, if it is [N] of whole numbers.
 
     Raises:
-        DataError: labels of another shape, type or range, or not 2 to 100 distinct class names.
+        DataError: something else, or of more than `MAX_IMAGES` images.
     """
-    labels, classes = _whole_numbers(source), tuple(source.classes)
-    if not 2 <= len(classes) <= MAX_CLASSES or len(set(classes)) != len(classes):
-        found = ", ".join(map(str, classes[:5])) or "none"
-        raise DataError(f"{len(classes)} classes ({found})", where=repr(source), valid=f"2 to {MAX_CLASSES} of different names")
-    outside = labels[(labels < 0) | (labels >= len(classes))]
-    if outside.size:
-        raise DataError(f"label {outside[0]}", where=repr(source), valid=f"0 to {len(classes) - 1}, one for each class name")
-    return labels.astype(np.uint8)
+    given = source.labels()
+    try:
+        count = len(given)
+    except TypeError:
+        count = 0
+    if count > MAX_IMAGES:
+        raise faulty(source, f"{count:,} labels", "labels", f"{MAX_IMAGES:,} or fewer")
+    labels = np.asarray(given)
+    if labels.ndim != 1 or labels.dtype.kind not in "iu":
+        found = f"labels of shape {list(labels.shape)} and type {labels.dtype}"
+        raise faulty(source, found, "labels", "[N] uint8, from 0 on")
+    return labels
 
 
-def checked_read(source: Source, indices: np.ndarray) -> np.ndarray:
-    """The images of any source, a user's own included, at `indices` [n]: [n, H, W, 3] uint8.
+def images_given(source: Source, images: object, shape: tuple[int | None, ...]) -> np.ndarray:
+    """What `read` returned, if it is uint8 of a shape, in which None stands for any number.
 
     Raises:
-        DataError: `read` returned something of another shape or type.
+        DataError: something else.
     """
-    images = source.read(indices)
-    shape = (len(indices), *source.image_size, 3)
-    if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.shape != shape:
-        is_array = isinstance(images, np.ndarray)
-        found = f"{images.dtype} {list(images.shape)}" if is_array else f"a {type(images).__name__}"
-        raise DataError(f"read returned {found}", where=repr(source), valid=f"an array, uint8 {list(shape)}")
-    return images
+    if isinstance(images, np.ndarray) and images.dtype == np.uint8 and images.ndim == len(shape):
+        if all(wanted in (None, found) for wanted, found in zip(shape, images.shape, strict=True)):
+            return images
+    found = f"{images.dtype} {list(images.shape)}" if isinstance(images, np.ndarray) else f"a {type(images).__name__}"
+    wanted = ", ".join(name if n is None else str(n) for n, name in zip(shape, "nHWC", strict=True))
+    raise faulty(source, f"read returned {found}", "read", f"an array, uint8 [{wanted}]")
+
+
+def name_of(source: Source) -> str:
+    """A source as a sweep file names it: `package.module:Class`; of a task of some classes, the source that it is of."""
+    kind = type(whole_of(source))
+    return f"{kind.__module__}:{kind.__qualname__}"
+
+
+def faulty(source: Source, what: str, by: str, valid: str) -> InputError:
+    """The error for what the method `by` of a source gives, with the place of its definition, if that is a user's."""
+    found = getattr(type(whole_of(source)), by)
+    return wrong("data source", name_of(source), what, DataError, by=getattr(found, "fget", found), valid=valid)
+
+
+def with_variables(source: Source, names: tuple[str, ...]) -> Source:
+    """The source, of whose errors the values of these environment variables are kept out."""
+    whole_of(source)._variables = names
+    return source
+
+
+def variables_of(source: Source) -> tuple[str, ...]:
+    """The names of the environment variables that stand in a source's options."""
+    return whole_of(source)._variables
+
+
+def whole_of(source: Source) -> Source:
+    """The source that a task of some classes is made of; any other source itself."""
+    inner = getattr(source, "source", None)
+    return inner if isinstance(inner, Source) else source
 
 
 def as_indices(indices: Iterable[int], count: int) -> np.ndarray:
@@ -171,11 +207,3 @@ def _resolved(path: str, valid: str) -> Path:
     if "$" in expanded:
         raise DataError(f"environment variable not set in {path!r}", where="path", valid=valid)
     return Path(expanded)
-
-
-def _whole_numbers(source: Source) -> np.ndarray:
-    """What `labels` returned, if it is [N] of whole numbers."""
-    labels = np.asarray(source.labels())
-    if labels.ndim != 1 or labels.dtype.kind not in "iu":
-        raise DataError(f"labels of shape {list(labels.shape)} and type {labels.dtype}", where=repr(source), valid="[N] uint8")
-    return labels

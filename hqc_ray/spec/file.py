@@ -95,6 +95,11 @@ def _merge(default: Any, own: Any) -> Any:
     return own
 
 
+def variables(value: Any) -> tuple[str, ...]:
+    """The names of the environment variables that stand in a string as ${NAME}."""
+    return tuple(re.findall(r"\$\{(\w+)\}", value)) if isinstance(value, str) else ()
+
+
 def expand(value: Any, where: str = "") -> Any:
     """Replace ${NAME} in a string by the environment's value; done as late as possible, so that no result names a machine's path.
 
@@ -103,7 +108,7 @@ def expand(value: Any, where: str = "") -> Any:
     """
     if not isinstance(value, str):
         return value
-    missing = [n for n in re.findall(r"\$\{(\w+)\}", value) if not os.environ.get(n)]
+    missing = [name for name in variables(value) if not os.environ.get(name)]
     if missing:
         raise SpecError(f"the environment variable {missing[0]} is not set", where=where, valid=f"export {missing[0]}=...")
     return re.sub(r"\$\{(\w+)\}", lambda m: os.environ[m[1]], value)

@@ -7,22 +7,29 @@ from typing import Any
 import numpy as np
 
 from hqc_ray import attacks, data
+from hqc_ray.data.checked import as_written, check, checked_classes, checked_labels, checked_size, using
+from hqc_ray.data.source import with_variables
 from hqc_ray.data.splits import parts
 from hqc_ray.errors import AttackError, DataError, InputError, ModelError, SpecError
 from hqc_ray.models import backbones, heads
 from hqc_ray.quantum import circuits, devices
 from hqc_ray.quantum.cores import noisy_layer
-from hqc_ray.spec import AttackSpec, DataSpec, DeviceSpec, EvaluateSpec, ModelSpec, TrainSpec, expand
+from hqc_ray.spec import AttackSpec, DataSpec, DeviceSpec, EvaluateSpec, ModelSpec, TrainSpec, expand, variables
 
 
 def source(spec: DataSpec) -> data.Source:
-    """The data source of a section, with ${NAME} in its options replaced.
+    """The data source of a section, with ${NAME} in its options replaced; no error of it shows what stands for a name.
 
     Raises:
         InputError: an unknown source or option, or an unset variable.
     """
     options = {k: expand(v, f"data.{k}") for k, v in spec.options.items()}
-    return data.get(spec.source, **options) if spec.classes is None else data.get(spec.source, classes=spec.classes, **options)
+    names = tuple(name for value in spec.options.values() for name in variables(value))
+    try:
+        found = data.get(spec.source, classes=spec.classes, **options)
+    except InputError as problem:
+        raise as_written(problem, names) from problem
+    return with_variables(found, names)
 
 
 def circuit(model: ModelSpec) -> circuits.Circuit:
@@ -62,17 +69,18 @@ class Rooms:
     def data(self, data: DataSpec) -> DataSpec:
         """Opens the source, and counts its labels."""
         opened = _at("data", source, data)
-        _at("data", opened.check)
-        names = _at("data", lambda: opened.classes)
+        _at("data", check, opened)
+        names = _at("data", checked_classes, opened)
         _at("data", parts, data.size, data.test_fraction, data.validation_fraction, len(names))
-        counts = np.bincount(opened.labels(), minlength=len(names))
+        counts = np.bincount(_at("data", checked_labels, opened), minlength=len(names))
         if counts.min() < data.size // len(names):
             few = int(counts.argmin())
             raise DataError(
                 f"{data.size} images asked for, {data.size // len(names)} of each class, but the source has {counts[few]} of "
                 f"class {names[few]!r}", where="data.size", valid=f"10 to {len(names) * counts.min()}",
             )  # fmt: skip
-        filled = {k: v for k, v in opened.model_dump(mode="json").items() if k not in data.options}
+        with using(opened, "write down the options of"):
+            filled = {k: v for k, v in opened.model_dump(mode="json").items() if k not in data.options}
         return DataSpec(**{**data.model_dump(), **filled})
 
     def model(self, model: ModelSpec, data: DataSpec) -> ModelSpec:
@@ -80,7 +88,7 @@ class Rooms:
         head, backbone = _at("model", heads.get, model), _at("model", backbones.entry, model)
         _at("model", head.circuit)
         common = {"backbone": model.backbone, "weights": "random" if backbone.trainable else model.weights, "head": model.head}
-        size = {"image_size": model.image_size or max(_at("data", lambda: source(data).image_size))}
+        size = {"image_size": model.image_size or max(_at("data", lambda: checked_size(source(data))))}
         filled = ModelSpec(**{**backbone.model_dump(mode="json"), **head.model_dump(mode="json"), **common, **size})
         self._check_weights(model.model_copy(update=size), str(expand(model.weights, "model.weights")))
         return filled
