@@ -108,15 +108,15 @@ def labels_given(source: Source) -> np.ndarray:
     return labels
 
 
-def images_given(source: Source, images: object, shape: tuple[int | None, ...]) -> np.ndarray:
+def images_given(source: Source, images: Any, shape: tuple[int | None, ...]) -> np.ndarray:
     """What `read` returned, if it is uint8 of a shape, in which None stands for any number.
 
     Raises:
         DataError: something else.
     """
-    if isinstance(images, np.ndarray) and images.dtype == np.uint8 and images.ndim == len(shape):
-        if all(wanted in (None, found) for wanted, found in zip(shape, images.shape, strict=True)):
-            return images
+    is_pixels = isinstance(images, np.ndarray) and images.dtype == np.uint8 and images.ndim == len(shape)
+    if is_pixels and all(wanted in (None, found) for wanted, found in zip(shape, images.shape, strict=True)):
+        return images
     found = f"{images.dtype} {list(images.shape)}" if isinstance(images, np.ndarray) else f"a {type(images).__name__}"
     wanted = ", ".join(name if n is None else str(n) for n, name in zip(shape, "nHWC", strict=True))
     raise faulty(source, f"read returned {found}", "read", f"an array, uint8 [{wanted}]")

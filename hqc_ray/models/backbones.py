@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from typing import Any, ClassVar
 
@@ -13,12 +15,13 @@ from torchvision import models as torchvision_models
 
 from hqc_ray import seeds
 from hqc_ray.entries import Entry, lookup, make
-from hqc_ray.errors import ModelError
+from hqc_ray.errors import InputError, ModelError
+from hqc_ray.guard import guarded, wrong
 from hqc_ray.models import cnn
 from hqc_ray.models import weights as weight_files
 from hqc_ray.models.backbone import Backbone
 from hqc_ray.models.weights import WeightsId
-from hqc_ray.spec import ModelSpec, expand
+from hqc_ray.spec import ModelSpec, expand, sides
 
 
 class BackboneEntry(Entry):
@@ -175,7 +178,7 @@ def build(spec: ModelSpec, weights: str | bytes | None = None, generator: torch.
 def get(
     name: str,
     weights: str | bytes = "imagenet",
-    image_size: int | None = None,
+    image_size: int | tuple[int, int] | None = None,
     generator: torch.Generator | None = None,
     **options: Any,
 ) -> Backbone:
@@ -186,7 +189,7 @@ def get(
             `BackboneEntry`, or a function that returns a module from normalised images [B, 3, H, W] to features [B, F].
         weights: "imagenet", "random" (one fixed draw per name, the same for all sweeps), or a state dict: the path of
             its file, or what the file holds.
-        image_size: side in pixels that images are resized to; None: they stay as they are.
+        image_size: side in pixels, or (height, width), that images are resized to; None: they stay as they are.
         generator: draws the first weights of a trainable backbone.
         options: of the entry.
 
@@ -196,21 +199,42 @@ def get(
     found = of(name)
     made = make("backbone", {name: found}, name, options, ModelError)
     origin = "file" if isinstance(weights, bytes) else weights_id(name, weights).origin
-    if image_size is not None and image_size < 1:
+    if image_size is not None and min(sides(image_size)) < 1:
         raise ModelError(f"{image_size} pixels", where="image_size", valid="a positive number")
     draws = generator if generator is not None and found.trainable else _fixed(name)
     with torch.random.fork_rng(devices=[]):  # the global random state stays as it was
         torch.default_generator.manual_seed(draws.initial_seed())
-        body = made.build()
+        with own(name, "build"):
+            body = made.build()
+    if not isinstance(body, nn.Module):
+        raise faulty(name, f"gives a {type(body).__name__}", "a torch.nn.Module: images [B, 3, H, W] -> features [B, F]")
     if found.trainable or weights == "random":
-        made.initialise(body, draws)
+        with own(name, "initialise"):
+            made.initialise(body, draws)
     else:
         weight_files.load_into(body, _own(body, weight_files.read(name, weights)), name, origin)
     try:
-        backbone = Backbone(body, image_size, trainable=found.trainable)
+        with own(name, "run"):
+            backbone = Backbone(body, image_size, trainable=found.trainable)
     except ModelError as problem:
-        raise problem.at(name) from problem
+        if ":" not in name:
+            raise problem.at(name) from problem
+        known = name in problem.what  # with its place: raised in there
+        raise (problem if known else faulty(name, problem.what, problem.valid, type(body).forward)) from problem
     return backbone if found.trainable else backbone.folded()
+
+
+def own(name: str, to: str) -> AbstractContextManager[None]:
+    """Around a call of a user's own backbone: what goes wrong in there is one line with its place."""
+    return guarded("backbone", name, ModelError, to=to) if ":" in name else nullcontext()
+
+
+def faulty(name: str, what: str, valid: str, by: Callable[..., Any] | None = None) -> InputError:
+    """The error for what a user's own backbone gives, with the place of its definition."""
+    found = of(name)
+    made = found.function if issubclass(found, UserFunction) else found.build
+    inside = by is not None and "site-packages" not in (inspect.getsourcefile(by) or "")
+    return wrong("backbone", name, what, ModelError, by=by if inside else made, valid=valid)
 
 
 def weights_id(name: str, weights: str = "imagenet") -> WeightsId:

@@ -3,6 +3,7 @@
 from hqc_ray.spec.file import STORAGE_FORMS, SweepSpec, expand, load, parse, storage_uri, variables
 from hqc_ray.spec.sections import (
     LEVELS,
+    MAX_SIDE,
     NAMED,
     SECTIONS,
     Access,
@@ -17,10 +18,11 @@ from hqc_ray.spec.sections import (
     Point,
     Section,
     TrainSpec,
+    sides,
 )  # fmt: skip
 
 __all__ = [
-    "LEVELS", "NAMED", "SECTIONS", "STORAGE_FORMS",
+    "LEVELS", "MAX_SIDE", "NAMED", "SECTIONS", "STORAGE_FORMS",
     "Access", "AttackSpec", "DataSpec", "DeviceSpec", "EvaluateSpec", "JudgesSpec", "Level", "Mode",
-    "ModelSpec", "Point", "Section", "SweepSpec", "TrainSpec", "expand", "load", "parse", "storage_uri", "variables",
+    "ModelSpec", "Point", "Section", "SweepSpec", "TrainSpec", "expand", "load", "parse", "sides", "storage_uri", "variables",
 ]  # fmt: skip

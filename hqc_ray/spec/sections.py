@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 NAMED = ("source", "backbone", "head", "name")  # the keys of a sweep file that take a user's own `package.module:name`
 Fraction = Annotated[float, Field(ge=0, lt=1)]
+MAX_SIDE = 2048  # pixels that a backbone sees: a network of a few million weights takes gigabytes there
+Side = Annotated[int, Field(ge=1, le=MAX_SIDE)]
 Level = Literal["pixels", "features", "angles"]
 LEVELS: tuple[Level, ...] = get_args(Level)
 Access = Literal["exact", "shots", "ideal"]
@@ -49,14 +51,20 @@ class DataSpec(Section):
 class ModelSpec(Section):
     """Backbone (frozen, unless it is trained end to end) and head. Other keys are options of the head or the backbone.
 
-    `image_size` is the side in pixels that the backbone resizes images to; None means the size that the data have.
+    `image_size` is the side in pixels of the square that the backbone resizes images to, or [height, width]; None means the
+    size that the data have. In a file [96, 48] are two sizes, [[96, 48]] is one.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")
     backbone: str
     weights: str = "imagenet"
-    image_size: Annotated[int, Field(ge=1)] | None = None
+    image_size: Side | tuple[Side, Side] | None = None
     head: str = "linear"
+
+
+def sides(size: int | tuple[int, int]) -> tuple[int, int]:
+    """(height, width) in pixels of an image size, which of a square is its side."""
+    return (size, size) if isinstance(size, int) else size
 
 
 class DeviceSpec(Section):

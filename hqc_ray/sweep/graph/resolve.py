@@ -12,9 +12,10 @@ from hqc_ray.data.source import with_variables
 from hqc_ray.data.splits import parts
 from hqc_ray.errors import AttackError, DataError, InputError, ModelError, SpecError
 from hqc_ray.models import backbones, heads
+from hqc_ray.models.probe import probe
 from hqc_ray.quantum import circuits, devices
 from hqc_ray.quantum.cores import noisy_layer
-from hqc_ray.spec import AttackSpec, DataSpec, DeviceSpec, EvaluateSpec, ModelSpec, TrainSpec, expand, variables
+from hqc_ray.spec import MAX_SIDE, AttackSpec, DataSpec, DeviceSpec, EvaluateSpec, ModelSpec, TrainSpec, expand, variables
 
 
 def source(spec: DataSpec) -> data.Source:
@@ -88,7 +89,11 @@ class Rooms:
         head, backbone = _at("model", heads.get, model), _at("model", backbones.entry, model)
         _at("model", head.circuit)
         common = {"backbone": model.backbone, "weights": "random" if backbone.trainable else model.weights, "head": model.head}
-        size = {"image_size": model.image_size or max(_at("data", lambda: checked_size(source(data))))}
+        height, width = _at("data", lambda: checked_size(source(data)))
+        if model.image_size is None and max(height, width) > MAX_SIDE:
+            valid = f"1 to {MAX_SIDE}, to which they are resized"
+            raise ModelError(f"the images have {height} x {width} pixels", where="model.image_size", valid=valid)
+        size = {"image_size": model.image_size or (height if height == width else (height, width))}
         filled = ModelSpec(**{**backbone.model_dump(mode="json"), **head.model_dump(mode="json"), **common, **size})
         self._check_weights(model.model_copy(update=size), str(expand(model.weights, "model.weights")))
         return filled
@@ -99,7 +104,7 @@ class Rooms:
         remote = identity.origin.startswith("torchvision") and weights == "imagenet"
         key = (repr(_at("model", backbones.entry, model)), model.backbone, weights, model.image_size)
         if key not in self._loaded and (self.download or not remote):
-            _at("model", backbones.build, model)
+            _at("model", probe if ":" in model.backbone else backbones.build, model)
             self._loaded.add(key)
 
     def backbone(self, model: ModelSpec) -> ModelSpec:
