@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -175,7 +175,7 @@ def existing_folder(path: str) -> Path:
         DataError: a variable is not set, or there is no such folder.
     """
     folder = _resolved(path, "an existing folder")
-    if not folder.is_dir():
+    if not _is(folder.is_dir, folder):
         raise DataError(f"no folder {str(folder)!r}", where="path", valid="an existing folder")
     return folder
 
@@ -187,9 +187,38 @@ def existing_file(path: str) -> Path:
         DataError: a variable is not set, or there is no such file.
     """
     file = _resolved(path, "an existing file")
-    if not file.is_file():
+    if not _is(file.is_file, file):
         raise DataError(f"no file {str(file)!r}", where="path", valid="an existing file")
     return file
+
+
+def _is(asked: Callable[[], bool], place: Path) -> bool:
+    try:
+        return asked()
+    except (OSError, ValueError) as problem:  # no permission, or a name that no file can have
+        raise unreadable(problem, place) from problem
+
+
+def first_bytes(file: Path) -> bytes | None:
+    """What a file begins with; None where there is none.
+
+    Raises:
+        DataError: it cannot be opened: it is not damaged.
+    """
+    try:
+        with file.open("rb") as opened:
+            return opened.read(64)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as problem:
+        raise unreadable(problem, file) from problem
+
+
+def unreadable(problem: OSError | ValueError, place: Path) -> DataError:
+    """The error for a file or folder that cannot be opened: it is not damaged."""
+    permitted = not isinstance(problem, PermissionError)  # h5py's too
+    what = f"cannot be read: {getattr(problem, 'strerror', None) or problem}" if permitted else "no permission to read it"
+    return DataError(what, where=str(place), valid="a place that can be read" if permitted else "a place that you may read")
 
 
 def natural(name: str) -> tuple[list[str | int], str]:

@@ -189,7 +189,7 @@ def test_a_users_own_backbone(images):
     with pytest.raises(ModelError, match=r"gives .* for one image"):
         backbones.get(f"{__name__}:unpooled_body", "random", 20)
     assert backbones.get(f"{__name__}:OneSize", "random", 30).n_features == 3
-    with pytest.raises(ModelError, match="image_size: .*does not accept images of 20 pixels: Wrong image width.*line"):
+    with pytest.raises(ModelError, match=r"image_size: .*does not accept images of 20 pixels: Wrong image width.*line"):
         backbones.get(f"{__name__}:OneSize", "random", 20)
 
 

@@ -13,7 +13,7 @@ from typing import Literal, Self
 import numpy as np
 from numpy.lib import format as npy
 
-from hqc_ray.data.source import distinct_images, existing_file
+from hqc_ray.data.source import distinct_images, existing_file, first_bytes
 from hqc_ray.data.sources.arrays import Arrays
 from hqc_ray.errors import DataError
 
@@ -80,6 +80,7 @@ class Npz(Arrays):
     def _member(self, part: str) -> Iterator[tuple[zipfile.ZipFile, str]]:
         """The open archive, and the name of an array in it; trouble while it is read becomes a DataError."""
         file, name = existing_file(self.path), f"{self.split}_{part}.npy"
+        first_bytes(file)  # whether it can be opened
         try:
             with zipfile.ZipFile(file) as archive:
                 if name not in archive.namelist():

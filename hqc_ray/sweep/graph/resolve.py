@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -93,6 +94,8 @@ class Rooms:
         if model.image_size is None and max(height, width) > MAX_SIDE:
             valid = f"1 to {MAX_SIDE}, to which they are resized"
             raise ModelError(f"the images have {height} x {width} pixels", where="model.image_size", valid=valid)
+        if isinstance(model.image_size, int) and height != width:
+            warnings.warn(f"images of {height} x {width} pixels are stretched to image_size {model.image_size}", stacklevel=2)
         size = {"image_size": model.image_size or (height if height == width else (height, width))}
         filled = ModelSpec(**{**backbone.model_dump(mode="json"), **head.model_dump(mode="json"), **common, **size})
         self._check_weights(model.model_copy(update=size), str(expand(model.weights, "model.weights")))
