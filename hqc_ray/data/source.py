@@ -13,7 +13,7 @@ import numpy as np
 
 from hqc_ray.entries import Entry
 from hqc_ray.errors import DataError, InputError
-from hqc_ray.guard import wrong
+from hqc_ray.guard import one_line, wrong
 
 MAX_CLASSES = 100
 MAX_IMAGES = 10_000_000  # of a source: their labels are counted in memory
@@ -176,7 +176,7 @@ def existing_folder(path: str) -> Path:
     """
     folder = _resolved(path, "an existing folder")
     if not _is(folder.is_dir, folder):
-        raise DataError(f"no folder {str(folder)!r}", where="path", valid="an existing folder")
+        raise DataError(f"no folder {one_line(str(folder))!r}", where="path", valid="an existing folder")
     return folder
 
 
@@ -188,7 +188,7 @@ def existing_file(path: str) -> Path:
     """
     file = _resolved(path, "an existing file")
     if not _is(file.is_file, file):
-        raise DataError(f"no file {str(file)!r}", where="path", valid="an existing file")
+        raise DataError(f"no file {one_line(str(file))!r}", where="path", valid="an existing file")
     return file
 
 
@@ -218,7 +218,9 @@ def unreadable(problem: OSError | ValueError, place: Path) -> DataError:
     """The error for a file or folder that cannot be opened: it is not damaged."""
     permitted = not isinstance(problem, PermissionError)  # h5py's too
     what = f"cannot be read: {getattr(problem, 'strerror', None) or problem}" if permitted else "no permission to read it"
-    return DataError(what, where=str(place), valid="a place that can be read" if permitted else "a place that you may read")
+    return DataError(
+        what, where=one_line(str(place)), valid="a place that can be read" if permitted else "a place that you may read"
+    )
 
 
 def natural(name: str) -> tuple[list[str | int], str]:

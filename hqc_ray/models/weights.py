@@ -95,23 +95,27 @@ def read(name: str, weights: str | bytes) -> dict[str, Tensor]:
     if not isinstance(state, Mapping) or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()):
         raise ModelError(f"not a state dict{_inside(state)}", where=where, valid=f"what {_SAVED} writes")
     kept = {_OLD_DENSENET.sub(r"\1\2.", key): value for key, value in state.items() if not key.startswith(_AUXILIARY)}
+    for key, value in kept.items():
+        _check_plain(key, value, where)
     floats = {key: value.float() if value.is_floating_point() else value for key, value in kept.items()}
     for key, value in floats.items():
-        _check(key, value, where)
+        _check_numbers(key, value, where)
     return floats
 
 
-def _check(key: str, value: Tensor, where: str) -> None:
-    """A tensor of a weights file must hold numbers that a network can have."""
-    found = ""
-    if value.layout != torch.strided or value.is_meta:
-        found = "has no values" if value.is_meta else f"is {value.layout}"
-    elif value.is_floating_point() and not bool(torch.isfinite(value).all()):
-        found = "holds NaN or infinity"
-    elif key.endswith("running_var") and bool((value < 0).any()):
-        found = "holds a negative variance"
-    if found:
-        raise ModelError(f"the tensor {key!r} {found}", where=where, valid="plain tensors of finite numbers")
+def _check_plain(key: str, value: Tensor, where: str) -> None:
+    """A tensor of a weights file must have all its values, one after another: a view may promise more than the file holds."""
+    if value.layout != torch.strided or value.is_meta or value.numel() * value.itemsize > value.untyped_storage().nbytes():
+        found = "has fewer values than its shape" if value.layout == torch.strided else f"is {value.layout}"
+        raise ModelError(f"the tensor {key!r} {found}", where=where, valid="plain tensors")
+
+
+def _check_numbers(key: str, value: Tensor, where: str) -> None:
+    """Its values must be numbers that a network can have."""
+    if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+        raise ModelError(f"the tensor {key!r} holds NaN or infinity", where=where, valid="finite numbers")
+    if key.endswith("running_var") and bool((value < 0).any()):
+        raise ModelError(f"the tensor {key!r} holds a negative variance", where=where, valid="0 or more")
 
 
 def _inside(state: Any) -> str:

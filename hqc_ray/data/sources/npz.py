@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -14,7 +13,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from hqc_ray.data.source import distinct_images, existing_file, first_bytes
-from hqc_ray.data.sources.arrays import Arrays
+from hqc_ray.data.sources.arrays import MAX_BYTES, Arrays
 from hqc_ray.errors import DataError
 
 Header = tuple[tuple[int, ...], np.dtype]
@@ -74,6 +73,8 @@ class Npz(Arrays):
         if size != expected:
             valid = f"{expected} bytes for {dtype} {list(shape)} by its header"
             raise DataError(f"{name} has {size} bytes", where=self.path, valid=valid)
+        if size > MAX_BYTES:
+            raise DataError(f"{name} has {size:,} bytes", where=self.path, valid=f"{MAX_BYTES:,} or fewer, unpacked")
         return shape, dtype
 
     @contextmanager
@@ -87,7 +88,9 @@ class Npz(Arrays):
                     found = ", ".join(sorted(Path(n).stem for n in archive.namelist())) or "none"
                     raise DataError(f"no array {self.split}_{part}", where=str(file), valid=found)
                 yield archive, name
-        except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, NotImplementedError, RuntimeError) as problem:
+        except DataError:
+            raise
+        except Exception as problem:  # damaged bytes make zipfile and numpy raise errors of many classes
             what = f"truncated, or not an .npz file ({str(problem).splitlines()[0] if str(problem) else type(problem).__name__})"
             raise DataError(what, where=str(file), valid="fetch it again") from problem
 

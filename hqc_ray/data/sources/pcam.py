@@ -10,7 +10,7 @@ from typing import ClassVar, Literal, Self, get_args
 import h5py
 import numpy as np
 
-from hqc_ray.data.source import Source, as_indices, distinct_images, existing_folder, first_bytes
+from hqc_ray.data.source import MAX_IMAGES, Source, as_indices, distinct_images, existing_folder, first_bytes
 from hqc_ray.errors import DataError
 
 Split = Literal["train", "valid", "test"]
@@ -130,6 +130,8 @@ def _dataset(opened: h5py.File, part: Part, file: Path) -> h5py.Dataset:
         raise DataError(f"no dataset {part!r}, only {sorted(opened)}", where=str(file), valid=valid)
     if dataset.dtype != np.uint8 or dataset.shape is None or dataset.shape[1:] != _SHAPES[part]:
         raise DataError(f"dataset {part!r} is {dataset.dtype} {list(dataset.shape or ())}", where=str(file), valid=valid)
+    if len(dataset) > MAX_IMAGES:
+        raise DataError(f"dataset {part!r} promises {len(dataset):,} images", where=str(file), valid=f"{MAX_IMAGES:,} or fewer")
     return dataset
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 from pydantic import Field
 
 from hqc_ray import seeds
-from hqc_ray.data.source import Source, as_indices
+from hqc_ray.data.source import MAX_IMAGES, MAX_SIDE, Source, as_indices
 from hqc_ray.data.sources import tissue
 
 
@@ -28,8 +28,8 @@ class Synthetic(Source):
     """
 
     about_centre: ClassVar[bool] = True
-    images: int = Field(default=20000, ge=2)
-    size_pixels: int = Field(default=96, ge=8)
+    images: int = Field(default=20000, ge=2, le=MAX_IMAGES)
+    size_pixels: int = Field(default=96, ge=8, le=MAX_SIDE)
     seed: int = 0
 
     @property
