@@ -101,7 +101,12 @@ def labels_given(source: Source) -> np.ndarray:
         count = 0
     if count > MAX_IMAGES:
         raise faulty(source, f"{count:,} labels", "labels", f"{MAX_IMAGES:,} or fewer")
-    labels = np.asarray(given)
+    try:
+        labels = np.asarray(given)
+    except ValueError as problem:  # lists of several lengths
+        raise faulty(
+            source, f"labels are a {type(given).__name__} that is no array", "labels", "[N] uint8, from 0 on"
+        ) from problem
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
         found = f"labels of shape {list(labels.shape)} and type {labels.dtype}"
         raise faulty(source, found, "labels", "[N] uint8, from 0 on")
@@ -130,8 +135,10 @@ def name_of(source: Source) -> str:
 
 def faulty(source: Source, what: str, by: str, valid: str) -> InputError:
     """The error for what the method `by` of a source gives, with the place of its definition, if that is a user's."""
-    found = getattr(type(whole_of(source)), by)
-    return wrong("data source", name_of(source), what, DataError, by=getattr(found, "fget", found), valid=valid)
+    kind = type(whole_of(source))
+    found = getattr(kind, by)
+    made = kind if found is getattr(Source, by) else getattr(found, "fget", found)
+    return wrong("data source", name_of(source), what, DataError, by=made, valid=valid)
 
 
 def with_variables(source: Source, names: tuple[str, ...]) -> Source:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any, ClassVar
 
@@ -214,19 +214,26 @@ def get(
     else:
         weight_files.load_into(body, _own(body, weight_files.read(name, weights)), name, origin)
     try:
-        with own(name, "run"):
+        with own(name, "run", type(body).forward):
             backbone = Backbone(body, image_size, trainable=found.trainable)
     except ModelError as problem:
-        if ":" not in name:
-            raise problem.at(name) from problem
-        known = name in problem.what  # with its place: raised in there
-        raise (problem if known else faulty(name, problem.what, problem.valid, type(body).forward)) from problem
+        raise (problem if ":" in name else problem.at(name)) from problem
     return backbone if found.trainable else backbone.folded()
 
 
-def own(name: str, to: str) -> AbstractContextManager[None]:
-    """Around a call of a user's own backbone: what goes wrong in there is one line with its place."""
-    return guarded("backbone", name, ModelError, to=to) if ":" in name else nullcontext()
+@contextmanager
+def own(name: str, to: str, by: Callable[..., Any] | None = None) -> Iterator[None]:
+    """Around a call of a user's own backbone: what goes wrong in there is one line with its place, or that of `by`."""
+    if ":" not in name:
+        yield
+        return
+    try:
+        with guarded("backbone", name, ModelError, to=to):
+            yield
+    except ModelError as problem:
+        if ", line " in problem.what:
+            raise
+        raise faulty(name, problem.what.removeprefix(f"cannot {to} backbone {name!r}: "), problem.valid, by) from problem
 
 
 def faulty(name: str, what: str, valid: str, by: Callable[..., Any] | None = None) -> InputError:

@@ -23,7 +23,7 @@ def probe(spec: ModelSpec) -> None:
         return
     first, second = backbones.build(spec), backbones.build(spec)
     images = torch.rand(2, 3, *(first.image_size or PROBE), generator=torch.Generator().manual_seed(0))
-    with backbones.own(name, "run"):
+    with backbones.own(name, "run", type(first.body).forward):
         features, again, other, alone = first(images), first(images), second(images), first(images[:1])
     found, valid = _found(first, features), "float32 features [B, F], finite, the same at every call"
     if not found and not _like(again, features):

@@ -178,3 +178,19 @@ def test_an_option_with_a_variable_is_shown_as_it_is_written(execute, monkeypatc
         with pytest.raises(DataError) as caught:
             execute(TEXT.replace("size: 40", f"size: 40, {options}"))
         assert "s3cr" not in str(caught.value)
+
+
+def test_images_that_are_not_square_stay_so_from_the_file_to_the_gradient(execute, monkeypatch):
+    import numpy as np
+
+    from hqc_ray import load_classifier
+    from tests.sweep.cases import Dots
+
+    monkeypatch.setattr(Dots, "_image", lambda self, index, make=Dots._image: np.concatenate([make(self, index)] * 2, axis=1))
+    found, _ = execute(TEXT.replace(", image_size: 8", ""))
+    assert found.failed == 0
+    assert set(zip(found.rows["image_size"], found.rows["image_width"], strict=True)) == {(8, 16)}
+    assert load_classifier(found.folder, found.rows["model_key"][0]).backbone.image_size == (8, 16)
+    assert np.load(found.folder / found.rows["example"][0])["clean"].shape[1:3] in ((8, 16), (3, 8))
+    with pytest.warns(UserWarning, match="images of 8 x 16 pixels are stretched to image_size 12"):
+        assert set(execute(TEXT.replace("image_size: 8", "image_size: 12"))[0].rows["image_size"]) == {12}
