@@ -13,10 +13,16 @@ ROOMS = [
 ]  # fmt: skip
 SUBROOMS = {  # the same inside a room that has sub-rooms; rooms in one tuple do not know each other
     "data": [("source",), ("checked",), ("splits", "selection", "sources"), ("sheet",)],
-    "attacks": [("spaces", "losses", "result"), ("balls", "view"), ("wrappers", "judges"), ("base",), ("searches", "contract")],
+    "attacks": [
+        ("spaces", "losses", "result"),
+        ("balls", "view"),
+        ("wrappers", "judges", "cut"),
+        ("base",),
+        ("searches", "contract"),
+    ],
     "quantum": [("circuits", "noise"), ("ideal",), ("transfer",), ("devices",), ("cores",), ("study",)],
     "sweep": [("graph",), ("work", "progress"), ("driver",), ("serial", "isolated", "tune"), ("run",)],
-}
+}  # fmt: skip
 FORBIDDEN = {
     "spec": {"torch", "ray"}, "plan": {"torch", "ray"}, "results": {"torch", "ray"}, "data": {"torch", "ray"}, "quantum": {"ray"},
     "models": {"ray"}, "attacks": {"ray", "h5py"}, "evaluation": {"ray"}, "report": {"torch", "ray"},

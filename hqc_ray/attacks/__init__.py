@@ -9,6 +9,7 @@ from hqc_ray.attacks.base import Attack
 from hqc_ray.attacks.contract import run
 from hqc_ray.attacks.judges import Exact, Judge
 from hqc_ray.attacks.result import Found, Predictions, Result, Verdict
+from hqc_ray.attacks.searches.bottleneck import Bottleneck
 from hqc_ray.attacks.searches.deepfool import DeepFool
 from hqc_ray.attacks.searches.ensemble import Ensemble
 from hqc_ray.attacks.searches.gradient import FGSM, PGD
@@ -25,6 +26,7 @@ __all__ = [
     "PGD",
     "SPACES",
     "Attack",
+    "Bottleneck",
     "Clean",
     "DeepFool",
     "Ensemble",
@@ -49,6 +51,7 @@ ATTACKS: dict[str, type[Attack]] = {
     "fgsm": FGSM,
     "pgd": PGD,
     "deepfool": DeepFool,
+    "bottleneck": Bottleneck,
     "ensemble": Ensemble,
 }
 

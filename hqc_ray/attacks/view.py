@@ -75,6 +75,11 @@ class View:
         self.counts = Counts()
         self.bad_gradient: Tensor | None = None
 
+    @property
+    def model(self) -> Classify:
+        """What is attacked. Whoever runs it counts what it takes in `counts`."""
+        return self._model
+
     def logits(self, values: Tensor) -> Tensor:
         """Logits [B, K] of `values` [B, ...], without a gradient."""
         with torch.no_grad():
@@ -94,7 +99,7 @@ class View:
             draws: of a stochastic model, over which gradient, losses and logits are averaged; None: the view's.
         """
         found = Gradient(*_mean([self._gradient(model, values, labels, loss) for model in self._models(draws)]))
-        self._record(found.gradient)
+        self.record(found.gradient)
         return found
 
     def differences(self, values: Tensor, labels: Tensor, others: Tensor | int) -> Differences:
@@ -110,7 +115,7 @@ class View:
             parts.append(self._differences(model, values, labels, parts[0].others if parts else others))
         gradients, differences, logits = _mean([p[:3] for p in parts])
         found = Differences(gradients, differences, logits, parts[0].others)
-        self._record(found.gradients)
+        self.record(found.gradients)
         return found
 
     def module(self) -> nn.Module:
@@ -152,7 +157,7 @@ class View:
             values = values.detach().requires_grad_(True)
             logits = self._forward(model, values)
             losses = loss(logits, labels)
-            gradient = self._backward(losses.sum(), values, keep_graph=False)
+            gradient = self.backward(losses.sum(), values, keep_graph=False)
         return Gradient(gradient, losses.detach(), logits.detach())
 
     def _differences(self, model: Classify, values: Tensor, labels: Tensor, others: Tensor | int) -> Differences:
@@ -163,21 +168,23 @@ class View:
                 others = runners_up(logits.detach(), labels, others)
             differences = logits.gather(1, others) - logits.gather(1, labels[:, None])
             totals = differences.sum(0)
-            gradients = torch.stack([self._backward(t, values, keep_graph=i + 1 < len(totals)) for i, t in enumerate(totals)], 1)
+            gradients = torch.stack([self.backward(t, values, keep_graph=i + 1 < len(totals)) for i, t in enumerate(totals)], 1)
         return Differences(gradients, differences.detach(), logits.detach(), others)
 
     def _forward(self, model: Classify, values: Tensor) -> Tensor:
         self.counts.forwards += len(values)
         return check_logits(model(values), len(values))
 
-    def _backward(self, total: Tensor, values: Tensor, keep_graph: bool) -> Tensor:
+    def backward(self, total: Tensor, values: Tensor, keep_graph: bool) -> Tensor:
+        """The gradient [B, ...] of `total`, a number, at `values` [B, ...]: one per value, counted."""
         self.counts.gradients += len(values)
         if not total.requires_grad:  # a model that does not depend on its input: a zero gradient, which is recorded as bad
             return torch.zeros_like(values)
         gradient = torch.autograd.grad(total, values, retain_graph=keep_graph, allow_unused=True)[0]
         return torch.zeros_like(values) if gradient is None else gradient.contiguous()
 
-    def _record(self, gradients: Tensor) -> None:
+    def record(self, gradients: Tensor) -> None:
+        """Say which values have a bad gradient: those of the first [n_values, ...] that are seen count."""
         if self.bad_gradient is None and len(gradients) == self._n_values:
             flat = gradients.flatten(1)
             self.bad_gradient = (flat == 0).all(1) | ~flat.isfinite().all(1)
@@ -204,7 +211,7 @@ class _Counted(nn.Module):
 
     def _count(self, gradient: Tensor) -> None:
         self._view.counts.gradients += len(gradient)
-        self._view._record(gradient)
+        self._view.record(gradient)
 
 
 def _mean(parts: list[tuple[Tensor, ...]]) -> list[Tensor]:

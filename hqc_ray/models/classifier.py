@@ -52,6 +52,14 @@ class Classifier(nn.Module):
         """Logits [B, K] of features [B, F]."""
         return self.head(features)
 
+    def preactivations(self, images: Tensor) -> Tensor:
+        """Pre-activations [B, Q] of the head (see `Head`), of images [B, 3, H, W] in [0, 1]."""
+        return self.head.preactivations(self.head.standardised(self.backbone(images)))
+
+    def concluded(self, preactivations: Tensor) -> Tensor:
+        """Logits [B, K] of pre-activations [B, Q]."""
+        return self.head.concluded(preactivations)
+
     @property
     def device(self) -> torch.device:
         """Where it is, and where its images must be."""

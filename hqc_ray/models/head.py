@@ -68,6 +68,16 @@ class Head(nn.Module):
         """Features [B, F] -> [B, F]."""
         return (features - self.center) * self.scale
 
+    def preactivations(self, values: Tensor) -> Tensor:
+        """Pre-activations [B, Q] of standardised features [B, F], what tanh squeezes into angles; of a head without a bottleneck
+        its logits.
+        """
+        return self.logits(values)
+
+    def concluded(self, preactivations: Tensor) -> Tensor:
+        """Logits [B, K] of pre-activations [B, Q]: all that is left of the classifier behind them, small and exact."""
+        return preactivations
+
     def squeezed(self, values: Tensor) -> Tensor:
         """Angles [B, Q], radians in (-pi/2, pi/2), of standardised features [B, F].
 
@@ -154,9 +164,17 @@ class Bottleneck(Head):
         self.core = core
         self.readout = linear(n_qubits, n_classes, generator)
 
+    def preactivations(self, values: Tensor) -> Tensor:
+        """See `Head`."""
+        return self.reduce(values)
+
+    def concluded(self, preactivations: Tensor) -> Tensor:
+        """See `Head`."""
+        return self.decided(_squeeze(preactivations))
+
     def squeezed(self, values: Tensor) -> Tensor:
         """Angles [B, Q], radians in (-pi/2, pi/2), of standardised features [B, F]."""
-        return torch.tanh(self.reduce(values)) * (math.pi / 2)
+        return _squeeze(self.reduce(values))
 
     def decided(self, angles: Tensor) -> Tensor:
         """Logits [B, K] of angles [B, Q]."""
@@ -245,6 +263,11 @@ class Fourier(nn.Module):
     def forward(self, angles: Tensor) -> Tensor:
         """Angles [B, Q], radians -> [B, Q]."""
         return surrogate.trig_features(angles) @ self.coefficients
+
+
+def _squeeze(preactivations: Tensor) -> Tensor:
+    """Angles [B, Q], radians in (-pi/2, pi/2), of pre-activations [B, Q]."""
+    return torch.tanh(preactivations) * (math.pi / 2)
 
 
 def linear(inputs: int, outputs: int, generator: torch.Generator) -> nn.Linear:

@@ -23,6 +23,14 @@ class Rest(nn.Module):
         """Logits [B, K]."""
         return self.head.logits(values) if self.level == "features" else self.head.decided(values)
 
+    def preactivations(self, values: Tensor) -> Tensor:
+        """Pre-activations [B, Q] of the head (see `Head`); the angles themselves, where these are the values."""
+        return self.head.preactivations(values) if self.level == "features" else values
+
+    def concluded(self, preactivations: Tensor) -> Tensor:
+        """Logits [B, K] of what `preactivations` gives."""
+        return self.head.concluded(preactivations) if self.level == "features" else self.head.decided(preactivations)
+
     @property
     def stochastic(self) -> bool:
         """Whether the logits are random samples, so that `drawn` gives others."""

@@ -12,11 +12,17 @@ BLUE, SKY, GREEN, YELLOW, ORANGE, VERMILLION, PURPLE = "#0072B2", "#56B4E9", "#0
 GREY, BLACK = "#8A8A8A", "#1A1A1A"
 
 # Preferences, in the order in which they stand in tables: an attack, head or backbone that is not listed gets the next free style
-ATTACKS = {"fgsm": (SKY, "o"), "deepfool": (GREEN, "s"), "pgd": (VERMILLION, "^"), "noise": (GREY, "D")}
+ATTACKS = {
+    "fgsm": (SKY, "o"),
+    "deepfool": (GREEN, "s"),
+    "pgd": (VERMILLION, "^"),
+    "bottleneck": (BLUE, "v"),
+    "noise": (GREY, "D"),
+}
 CONTROLS = {
     "linear": (BLACK, "o", ":"), "mlp": ("#5A5A5A", "s", "--"), "tanh": (GREY, "D", "-."), "fourier": ("#ABABAB", "v", "--"),
 }  # fmt: skip
-MORE, MORE_CONTROLS = (PURPLE, ORANGE, BLUE, YELLOW), ("#3C3C3C", "p", (0, (3, 1, 1, 1)))
+MORE, MORE_CONTROLS = (PURPLE, ORANGE, YELLOW, BLACK), ("#3C3C3C", "p", (0, (3, 1, 1, 1)))
 DASHES = ("-", "--", ":", "-.")
 _BACKBONES = {
     "resnet18": "ResNet18", "vgg16": "VGG16", "inceptionv3": "InceptionV3", "alexnet": "AlexNet", "cnn1": "CNN", "cnn2": "CNN2",

@@ -56,6 +56,17 @@ def test_the_two_parts_are_the_whole_with_its_gradients(name, processor, images)
 
 
 @pytest.mark.parametrize("name", CASES)
+def test_what_is_cut_in_front_of_the_circuit_concludes_as_the_whole_does(name, images):
+    model = build(name)
+    for level in model.levels:
+        part = model.at(level)
+        values = part.encode(images)
+        points = part.rest.preactivations(values)
+        assert points.shape == (5, 3)  # of a bottleneck its three, of other heads the logits
+        assert torch.equal(part.rest.concluded(points), part.rest(values))
+
+
+@pytest.mark.parametrize("name", CASES)
 def test_values_are_what_the_level_says(name, images):
     model = build(name)
     assert model.at("pixels").encode(images) is images

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import http.client
-import os
 import shutil
 import urllib.error
 import urllib.request
@@ -15,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from hqc_ray.data.sources.pcam import SPLITS, file_name
-from hqc_ray.errors import DataError, unknown
+from hqc_ray.errors import DataError, WriteError, unknown
+from hqc_ray.files import write
 
 ZENODO = "https://zenodo.org/records/2546921/files"
 MD5 = {  # of the .gz files, as torchvision.datasets.PCAM lists them too
@@ -73,26 +73,28 @@ def fetch_pcam(
             folder.mkdir(parents=True, exist_ok=True)
             if not file.exists():
                 _fetch(url, file, checksums.get(file.name), progress or _silent, opener)
-        except (OSError, http.client.HTTPException) as problem:  # urllib's errors are OSErrors
+        except (OSError, WriteError, http.client.HTTPException) as problem:  # urllib's errors are OSErrors
             raise DataError(f"cannot get {url}: {_reason(problem)}", where=str(folder), valid=_by_hand(url, folder)) from problem
     return files
 
 
 def _fetch(url: str, file: Path, md5: str | None, progress: Progress, opener: Callable[..., Any]) -> None:
-    """One file: download to .gz.part, verify, unpack to .part, rename."""
-    packed, unpacked = file.with_name(f"{file.name}.gz.part"), file.with_name(f"{file.name}.part")
+    """One file: download to .gz.part, verify, unpack."""
+    packed = file.with_name(f"{file.name}.gz.part")
     _download(url, packed, lambda done, total: progress(file.name, done, total), opener)
     if md5 is not None and _md5(packed) != md5:
         packed.unlink()
         raise DataError(f"{url} does not have the MD5 {md5}; deleted", where=str(file), valid=_by_hand(url, file.parent))
-    try:
-        with gzip.open(packed, "rb") as source, unpacked.open("wb") as target:
-            shutil.copyfileobj(source, target, _BLOCK_BYTES)
-    except (gzip.BadGzipFile, EOFError, zlib.error) as problem:
-        packed.unlink()
-        unpacked.unlink(missing_ok=True)
-        raise DataError(f"{url} is not a gzip file; deleted", where=str(file), valid=_by_hand(url, file.parent)) from problem
-    os.replace(unpacked, file)
+
+    def unpack(target: Path) -> None:
+        try:
+            with gzip.open(packed, "rb") as source, target.open("wb") as opened:
+                shutil.copyfileobj(source, opened, _BLOCK_BYTES)
+        except (gzip.BadGzipFile, EOFError, zlib.error) as problem:
+            packed.unlink()
+            raise DataError(f"{url} is not a gzip file; deleted", where=str(file), valid=_by_hand(url, file.parent)) from problem
+
+    write(file, unpack)
     packed.unlink()
 
 

@@ -1,0 +1,169 @@
+"""An attack on the bottleneck: it aims at a point in front of the circuit at which the circuit is wrong, not at a higher loss."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple, Self
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from hqc_ray.attacks.balls import Norm, per_image, project, steepest
+from hqc_ray.attacks.base import Attack
+from hqc_ray.attacks.cut import Cut
+from hqc_ray.attacks.losses import fooled, margin
+from hqc_ray.attacks.searches.loop import iterate
+from hqc_ray.attacks.view import View
+
+_SCALES = (0.25, 0.5, 0.75, 1.0)  # of the way to the end of the reach: what lies behind a barrier may be wrong again
+
+
+class Bottleneck(Attack):
+    """Aims at pre-activations at which the exact head is wrong, and climbs towards them in the space of the values.
+
+    The gradient of a loss drives tanh into a corner of the cube of angles, and where the head is right in that corner it is
+    trapped: with a trigonometric head the corner can be a local minimum of the margin. Behind the pre-activations u the model is
+    small and exact, so it is simply evaluated, at many points that the ball can reach:
+
+    1. Q gradients give du/dx. Of the ball, linearised, the extreme points along random directions of u, and points on the way to
+       them, are candidates; the head is evaluated at all of them, and the one with the largest margin is the target.
+    2. The values jump towards it, and then climb: steps down the distance to the target, measured by how far the values have
+       to move for it (the metric of du/dx). The whole model judges every iterate.
+    3. Images that are still right are linearised again where they are now, and aim once more.
+
+    It needs no gradient of the circuit. A model without a bottleneck is cut at its logits.
+
+    Attributes:
+        directions: random directions of u that are tried in each round.
+        rounds: targets per image.
+        steps: of the climb to each target; their size falls from 2.5 * epsilon / steps to 0.
+    """
+
+    title: ClassVar[str] = "Bottleneck"
+    random: ClassVar[bool] = True
+    one_search: ClassVar[bool] = False
+    directions: int = Field(128, ge=1)
+    rounds: int = Field(4, ge=1)
+    steps: int = Field(8, ge=1)
+
+    @classmethod
+    def example(cls, **options: Any) -> Self:
+        """Two targets, few directions."""
+        return cls(**{"directions": 16, "rounds": 2, "steps": 3, **options})
+
+    def per_search(self, n_classes: int) -> float:
+        """The whole budget of a model that is cut at its logits; with Q pre-activations, Q + steps per round."""
+        return float(self.rounds * (n_classes + self.steps))
+
+    def search(
+        self, view: View, values: Tensor, labels: Tensor, epsilons: Sequence[float], generator: torch.Generator
+    ) -> Iterator[Tensor]:
+        """Yield the iterate of each image with the largest margin, the first that fools where this model decides."""
+        for epsilon in epsilons:
+            run = _Run(view, Cut(view), values, labels, epsilon, self.norm)
+            yield run.best_of(self.rounds, self.steps, self.directions, generator)
+
+
+class _Aim(NamedTuple):
+    """Of n images: targets [n, Q], the metric of u in the space of the values [n, Q, Q], and where the jump ends [n, ...]."""
+
+    targets: Tensor
+    metric: Tensor
+    jumped: Tensor
+
+
+@dataclass
+class _Run:
+    """One search at one epsilon over values [B, ...] with labels [B]."""
+
+    view: View
+    cut: Cut
+    values: Tensor
+    labels: Tensor
+    epsilon: float
+    norm: Norm
+
+    def best_of(self, rounds: int, steps: int, directions: int, generator: torch.Generator) -> Tensor:
+        """The candidate with the largest margin of each image, [B, ...]."""
+        self.best, self.x = self.values.clone(), self.values.clone()
+        self.margins = self.values.new_full((len(self.values),), -torch.inf)
+        left = torch.arange(len(self.values), device=self.values.device)
+        for _ in range(rounds):
+            aim = self._aim(left, directions, generator)
+            self.x[left] = aim.jumped
+            left = left[self._climb(left, aim, steps)]
+            if not len(left):
+                break
+        return self.best
+
+    def _aim(self, left: Tensor, directions: int, generator: torch.Generator) -> _Aim:
+        """Linearise the images `left` [n] where they are, and choose a target for each."""
+        gradients, at = self.cut.jacobian(self.x[left])
+        ways = torch.randn(directions, at.shape[1], generator=generator).to(at)
+        scales = torch.tensor(_SCALES).to(at)
+        reach = torch.stack([self._reach(i, ways, rows) for i, rows in zip(left.tolist(), gradients, strict=True)])  # [n, M, Q]
+        points = (at[:, None, None] + scales[:, None] * reach[:, :, None]).flatten(1, 2)  # [n, M * scales, Q]
+        labels = self.labels[left].repeat_interleave(points.shape[1])
+        chosen = margin(self.cut.logits(points).flatten(0, 1), labels).reshape(len(left), -1).nan_to_num(torch.inf).argmax(1)
+        rows = torch.arange(len(left), device=left.device)
+        way = ways[chosen.div(len(scales), rounding_mode="floor")]
+        ends = self._end(self.values[left], torch.einsum("nq,nq...->n...", way, gradients))
+        jumped = self.view.space.clip(self.x[left] + per_image(scales[chosen % len(scales)], ends) * (ends - self.x[left]))
+        flat = gradients.flatten(2).double()
+        metric = torch.linalg.pinv(flat @ flat.mT, hermitian=True).to(at)
+        return _Aim(points[rows, chosen], metric, jumped)
+
+    def _reach(self, image: int, ways: Tensor, gradients: Tensor) -> Tensor:
+        """How far u of an image moves, to first order, at the ends of the ball along `ways` [M, Q] of u: [M, Q]."""
+        along = torch.einsum("mq,q...->m...", ways, gradients)
+        moved = self._end(self.values[image].expand_as(along), along) - self.x[image]
+        return moved.flatten(1) @ gradients.flatten(1).mT
+
+    def _end(self, values: Tensor, along: Tensor) -> Tensor:
+        """The end of the ball around `values` [n, ...] along `along` [n, ...], in the box."""
+        return project(values + self.epsilon * steepest(along, self.norm), values, self.epsilon, self.norm, self.view.space)
+
+    def _climb(self, left: Tensor, aim: _Aim, steps: int) -> Tensor:
+        """Climb from where the images `left` [n] are towards their targets; which of them [n] are not fooled."""
+        right = self._judge(left, self.cut.at(self.x[left]))
+        taken = 0
+
+        def look(active: Tensor) -> tuple[Tensor, Tensor]:
+            targets, metric = aim.targets[going[active]], aim.metric[going[active]]
+
+            def closeness(points: Tensor) -> Tensor:
+                away = points - targets
+                return -torch.einsum("nq,nqr,nr->n", away, metric, away) / 2
+
+            found = self.cut.pull(self.x[left[going[active]]], closeness)
+            return found.at, found.gradient
+
+        def move(active: Tensor, gradients: Tensor) -> None:
+            nonlocal taken
+            ids, size = left[going[active]], 2.5 * self.epsilon / steps * (1 - taken / steps)
+            moved = self.x[ids] + size * steepest(gradients, self.norm)
+            self.x[ids] = project(moved, self.values[ids], self.epsilon, self.norm, self.view.space)
+            taken += 1
+
+        def finished(active: Tensor, at: Tensor, _: Tensor) -> Tensor:
+            right[going[active]] = self._judge(left[going[active]], at)
+            return ~right[going[active]]
+
+        going = right.nonzero()[:, 0]
+        if len(going):
+            iterate(going, steps, look, move, finished)
+            going = right.nonzero()[:, 0]
+        if len(going):
+            right[going] = self._judge(left[going], self.cut.at(self.x[left[going]]))
+        return right
+
+    def _judge(self, ids: Tensor, at: Tensor) -> Tensor:
+        """Keep iterates that are better than those before, of images `ids` [n] with pre-activations [n, Q]; who goes on [n]."""
+        logits, labels = self.cut.logits(at), self.labels[ids]
+        reached = margin(logits, labels).to(self.margins).nan_to_num(torch.inf)
+        better = ids[reached > self.margins[ids]]
+        self.best[better] = self.x[better]
+        self.margins[ids] = torch.maximum(reached, self.margins[ids])
+        return ~fooled(logits, labels) if self.view.decides else torch.ones_like(labels, dtype=torch.bool)
