@@ -5,16 +5,27 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, field_validator
+from pydantic_core import PydanticCustomError
 
 NAMED = ("source", "backbone", "head", "name")  # the keys of a sweep file that take a user's own `package.module:name`
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 MAX_SIDE = 2048  # pixels that a backbone sees: a network of a few million weights takes gigabytes there
-Side = Annotated[int, Field(ge=1, le=MAX_SIDE)]
 Level = Literal["pixels", "features", "angles"]
 LEVELS: tuple[Level, ...] = get_args(Level)
 Access = Literal["exact", "shots", "ideal"]
 Mode = Literal["surrogate", "native"]
+
+
+def _size(value: Any) -> int | tuple[int, int]:
+    """One side in pixels, or two that differ."""
+    given = tuple(value) if isinstance(value, list | tuple) and len(value) == 2 else (value, value)
+    if not all(isinstance(n, int) and not isinstance(n, bool) and 1 <= n <= MAX_SIDE for n in given):
+        raise PydanticCustomError("size", f"Input should be a whole number from 1 to {MAX_SIDE}, or [height, width]")
+    return given[0] if given[0] == given[1] else (given[0], given[1])
+
+
+Size = Annotated[int | tuple[int, int], PlainValidator(_size)]
 
 
 class Section(BaseModel):
@@ -58,7 +69,7 @@ class ModelSpec(Section):
     model_config = ConfigDict(frozen=True, extra="allow")
     backbone: str
     weights: str = "imagenet"
-    image_size: Side | tuple[Side, Side] | None = None
+    image_size: Size | None = None
     head: str = "linear"
 
 
