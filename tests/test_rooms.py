@@ -12,7 +12,7 @@ ROOMS = [
     "quantum", "models", "attacks", "evaluation", "sweep", "report", "cluster", "commands", "cli",
 ]  # fmt: skip
 SUBROOMS = {  # the same inside a room that has sub-rooms; rooms in one tuple do not know each other
-    "data": [("source",), ("splits", "selection", "sources"), ("sheet",)],
+    "data": [("source",), ("checked",), ("splits", "selection", "sources"), ("sheet",)],
     "attacks": [
         ("spaces", "losses", "result", "steady"),
         ("balls", "view"),

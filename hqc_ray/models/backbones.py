@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from functools import cache
 from typing import Any, ClassVar
 
@@ -13,13 +15,13 @@ from torchvision import models as torchvision_models
 
 from hqc_ray import seeds
 from hqc_ray.entries import Entry, lookup, make
-from hqc_ray.errors import ModelError, shown
-from hqc_ray.guard import wrong
+from hqc_ray.errors import InputError, ModelError, shown
+from hqc_ray.guard import guarded, wrong
 from hqc_ray.models import cnn
 from hqc_ray.models import weights as weight_files
 from hqc_ray.models.backbone import Backbone
 from hqc_ray.models.weights import WeightsId
-from hqc_ray.spec import ModelSpec, expand
+from hqc_ray.spec import ModelSpec, expand, sides
 
 
 class BackboneEntry(Entry):
@@ -176,7 +178,7 @@ def build(spec: ModelSpec, weights: str | bytes | None = None, generator: torch.
 def get(
     name: str,
     weights: str | bytes = "imagenet",
-    image_size: int | None = None,
+    image_size: int | tuple[int, int] | None = None,
     generator: torch.Generator | None = None,
     **options: Any,
 ) -> Backbone:
@@ -187,7 +189,7 @@ def get(
             `BackboneEntry`, or a function that returns a module from normalised images [B, 3, H, W] to features [B, F].
         weights: "imagenet", "random" (one fixed draw per name, the same for all sweeps), or a state dict: the path of
             its file, or what the file holds.
-        image_size: side in pixels that images are resized to; None: they stay as they are.
+        image_size: side in pixels, or (height, width), that images are resized to; None: they stay as they are.
         generator: draws the first weights of a trainable backbone.
         options: of the entry.
 
@@ -197,21 +199,47 @@ def get(
     found = of(name)
     made = make("backbone", {name: found}, name, options, ModelError)
     origin = "file" if isinstance(weights, bytes) and not found.trainable else weights_id(name, weights).origin
-    if image_size is not None and image_size < 1:
+    if image_size is not None and min(sides(image_size)) < 1:
         raise ModelError(f"{image_size} pixels", where="image_size", valid="a positive number")
     draws = generator if generator is not None and found.trainable else _fixed(name)
     with torch.random.fork_rng(devices=[]):  # the global random state stays as it was
         torch.default_generator.manual_seed(draws.initial_seed())
-        body = made.build()
+        with own(name, "build"):
+            body = made.build()
+    if not isinstance(body, nn.Module):
+        raise faulty(name, f"gives a {type(body).__name__}", "a torch.nn.Module: images [B, 3, H, W] -> features [B, F]")
     if found.trainable or weights == "random":
-        made.initialise(body, draws)
+        with own(name, "initialise"):
+            made.initialise(body, draws)
     else:
         weight_files.load_into(body, _own(body, weight_files.read(name, weights)), name, origin)
     try:
-        backbone = Backbone(body, image_size, trainable=found.trainable)
+        with own(name, "run", type(body).forward):
+            backbone = Backbone(body, image_size, trainable=found.trainable)
     except ModelError as problem:
+        if ":" in name:
+            raise
         raise ModelError(f"{name} {problem.what}", where=problem.where, valid=problem.valid) from problem
     return backbone if found.trainable else backbone.folded()
+
+
+@contextmanager
+def own(name: str, to: str, by: Callable[..., Any] | None = None) -> Iterator[None]:
+    """Around a call of a user's own backbone: what goes wrong in there is one line with its place, or that of `by`."""
+    with guarded("backbone", name, ModelError, to=to, by=_place(name, by)) if ":" in name else nullcontext():
+        yield
+
+
+def faulty(name: str, what: str, valid: str, by: Callable[..., Any] | None = None) -> InputError:
+    """The error for what a user's own backbone gives, with the place of its definition."""
+    return wrong("backbone", name, what, ModelError, by=_place(name, by), valid=valid)
+
+
+def _place(name: str, by: Callable[..., Any] | None = None) -> Callable[..., Any]:
+    """`by`, if it is not of a library, or else what builds a user's own backbone."""
+    found = of(name)
+    inside = by is not None and "site-packages" not in (inspect.getsourcefile(by) or "")
+    return by if by is not None and inside else found.function if issubclass(found, UserFunction) else found.build
 
 
 def weights_id(name: str, weights: str | bytes = "imagenet") -> WeightsId:
@@ -242,14 +270,8 @@ def identify(spec: ModelSpec) -> WeightsId:
     first, second = weight_files.digest(build(spec)), weight_files.digest(build(spec))
     if first != second:
         valid = "weights from a file, or drawn from torch's random numbers"
-        raise wrong("backbone", spec.backbone, "builds other weights each time", ModelError, by=_made_by(spec), valid=valid)
+        raise faulty(spec.backbone, "builds other weights each time", valid)
     return WeightsId(found.origin, first)
-
-
-def _made_by(spec: ModelSpec) -> Callable[..., Any]:
-    """What builds a user's own backbone."""
-    made = of(spec.backbone)
-    return made.function if issubclass(made, UserFunction) else made.build
 
 
 def check_same(backbone: Backbone, spec: ModelSpec, digest: str) -> Backbone:
@@ -260,7 +282,7 @@ def check_same(backbone: Backbone, spec: ModelSpec, digest: str) -> Backbone:
     """
     if ":" in spec.backbone and (here := weight_files.digest(backbone)) != digest:
         what = f"has other weights ({here}) where it runs than where the sweep was planned ({digest})"
-        raise wrong("backbone", spec.backbone, what, ModelError, by=_made_by(spec), valid="the same files on every machine")
+        raise faulty(spec.backbone, what, "the same files on every machine")
     return backbone
 
 

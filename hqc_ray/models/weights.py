@@ -24,6 +24,8 @@ from hqc_ray import seeds
 from hqc_ray.errors import ModelError, shown
 
 TORCHVISION = "IMAGENET1K_V1"
+_SAVED = "torch.save(model.state_dict(), FILE)"
+_PREFIXES = ("module.", "_orig_mod.", "model.", "backbone.", "encoder.")  # of nn.DataParallel, torch.compile, Lightning, ...
 VALID = "imagenet, random, or the path of a state-dict file (.pth, .pt)"
 _AUXILIARY = ("AuxLogits.", "aux1.", "aux2.")  # training-time classifiers of Inception and GoogLeNet: never built here
 _OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12])\.")  # torchvision's files still have the old names
@@ -53,7 +55,10 @@ def identify(name: str, weights: str) -> WeightsId:
     path = _path(name, weights)
     if path is None:
         return WeightsId(f"torchvision {TORCHVISION}", _published_hash(_url(name)))
-    digest = _sha256(path, path.stat().st_mtime_ns, path.stat().st_size)
+    try:
+        digest = _sha256(path, path.stat().st_mtime_ns, path.stat().st_size)
+    except OSError as problem:
+        raise ModelError(f"cannot be read: {problem.strerror}", where=str(path), valid="a file that you may read") from problem
     published = _published_hash(_url(name)) if weights == "imagenet" and _has_published(name) else ""
     if published and digest.startswith(published):  # torchvision's own file, put there by hand
         return WeightsId(f"torchvision {TORCHVISION}", published)
@@ -88,9 +93,36 @@ def read(name: str, weights: str | bytes) -> dict[str, Tensor]:
     where = str(path or name)
     state = _read(io.BytesIO(weights), where) if isinstance(weights, bytes) else _read(path, where) if path else _download(name)
     if not isinstance(state, Mapping) or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()):
-        raise ModelError("not a state dict", where=where, valid="what torch.save(model.state_dict(), FILE) writes")
+        raise ModelError(f"not a state dict{_inside(state)}", where=where, valid=f"what {_SAVED} writes")
     kept = {_OLD_DENSENET.sub(r"\1\2.", key): value for key, value in state.items() if not key.startswith(_AUXILIARY)}
-    return {key: value.float() if value.is_floating_point() else value for key, value in kept.items()}
+    for key, value in kept.items():
+        _check_plain(key, value, where)
+    floats = {key: value.float() if value.is_floating_point() else value for key, value in kept.items()}
+    for key, value in floats.items():
+        _check_numbers(key, value, where)
+    return floats
+
+
+def _check_plain(key: str, value: Tensor, where: str) -> None:
+    """A tensor of a weights file must have all its values, one after another: a view may promise more than the file holds."""
+    if value.layout != torch.strided or value.is_meta or value.numel() * value.itemsize > value.untyped_storage().nbytes():
+        found = "has fewer values than its shape" if value.layout == torch.strided else f"is {value.layout}"
+        raise ModelError(f"the tensor {key!r} {found}", where=where, valid="plain tensors")
+
+
+def _check_numbers(key: str, value: Tensor, where: str) -> None:
+    """Its values must be numbers that a network can have."""
+    if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+        raise ModelError(f"the tensor {key!r} holds NaN or infinity", where=where, valid="finite numbers")
+    if key.endswith("running_var") and bool((value < 0).any()):
+        raise ModelError(f"the tensor {key!r} holds a negative variance", where=where, valid="0 or more")
+
+
+def _inside(state: Any) -> str:
+    """Where a checkpoint with other things beside it holds one: what training frameworks write."""
+    names = [key for key, value in state.items() if isinstance(value, Mapping)] if isinstance(state, Mapping) else []
+    inner = next((key for key in names if all(isinstance(v, Tensor) for v in state[key].values()) and state[key]), None)
+    return "" if inner is None else f", but {inner!r} in it is one: save torch.load(FILE)[{inner!r}] as a file"
 
 
 def load_into(body: nn.Module, state: dict[str, Tensor], name: str, where: str) -> None:
@@ -104,10 +136,16 @@ def load_into(body: nn.Module, state: dict[str, Tensor], name: str, where: str) 
     missing = [key for key in wanted if key not in state and key not in optional]
     unexpected = [key for key in state if key not in wanted]
     wrong = [key for key in wanted if key in state and state[key].shape != wanted[key].shape]
+    kinds = [key for key in wanted if key in state and wanted[key].is_floating_point() and not state[key].is_floating_point()]
+    if kinds and not (missing or unexpected or wrong):
+        found = f"{kinds[0]!r} is {state[kinds[0]].dtype}"
+        raise ModelError(f"these weights are not of the architecture {name}: {found}", where=where, valid="floating point")
     if missing or unexpected or wrong:
         found = f"{len(missing)} keys missing, {len(unexpected)} unexpected, {len(wrong)} of another shape; first: "
         if missing or unexpected:
             found += ", ".join([f"missing {key!r}" for key in missing[:1]] + [f"unexpected {key!r}" for key in unexpected[:1]])
+            prefix = next((p for p in _PREFIXES if unexpected and all(key.startswith(p) for key in unexpected)), "")
+            found += f"; their names begin with {prefix!r}: save them without it" if prefix else ""
         else:
             found += f"{wrong[0]!r} is {list(state[wrong[0]].shape)}, not {list(wanted[wrong[0]].shape)}"
         raise ModelError(f"these weights are not of the architecture {name}: {found}", where=where)
@@ -149,7 +187,9 @@ def _path(name: str, weights: str) -> Path | None:
         return path if folder and path.is_file() else None
     if not weights.endswith((".pth", ".pt")):
         raise ModelError(f"unknown weights {shown(weights)} for {name}", where="weights", valid=VALID)
-    if not os.path.isfile(weights):  # unlike Path's, it takes any text
+    if os.path.isdir(weights):  # unlike Path's, these take any text
+        raise ModelError(f"{weights!r} is a folder", where="weights", valid=VALID)
+    if not os.path.isfile(weights):
         raise ModelError(f"no such weights file {weights!r} for {name}", where="weights", valid=VALID)
     return Path(weights)
 
@@ -181,11 +221,42 @@ def _sha256(path: Path, modified: int, size: int) -> str:
 
 
 def _read(file: Path | io.BytesIO, where: str) -> Any:
+    """What a file of weights holds; no code in it is run.
+
+    Raises:
+        ModelError: it cannot be opened, is damaged, or wants to run code.
+    """
+    valid = f"what {_SAVED} writes"
     try:
         return torch.load(file, map_location="cpu", weights_only=True)
-    except (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError) as problem:
-        reason = first_line(problem)
-        raise ModelError(f"cannot be read: {reason}", where=where, valid="a state dict of plain tensors") from problem
+    except PermissionError as problem:
+        raise ModelError("no permission to read it", where=where, valid="a file that you may read") from problem
+    except FileNotFoundError as problem:
+        raise ModelError(f"no such weights file {where!r}", where=where, valid=VALID) from problem
+    except MemoryError as problem:
+        raise ModelError("larger than the memory, or damaged", where=where, valid=valid) from problem
+    except Exception as problem:  # what torch's readers raise on damage is of many classes
+        raise ModelError(f"cannot be read: {_reason(file, problem)}", where=where, valid=valid) from problem
+
+
+def _reason(file: Path | io.BytesIO, problem: Exception) -> str:
+    """Why a file of weights cannot be read; torch's own texts are about calls of torch.load."""
+    with io.BytesIO(file.getvalue()) if isinstance(file, io.BytesIO) else file.open("rb") as stream:
+        head = stream.read(64)
+    said = str(problem)
+    if not head:
+        return "it is empty"
+    if head.lstrip()[:1] == b"<":
+        return "it is a web page"
+    if head.startswith(b"version https://git-lfs"):
+        return "it is a pointer of Git LFS; git lfs pull fetches the file"
+    if "TorchScript" in said:
+        return "it is a TorchScript archive, which is code"
+    if "Weights only load failed" in said and ("GLOBAL" in said or "global" in said):
+        return "it is a pickle that holds more than tensors, such as a whole model, and would run code"
+    if head.startswith(b"PK"):
+        return "it is truncated or damaged"
+    return f"it is no file of torch ({first_line(problem)[:80]})"
 
 
 def _download(name: str) -> Any:

@@ -36,7 +36,7 @@ class Planned(Part):
     backbone: str
     weights: str
     weights_origin: str
-    image_size: int = Field(description="side in pixels that the backbone sees")
+    image_size: int = Field(description="side in pixels that the backbone sees; of images that are not square the height")
     head: str
     head_kind: Literal["classical", "circuit"]
     n_qubits: int | None = Field(description="width of the bottleneck; None without one")
@@ -75,6 +75,7 @@ class Planned(Part):
     shots: int | None = Field(description="per circuit; None is exact")
     mode: Mode = Field(description="how the circuit ran: as its exact surrogate, or on the device itself")
     foreign_device: bool = Field(default=False, description="this model was differentiated on another device than this")
+    image_width: int | None = Field(default=None, description="in pixels; None: as image_size")
     example: str = Field(default="", description="file with the first images, clean and adversarial")
     backbone_title: str = Field(default="", description="as tables and figures write it; empty: as it is named")
     head_title: str = ""
