@@ -9,7 +9,6 @@ import pickle
 import re
 import sys
 from collections import OrderedDict
-from collections.abc import Mapping
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,9 +21,9 @@ from torchvision import models as torchvision_models
 
 from hqc_ray import seeds
 from hqc_ray.errors import ModelError, shown
+from hqc_ray.models import checkpoint
 
 TORCHVISION = "IMAGENET1K_V1"
-_SAVED = "torch.save(model.state_dict(), FILE)"
 _PREFIXES = ("module.", "_orig_mod.", "model.", "backbone.", "encoder.")  # of nn.DataParallel, torch.compile, Lightning, ...
 VALID = "imagenet, random, or the path of a state-dict file (.pth, .pt)"
 _AUXILIARY = ("AuxLogits.", "aux1.", "aux2.")  # training-time classifiers of Inception and GoogLeNet: never built here
@@ -91,38 +90,15 @@ def read(name: str, weights: str | bytes) -> dict[str, Tensor]:
     """
     path = None if isinstance(weights, bytes) else _path(name, weights)
     where = str(path or name)
-    state = _read(io.BytesIO(weights), where) if isinstance(weights, bytes) else _read(path, where) if path else _download(name)
-    if not isinstance(state, Mapping) or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()):
-        raise ModelError(f"not a state dict{_inside(state)}", where=where, valid=f"what {_SAVED} writes")
+    file = io.BytesIO(weights) if isinstance(weights, bytes) else path
+    state = checkpoint.tensors(_download(name) if file is None else checkpoint.load(file, where), where)
     kept = {_OLD_DENSENET.sub(r"\1\2.", key): value for key, value in state.items() if not key.startswith(_AUXILIARY)}
     for key, value in kept.items():
-        _check_plain(key, value, where)
+        checkpoint.check_plain(key, value, where)
     floats = {key: value.float() if value.is_floating_point() else value for key, value in kept.items()}
     for key, value in floats.items():
-        _check_numbers(key, value, where)
+        checkpoint.check_numbers(key, value, where)
     return floats
-
-
-def _check_plain(key: str, value: Tensor, where: str) -> None:
-    """A tensor of a weights file must have all its values, one after another: a view may promise more than the file holds."""
-    if value.layout != torch.strided or value.is_meta or value.numel() * value.itemsize > value.untyped_storage().nbytes():
-        found = "has fewer values than its shape" if value.layout == torch.strided else f"is {value.layout}"
-        raise ModelError(f"the tensor {key!r} {found}", where=where, valid="plain tensors")
-
-
-def _check_numbers(key: str, value: Tensor, where: str) -> None:
-    """Its values must be numbers that a network can have."""
-    if value.is_floating_point() and not bool(torch.isfinite(value).all()):
-        raise ModelError(f"the tensor {key!r} holds NaN or infinity", where=where, valid="finite numbers")
-    if key.endswith("running_var") and bool((value < 0).any()):
-        raise ModelError(f"the tensor {key!r} holds a negative variance", where=where, valid="0 or more")
-
-
-def _inside(state: Any) -> str:
-    """Where a checkpoint with other things beside it holds one: what training frameworks write."""
-    names = [key for key, value in state.items() if isinstance(value, Mapping)] if isinstance(state, Mapping) else []
-    inner = next((key for key in names if all(isinstance(v, Tensor) for v in state[key].values()) and state[key]), None)
-    return "" if inner is None else f", but {inner!r} in it is one: save torch.load(FILE)[{inner!r}] as a file"
 
 
 def load_into(body: nn.Module, state: dict[str, Tensor], name: str, where: str) -> None:
@@ -174,11 +150,6 @@ def digest(module: nn.Module) -> str:
     return found.hexdigest()[:16]
 
 
-def first_line(problem: Exception) -> str:
-    """What an exception says, in one line; its class, if it says nothing."""
-    return next(iter(str(problem).strip().splitlines()), type(problem).__name__)
-
-
 def _path(name: str, weights: str) -> Path | None:
     """The file that `weights` stands for; None: torchvision's own download."""
     if weights == "imagenet":
@@ -220,45 +191,6 @@ def _sha256(path: Path, modified: int, size: int) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _read(file: Path | io.BytesIO, where: str) -> Any:
-    """What a file of weights holds; no code in it is run.
-
-    Raises:
-        ModelError: it cannot be opened, is damaged, or wants to run code.
-    """
-    valid = f"what {_SAVED} writes"
-    try:
-        return torch.load(file, map_location="cpu", weights_only=True)
-    except PermissionError as problem:
-        raise ModelError("no permission to read it", where=where, valid="a file that you may read") from problem
-    except FileNotFoundError as problem:
-        raise ModelError(f"no such weights file {where!r}", where=where, valid=VALID) from problem
-    except MemoryError as problem:
-        raise ModelError("larger than the memory, or damaged", where=where, valid=valid) from problem
-    except Exception as problem:  # what torch's readers raise on damage is of many classes
-        raise ModelError(f"cannot be read: {_reason(file, problem)}", where=where, valid=valid) from problem
-
-
-def _reason(file: Path | io.BytesIO, problem: Exception) -> str:
-    """Why a file of weights cannot be read; torch's own texts are about calls of torch.load."""
-    with io.BytesIO(file.getvalue()) if isinstance(file, io.BytesIO) else file.open("rb") as stream:
-        head = stream.read(64)
-    said = str(problem)
-    if not head:
-        return "it is empty"
-    if head.lstrip()[:1] == b"<":
-        return "it is a web page"
-    if head.startswith(b"version https://git-lfs"):
-        return "it is a pointer of Git LFS; git lfs pull fetches the file"
-    if "TorchScript" in said:
-        return "it is a TorchScript archive, which is code"
-    if "Weights only load failed" in said and ("GLOBAL" in said or "global" in said):
-        return "it is a pickle that holds more than tensors, such as a whole model, and would run code"
-    if head.startswith(b"PK"):
-        return "it is truncated or damaged"
-    return f"it is no file of torch ({first_line(problem)[:80]})"
-
-
 def _download(name: str) -> Any:
     url = _url(name)
     try:
@@ -266,6 +198,6 @@ def _download(name: str) -> Any:
             return torch.hub.load_state_dict_from_url(url, map_location="cpu", progress=False, check_hash=True, weights_only=True)
     except (OSError, RuntimeError, pickle.UnpicklingError) as problem:
         raise ModelError(
-            f"cannot download the weights of {name!r} ({first_line(problem)})",
+            f"cannot download the weights of {name!r} ({checkpoint.first_line(problem)})",
             valid=f"fetch {url} by hand and put it at $HQC_WEIGHTS/{name}.pth, or use weights: random",
         ) from problem
