@@ -140,8 +140,10 @@ def initialise(module: nn.Module, generator: torch.Generator) -> None:
 
 
 def digest(module: nn.Module) -> str:
-    """The first digits of a SHA-256 over a module's parameters and buffers: names, shapes, types and values."""
+    """The first digits of a SHA-256 over a module's parameters, buffers and other tensors: names, shapes, types and values."""
     tensors = {**dict(module.named_parameters(remove_duplicate=False)), **dict(module.named_buffers(remove_duplicate=False))}
+    for place, part in module.named_modules():
+        tensors |= {f"{place}.{name}": value for name, value in vars(part).items() if isinstance(value, Tensor)}
     found = hashlib.sha256()
     for name in sorted(tensors):
         values = tensors[name].detach().cpu().contiguous()
