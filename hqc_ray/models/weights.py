@@ -175,6 +175,9 @@ def _has_published(name: str) -> bool:
 
 
 def _url(name: str) -> str:
+    if ":" in name:
+        valid = "weights: random keeps what its code builds or loads; or the path of a state-dict file (.pth, .pt)"
+        raise ModelError(f"nobody publishes imagenet weights of {name!r}, your own backbone", where="weights", valid=valid)
     if not _has_published(name):
         place = f"$HQC_WEIGHTS/{name}.pth"
         raise ModelError(f"torchvision publishes no {TORCHVISION} weights of {name!r}", valid=f"{place}, random, or a path")
