@@ -35,7 +35,7 @@ class WeightsId:
     """Which weights a backbone has: what to call them in a table, and what they are.
 
     Attributes:
-        origin: for people: "file resnet18.pth", "torchvision IMAGENET1K_V1", "random"; never a folder of one machine.
+        origin: for people: "file resnet18.pth", "torchvision IMAGENET1K_V1", "random", "own"; never a folder of one machine.
         digest: the first digits of the file's SHA-256; equal digests are equal weights.
     """
 
