@@ -9,6 +9,7 @@ from hqc_ray.attacks.base import Attack
 from hqc_ray.attacks.contract import run
 from hqc_ray.attacks.judges import Exact, Judge
 from hqc_ray.attacks.result import Found, Predictions, Result, Verdict
+from hqc_ray.attacks.searches.apgd import APGD
 from hqc_ray.attacks.searches.bottleneck import Bottleneck
 from hqc_ray.attacks.searches.deepfool import DeepFool
 from hqc_ray.attacks.searches.ensemble import Ensemble
@@ -21,6 +22,7 @@ from hqc_ray.errors import AttackError
 from hqc_ray.spec import AttackSpec
 
 __all__ = [
+    "APGD",
     "ATTACKS",
     "FGSM",
     "PGD",
@@ -51,6 +53,7 @@ ATTACKS: dict[str, type[Attack]] = {
     "fgsm": FGSM,
     "pgd": PGD,
     "deepfool": DeepFool,
+    "apgd": APGD,
     "bottleneck": Bottleneck,
     "ensemble": Ensemble,
 }
