@@ -86,6 +86,11 @@ class Attack(Entry):
         return self.levels
 
     @property
+    def least_classes(self) -> int:
+        """How many classes a model must have for it with these options."""
+        return 2
+
+    @property
     def gradient_steps(self) -> int | None:
         """How many steps one run climbs along the loss's gradient; None: it does not climb so, or nobody said."""
         return None

@@ -12,13 +12,13 @@ from torch import Tensor
 
 from hqc_ray.attacks.balls import lengths, per_image, project, random_directions, steepest
 from hqc_ray.attacks.base import Attack
-from hqc_ray.attacks.losses import Loss, dlr, fooled, margin
+from hqc_ray.attacks.losses import Loss, cross_entropy, dlr, fooled, margin
 from hqc_ray.attacks.view import View
 
 _MOMENTUM = 0.75  # alpha of equation (1)
 _RAISED = 0.75  # rho: the share of steps that must raise the loss
 _FIRST, _SHORTER, _SHORTEST = 0.22, 0.03, 0.06  # of the steps: the first checkpoint, and how the distance to the next shrinks
-_LOSSES: dict[str, Loss] = {"margin": margin, "dlr": dlr}
+_LOSSES: dict[str, Loss] = {"margin": margin, "cross_entropy": cross_entropy, "dlr": dlr}
 
 
 class APGD(Attack):
@@ -28,20 +28,31 @@ class APGD(Attack):
 
     Attributes:
         steps: iterations per restart.
-        loss: "margin", z[other] - z[label], or "dlr", the same over z[1st] - z[3rd] (equation 6), for three or more classes.
-            For two classes the margin's gradient has the direction of the cross-entropy's, without its rounding.
+        loss: "margin", z[other] - z[label]; "cross_entropy", as its log odds, which are neither rounded nor flat; or "dlr", the
+            margin over z[1st] - z[3rd] (equation 6), for three or more classes. For two classes the first two are one, and so is
+            every loss that grows with the margin: steps follow the direction of a gradient, and progress the order of losses.
     """
 
     title: ClassVar[str] = "APGD"
     random: ClassVar[bool] = True
     one_search: ClassVar[bool] = False
-    steps: int = Field(100, ge=1)
-    loss: Literal["margin", "dlr"] = "margin"
+    steps: int = Field(100, ge=1, le=10_000)
+    loss: Literal["margin", "cross_entropy", "dlr"] = "margin"
 
     @classmethod
     def example(cls, **options: Any) -> Self:
         """Twelve steps: three checkpoints and more."""
         return cls(**{"steps": 12, **options})
+
+    @property
+    def gradient_steps(self) -> int:
+        """Of one restart."""
+        return self.steps
+
+    @property
+    def least_classes(self) -> int:
+        """Three, where the loss divides by the distance to the third largest logit."""
+        return 3 if self.loss == "dlr" else 2
 
     def per_search(self, n_classes: int) -> float:
         """One gradient at the start, and one per step."""

@@ -67,6 +67,11 @@ class Ensemble(Attack):
         """The levels that every member works at."""
         return tuple(level for level in self.levels if all(level in member.reaches for member in self.members.values()))
 
+    @property
+    def least_classes(self) -> int:
+        """As many as the most demanding member needs."""
+        return max(member.least_classes for member in self.members.values())
+
     def per_search(self, n_classes: int) -> float:
         """The sum over the members, as if none of them fooled an image."""
         return sum(member.cost(1, n_classes) for member in self.members.values())

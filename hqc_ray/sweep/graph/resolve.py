@@ -144,6 +144,9 @@ class Rooms:
             what = f"{model.backbone} + {model.head} has no level {attack.level!r}"
             raise AttackError(what, where="attack.level", valid=", ".join(levels))
         self._try(attack, entry, model, data)
+        if entry.least_classes > 2 and (k := len(_at("data", lambda: source(data).classes))) < entry.least_classes:
+            what = f"{attack.name!r} with these options needs {entry.least_classes} classes, and the data has {k}"
+            raise AttackError(what, where="attack", valid="other options, or data of more classes")
         epsilon = attack.epsilon if entry.perturbs else 0.0
         if epsilon > 1 and attack.level == "pixels" and entry.norm == "linf":
             hint = f"; did you mean {epsilon:g}/255?" if epsilon <= 255 else ""
