@@ -13,7 +13,9 @@ from hqc_ray.attacks.searches.apgd import APGD
 from hqc_ray.attacks.searches.bottleneck import Bottleneck
 from hqc_ray.attacks.searches.deepfool import DeepFool
 from hqc_ray.attacks.searches.ensemble import Ensemble
+from hqc_ray.attacks.searches.fab import FAB
 from hqc_ray.attacks.searches.gradient import FGSM, PGD
+from hqc_ray.attacks.searches.momentum import Momentum
 from hqc_ray.attacks.searches.simple import Clean, Noise
 from hqc_ray.attacks.spaces import SPACES, Space
 from hqc_ray.attacks.view import View, outputs_normalised
@@ -24,6 +26,7 @@ from hqc_ray.spec import AttackSpec
 __all__ = [
     "APGD",
     "ATTACKS",
+    "FAB",
     "FGSM",
     "PGD",
     "SPACES",
@@ -35,6 +38,7 @@ __all__ = [
     "Exact",
     "Found",
     "Judge",
+    "Momentum",
     "Noise",
     "Predictions",
     "Result",
@@ -52,8 +56,10 @@ ATTACKS: dict[str, type[Attack]] = {
     "noise": Noise,
     "fgsm": FGSM,
     "pgd": PGD,
+    "momentum": Momentum,
     "deepfool": DeepFool,
     "apgd": APGD,
+    "fab": FAB,
     "bottleneck": Bottleneck,
     "ensemble": Ensemble,
 }

@@ -55,6 +55,11 @@ def fooled(logits: Tensor, labels: Tensor) -> Tensor:
     return ~(margin(logits, labels) <= _ROUNDING * logits.abs().amax(1))  # NaN counts as misclassified
 
 
+def at_boundary(logits: Tensor, labels: Tensor) -> Tensor:
+    """Which images [B] are misclassified, or would be but for rounding."""
+    return ~(margin(logits, labels) < -_ROUNDING * logits.abs().amax(1))
+
+
 def predicted(logits: Tensor) -> Tensor:
     """Predicted classes [B]; -1, which is no class, where a logit is not a number."""
     return logits.argmax(1).masked_fill(logits.isnan().any(1), -1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from attack_outcomes import right
@@ -12,6 +13,7 @@ pytest.importorskip(
     "pyautoattack", reason="pyautoattack is not installed: APGD, FAB and Square are not held to their authors' code"
 )
 from pyautoattack.autopgd_base import APGDAttack
+from pyautoattack.fab_pt import FABAttack_PT
 
 NORMS = {"linf": "Linf", "l2": "L2"}
 EPSILON = {"linf": 0.03, "l2": 0.3}
@@ -39,3 +41,19 @@ def test_apgd(norm, case, loss, name, request):
         torch.manual_seed(0)
         _, kept, _, _ = theirs.attack_single_run(case.images, case.labels)
     agree(mine, (clean & kept.bool()).numpy())
+
+
+@pytest.mark.parametrize("case", ["toy", "toy3"])
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_fab_needs_as_little_as_theirs(norm, case, request):
+    case = request.getfixturevalue(case)
+    result = attacks.run(
+        attacks.get("fab", norm=norm), case.model, case.images, case.labels, [1.0 if norm == "linf" else 10.0], 0
+    )
+    theirs = FABAttack_PT(case.model, norm=NORMS[norm], eps=EPSILON[norm], device="cpu")
+    moved = (theirs.attack_single_run(case.images, case.labels) - case.images).detach().double().flatten(1)
+    other = (moved.abs().amax(1) if norm == "linf" else moved.norm(dim=1)).numpy()[result.attacked]
+    mine = (result.per_epsilon[0].linf if norm == "linf" else result.per_epsilon[0].l2)[result.attacked]
+    assert (np.abs(mine / other - 1) < 0.01).mean() >= 0.95
+    assert 0.99 < mine.mean() / other.mean() < 1.001  # where theirs stays on a boundary, ours goes back and tries again
+    agree(mine > EPSILON[norm], other > EPSILON[norm])
