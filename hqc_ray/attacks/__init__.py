@@ -17,6 +17,7 @@ from hqc_ray.attacks.searches.fab import FAB
 from hqc_ray.attacks.searches.gradient import FGSM, PGD
 from hqc_ray.attacks.searches.momentum import Momentum
 from hqc_ray.attacks.searches.simple import Clean, Noise
+from hqc_ray.attacks.searches.square import Square
 from hqc_ray.attacks.spaces import SPACES, Space
 from hqc_ray.attacks.view import View, outputs_normalised
 from hqc_ray.entries import make
@@ -43,6 +44,7 @@ __all__ = [
     "Predictions",
     "Result",
     "Space",
+    "Square",
     "Verdict",
     "View",
     "contract",
@@ -60,6 +62,7 @@ ATTACKS: dict[str, type[Attack]] = {
     "deepfool": DeepFool,
     "apgd": APGD,
     "fab": FAB,
+    "square": Square,
     "bottleneck": Bottleneck,
     "ensemble": Ensemble,
 }

@@ -18,6 +18,7 @@ from hqc_ray.errors import AttackError
 from hqc_ray.spec import LEVELS, Level
 
 Kind = Literal["none", "budget", "minimal"]
+QUERY = 0.4  # what an evaluation of the model costs, in gradients
 
 
 def _is_one(value: int) -> bool:
@@ -37,6 +38,7 @@ class Attack(Entry):
         norms: that it works in.
         levels: that it works at.
         random: it draws random numbers, so that restarts make sense.
+        black_box: it asks the model for logits only, never for a gradient.
         one_search: one search serves every epsilon (False: each epsilon is searched on its own).
         norm: of the ball that epsilon is the radius of, in the unit of the space (pixels: of [0, 1]).
         restarts: runs from different random numbers, each on the images that the earlier ones did not fool.
@@ -49,6 +51,7 @@ class Attack(Entry):
     norms: ClassVar[tuple[Norm, ...]] = NORMS
     levels: ClassVar[tuple[Level, ...]] = LEVELS
     random: ClassVar[bool] = False
+    black_box: ClassVar[bool] = False
     one_search: ClassVar[bool] = True
     norm: Norm = "linf"
     # at their default they are not among the options that a row names: most attacks have no use for them
@@ -66,7 +69,7 @@ class Attack(Entry):
             raise ValueError(f"norm={self.norm}: {self.title} works in {', '.join(self.norms)}")
         if self.restarts > 1 and (self.kind == "none" or not self.varies):
             raise ValueError(f"restarts above 1: {self.title} draws no random numbers to search from, all would be the same run")
-        if self.draws > 1 and self.kind == "none":
+        if self.draws > 1 and (self.kind == "none" or self.black_box):
             raise ValueError(f"draws above 1: {self.title} takes no gradients to average")
         return self
 
@@ -101,7 +104,10 @@ class Attack(Entry):
         return self.one_search and self.restarts == 1
 
     def per_search(self, n_classes: int) -> float:
-        """Expected gradients per image of one search, without restarts and draws: 1, unless a subclass says more."""
+        """Expected gradients per image of one search, without restarts and draws: 1, unless a subclass says more.
+
+        Without gradients, what its evaluations cost: `QUERY` each.
+        """
         return 0.0 if self.kind == "none" else 1.0
 
     def cost(self, n_epsilons: int, n_classes: int = 2) -> float:

@@ -14,6 +14,7 @@ pytest.importorskip(
 )
 from pyautoattack.autopgd_base import APGDAttack
 from pyautoattack.fab_pt import FABAttack_PT
+from pyautoattack.square import SquareAttack
 
 NORMS = {"linf": "Linf", "l2": "L2"}
 EPSILON = {"linf": 0.03, "l2": 0.3}
@@ -57,3 +58,31 @@ def test_fab_needs_as_little_as_theirs(norm, case, request):
     assert (np.abs(mine / other - 1) < 0.01).mean() >= 0.95
     assert 0.99 < mine.mean() / other.mean() < 1.001  # where theirs stays on a boundary, ours goes back and tries again
     agree(mine > EPSILON[norm], other > EPSILON[norm])
+
+
+@pytest.mark.parametrize(("query", "share"), [(0, 1), (5, 1), (6, 2), (25, 2), (26, 4), (2400, 128), (4900, 512)])
+def test_the_squares_shrink_as_theirs(query, share):
+    attack = attacks.get("square")
+    theirs = SquareAttack(None, n_queries=5000, eps=0.1)
+    assert theirs.p_selection(query) == 0.8 / share
+    assert attack.side(query, 96, 96) == (max(round((0.8 / share) ** 0.5 * 96), 1),) * 2
+
+
+@pytest.mark.parametrize("case", ["toy", "toy3"])
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_square(norm, case, request):
+    case, epsilon = request.getfixturevalue(case), {"linf": 0.04, "l2": 0.5}[norm]
+    images = torch.nn.functional.pad(case.images, (2, 3, 1, 2), value=0.5)  # theirs is for sides that are multiples of 5
+
+    def model(padded):
+        return case.model(padded[..., 1:-2, 2:-3]).clone()
+
+    attack = attacks.get("square", norm=norm, queries=300)
+    mine = right(attacks.run(attack, model, images, case.labels, [epsilon], 0), case.labels)[0]
+    theirs = SquareAttack(model, norm=NORMS[norm], eps=epsilon, n_queries=300, device="cpu")
+    with torch.random.fork_rng(devices=[]):
+        kept = theirs.perturb(images, case.labels)
+    other = ((model(images).argmax(1) == case.labels) & (model(kept).argmax(1) == case.labels)).numpy()
+    assert (mine == other).mean() >= 0.9  # two random searches
+    assert abs(int(mine.sum()) - int(other.sum())) <= 10
+    assert 0.1 < mine.mean() < 0.8

@@ -93,7 +93,8 @@ def test_accuracy_falls_to_zero(attack, toy):
     result = attacks.run(attack, toy.model, toy.images, toy.labels, epsilons, seed=0)
     accuracy = accuracies(result, toy.labels)
     assert accuracy[0] == result.attacked.mean() > 0.85
-    assert accuracy[0] > accuracy[1] > accuracy[2] > accuracy[3] == 0
+    assert accuracy[0] > accuracy[1] > accuracy[2] > accuracy[3]
+    assert accuracy[3] <= (0.03 if attack.black_box else 0)
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])

@@ -1,4 +1,4 @@
-"""The fast adaptive boundary attack: the smallest perturbation, by steps onto the linearised boundary that lean to the original."""
+"""The fast adaptive boundary attack: the smallest perturbation, by steps onto linearised boundaries that lean to the original."""
 
 from __future__ import annotations
 
