@@ -10,6 +10,7 @@ from hqc_ray.attacks.contract import run
 from hqc_ray.attacks.judges import Exact, Judge
 from hqc_ray.attacks.result import Found, Predictions, Result, Verdict
 from hqc_ray.attacks.searches.apgd import APGD
+from hqc_ray.attacks.searches.autoattack import AutoAttack
 from hqc_ray.attacks.searches.bottleneck import Bottleneck
 from hqc_ray.attacks.searches.deepfool import DeepFool
 from hqc_ray.attacks.searches.ensemble import Ensemble
@@ -32,6 +33,7 @@ __all__ = [
     "PGD",
     "SPACES",
     "Attack",
+    "AutoAttack",
     "Bottleneck",
     "Clean",
     "DeepFool",
@@ -65,6 +67,7 @@ ATTACKS: dict[str, type[Attack]] = {
     "square": Square,
     "bottleneck": Bottleneck,
     "ensemble": Ensemble,
+    "autoattack": AutoAttack,
 }
 
 

@@ -40,6 +40,8 @@ class Attack(Entry):
         random: it draws random numbers, so that restarts make sense.
         black_box: it asks the model for logits only, never for a gradient.
         one_search: one search serves every epsilon (False: each epsilon is searched on its own).
+        nested: what was found at a smaller epsilon counts at the larger ones, so that the result at one depends on which smaller
+            ones there are. Epsilons come in rising order then.
         norm: of the ball that epsilon is the radius of, in the unit of the space (pixels: of [0, 1]).
         restarts: runs from different random numbers, each on the images that the earlier ones did not fool.
         draws: of a stochastic model, over which each gradient is averaged. Other models have nothing to average.
@@ -53,6 +55,7 @@ class Attack(Entry):
     random: ClassVar[bool] = False
     black_box: ClassVar[bool] = False
     one_search: ClassVar[bool] = True
+    nested: ClassVar[bool] = False
     norm: Norm = "linf"
     # at their default they are not among the options that a row names: most attacks have no use for them
     restarts: int = Field(1, ge=1, le=1000, exclude_if=_is_one)
@@ -87,6 +90,10 @@ class Attack(Entry):
     def reaches(self) -> tuple[Level, ...]:
         """The levels that it works at with these options."""
         return self.levels
+
+    def applies(self, view: View) -> bool:
+        """Whether it is of use on this model, among others: its levels, and what it is made for."""
+        return view.space.name in self.reaches
 
     @property
     def least_classes(self) -> int:
@@ -128,7 +135,7 @@ class Attack(Entry):
             values: [B, ...] in `view.space`: images [B, C, H, W] in [0, 1], or features or angles [B, n]. Those that are
                 to be attacked; if `view.decides`, all of them are classified correctly so far.
             labels: [B] int64, the true classes.
-            epsilons: all greater than 0; only one, unless `one_search`.
+            epsilons: all greater than 0; only one, unless `one_search` or `nested`.
             generator: the random stream of this batch, on the CPU whatever the device of the values.
         """
 
@@ -137,8 +144,8 @@ class Attack(Entry):
     ) -> Iterator[Tensor | None]:
         """Yield what `search` does, with the restarts and draws asked for; None where it yields nothing.
 
-        The candidate of one epsilon does not depend on the others: without a shared search, each is searched with the same
-        random numbers, whatever was drawn before.
+        The candidate of one epsilon does not depend on the others, unless they are nested: without a shared search, each is
+        searched with the same random numbers, whatever was drawn before.
 
         Raises:
             AttackError: the attack does not work at the level of the values, or does not yield one candidate per epsilon.
@@ -149,8 +156,8 @@ class Attack(Entry):
             view.draws = self.draws
         search: Search = self.search
         if self.restarts > 1:
-            search = restarted(search, self.restarts, self.norm, repr(self))
-        if self.shared:
+            search = restarted(search, self.restarts, self.norm, repr(self), self.nested)
+        if self.shared or self.nested:
             yield from one_each(search(view, values, labels, epsilons, generator), len(epsilons), repr(self))
             return
         for epsilon in epsilons:

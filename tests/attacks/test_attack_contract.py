@@ -109,7 +109,7 @@ def test_attacks_are_stronger_than_noise_and_pgd_is_the_strongest(norm, toy):
     assert accuracy["pgd"] <= min(accuracy["fgsm"], accuracy["deepfool"]) + 0.005
 
 
-@every
+@pytest.mark.parametrize("attack", [a for a in CASES if not a.nested], ids=repr)
 def test_one_epsilon_does_not_depend_on_the_others(attack, toy, five):
     together = attacks.run(attack, toy.model, *five, EPSILONS[attack.norm], seed=3, keep=5)
     for part in together.per_epsilon:

@@ -56,7 +56,7 @@ def test_every_perturbation_is_plus_or_minus_epsilon_and_changes_in_one_square(t
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_the_margin_only_rises_and_queries_are_counted(norm, toy):
-    view, images, labels, found = walk(toy, norm, 0.03 if norm == "linf" else 0.4)
+    view, _, labels, found = walk(toy, norm, 0.03 if norm == "linf" else 0.4)
     margins = torch.stack([margin(toy.model(asked), labels) for asked in view.asked])
     torch.testing.assert_close(margin(toy.model(found), labels), margins.amax(0), atol=1e-5, rtol=0)
     assert (margins.amax(0) > margins[0] + 0.01).any()

@@ -183,7 +183,8 @@ def test_facts_stand_on_the_class(name, attack, toy):
     assert (result.gradients == 0) is (attack.kind == "none" or attack.black_box)
     work = result.gradients + QUERY * result.forwards if attack.black_box else result.gradients
     real = work / result.attacked.sum()
-    assert attack.cost(2) == pytest.approx(real) if attack.kind != "minimal" else 0.2 < real / attack.cost(2) < 5
+    exact = attack.kind != "minimal" and not attack.nested  # what these cost depends on what they find
+    assert attack.cost(2) == pytest.approx(real) if exact else 0.2 < real / attack.cost(2) < 5
     moved = result.per_epsilon[0].l2.any()
     assert moved == attack.perturbs
 

@@ -141,14 +141,12 @@ class _Walk:
         other = torch.stack([self._whole(self.shape[2] - rows + 1), self._whole(self.shape[3] - columns + 1)])[:, ids]
         lump, corner = self._lump(rows, columns)[ids] * self._coins(*self.shape[:2], 1, 1)[ids], corner[:, ids]
         empty = torch.zeros_like(lump)
-        rest = _put(
-            _put(delta, other, empty.expand(-1, delta.shape[1], -1, -1)), corner, empty.expand(-1, delta.shape[1], -1, -1)
-        )
+        rest = _put(_put(delta, other, empty), corner, empty)
         free = (delta.square().sum((2, 3)) - rest.square().sum((2, 3))).clamp_min(0)  # [n, C] in both squares
         spare = (self.epsilon**2 - delta.square().sum((1, 2, 3))).clamp_min(0) / delta.shape[1]
         new = lump + _unit(_get(delta, corner, rows, columns))
         length = (free + spare[:, None]).sqrt()[:, :, None, None]
-        return _put(_put(delta, other, torch.zeros_like(new)), corner, length * _unit(new))
+        return _put(_put(delta, other, empty), corner, length * _unit(new))
 
     def _lump(self, rows: int, columns: int) -> Tensor:
         """Two pyramids of opposite sign side by side or one above the other, of length 1: [B, 1, rows, columns]."""

@@ -166,6 +166,10 @@ class Rooms:
             _at("attack", attack_trial.check, attack.name, entry, attack.level, shape, len(opened.classes))
             self._tried.add(key)
 
+    def nested(self, attack: AttackSpec) -> bool:
+        """See `Attack.nested`."""
+        return attacks.get(attack.name, **attack.options).nested
+
     def device(self, device: DeviceSpec, model: ModelSpec) -> DeviceSpec:
         """The device's options, defaults included, checked against the model's circuit."""
         entry = _at("device", devices.get, device.name, **device.options)
