@@ -130,6 +130,7 @@ def _check_facts(name: str, attack: Attack, n_classes: int) -> None:
         "norms": (_some_of(attack.norms, NORMS), f"some of {', '.join(NORMS)}"),
         "levels": (_some_of(attack.reaches, LEVELS), f"some of {', '.join(LEVELS)}"),
         "gradient_steps": (attack.gradient_steps is None or _is_count(attack.gradient_steps), "a number from 1, or None"),
+        "aims": (isinstance(attack.aims, bool), "true or false"),
         "cost": (_is_cost(attack.cost(2, n_classes)), "a finite number of gradients, from 0"),
         "perturbs": (isinstance(attack.perturbs, bool), "true or false"),
         "one_search": (isinstance(attack.shared, bool), "true or false"),

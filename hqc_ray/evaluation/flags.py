@@ -22,6 +22,20 @@ FLAGS: dict[str, str] = {
         "same ball; both are flagged: the attacks on the model itself failed, and their accuracies are too high; read the worst "
         "case, and look for masked gradients."
     ),
+    "trapped": (
+        "descent on the head alone, from the images' own pre-activations, ends where the head is still right for more than 2 % "
+        "of them: gradients of the loss drive the bottleneck into a corner that they do not leave, and no attack in this ball "
+        "aims past it; add `{name: bottleneck}`, and read no robustness out of these rows until then."
+    ),
+    "dominated": (
+        "at least three images that this attack left right fell to another at the same or a smaller epsilon, though it climbs "
+        "the model's own loss over many steps: its accuracy is too high by these; read the worst case."
+    ),
+    "plateau": (
+        "robust accuracy is not shown to fall over a doubling of epsilon or more, with images left that could, though the "
+        "smaller epsilon fooled many: the search is stuck, which is no robustness; read the worst case, and add "
+        "`{name: bottleneck}`."
+    ),
     "survives_unbounded": (
         "more images stay right than chance explains, though epsilon lets all become the same one (grey): the attack failed, "
         "the model is not robust; check its gradients and steps."

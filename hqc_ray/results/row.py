@@ -67,6 +67,7 @@ class Planned(Part):
         default=None,
         description="along the loss's gradient, of one run of the attack; None: it does not climb so, or does not say",
     )
+    aims: bool = Field(default=False, description="at points at which the model is wrong, instead of climbing its loss")
     norm: str
     epsilon: Annotated[float, Field(ge=0)]
     epsilon_unit: str
@@ -97,6 +98,12 @@ class Deployed(Part):
     """What is known about a model on its device, independent of any attack."""
 
     test_accuracy: Share | None = Field(description="on the whole test part, on this device (if it samples: on its exact twin)")
+    head_parameters: int | None = Field(default=None, description="trained numbers of the head, those of its circuit included")
+    trapped_share: Share | None = Field(
+        default=None,
+        description="of the evaluated images that are right: descent on the head alone ends where it is right; "
+        "None: no bottleneck",
+    )
     surrogate_error: float | None = Field(default=None, description="of its surrogate: largest error of a probability")
     surrogate_standard_error: float | None = Field(
         default=None, description="of <Z>, the largest at the same angles, by the shots of a measured surrogate; None is exact"

@@ -53,6 +53,11 @@ class Bottleneck(Attack):
         """Two targets, few directions."""
         return cls(**{"directions": 16, "rounds": 2, "steps": 3, **options})
 
+    @property
+    def aims(self) -> bool:
+        """Yes."""
+        return True
+
     def per_search(self, n_classes: int) -> float:
         """The whole budget of a model that is cut at its logits; with Q pre-activations, Q + steps per round."""
         return float(self.rounds * (n_classes + self.steps))
