@@ -131,7 +131,7 @@ def _doubts(rows: Sequence[Row], ball: Ball) -> set[str]:
     own = [row for row in rows if _ball(row) == ball and row["attack_kind"] != CONTROL and not is_transfer(row)]
     if all(row["flags"] for row in own):
         return {flag for row in own for flag in row["flags"]}
-    narrow = not pd.isna(rows[0]["n_qubits"]) and ball.level != "angles"
+    narrow: bool = not pd.isna(rows[0]["n_qubits"]) and ball.level != "angles"
     told = any(row["aims"] or not pd.isna(row["trapped_share"]) for row in own)
     return {UNKNOWN} if narrow and not told else set()
 
