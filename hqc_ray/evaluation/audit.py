@@ -14,6 +14,7 @@ from hqc_ray.evaluation.flags import FLAGS, NOTES
 from hqc_ray.evaluation.statistics import Outcomes, unpack
 from hqc_ray.results.row import AttackIdentity
 
+LOST = 0.05  # accuracy that rounding gives back
 BAD_GRADIENT_SHARE = 0.05
 SURROGATE_ERROR = 1e-8
 STANDARD_ERRORS = 6  # of a measured surrogate's <Z>: its error is the largest of hundreds of probabilities, of two measurements
@@ -73,9 +74,17 @@ def notes(rows: pd.DataFrame) -> list[str]:
     controlled = set(evaluated[control][where].itertuples(index=False, name=None))
     holds = {
         "random_weights": bool((rows["weights"] == "random").any()),
+        "between_grey_levels": bool(_between_levels(evaluated[~control]).any()),
+        "lost_in_rounding": "robust_accuracy_8bit" in rows
+        and bool((evaluated["robust_accuracy_8bit"] - evaluated["robust_accuracy"] > LOST).any()),
         "no_noise_control": any(place not in controlled for place in tried),
     }
     return [name for name in NOTES if holds[name]]
+
+
+def _between_levels(rows: pd.DataFrame) -> pd.Series:
+    levels = rows["epsilon"] * 255
+    return (rows["level"] == "pixels") & (rows["norm"] == "linf") & ((levels - levels.round()).abs() > 1e-3)
 
 
 def _of_one(row: dict[str, Any]) -> Iterator[str]:

@@ -69,6 +69,14 @@ FLAGS: dict[str, str] = {
 
 NOTES: dict[str, str] = {
     "random_weights": "the backbone's weights are random, not pretrained: such rows test the tool, not the published model.",
+    "between_grey_levels": (
+        "some epsilons of pixels are no whole number of grey levels (1/255 each): in linf, an image of 8 bits reaches only the "
+        "whole number below, and `robust_accuracy_8bit` is of that smaller ball."
+    ),
+    "lost_in_rounding": (
+        "of some attacks' images over 5 % more are right once they are rounded to grey levels (`robust_accuracy_8bit`): these "
+        "perturbations end just behind the boundary, and do not survive being saved as an image of 8 bits."
+    ),
     "no_noise_control": (
         "some attacks have no `noise` control at the same level, norm and epsilon: without it nobody can say that an attack does "
         "more than noise; add `{name: noise}` to the attacks of the sweep."

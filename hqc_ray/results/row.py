@@ -138,6 +138,10 @@ class Decided(Part):
     robust_accuracy: Share = Field(description="correct before and after, over the evaluated images")
     robust_low: float
     robust_high: float
+    robust_accuracy_8bit: Share | None = Field(
+        default=None,
+        description="of pixels: the same perturbations, rounded to grey levels inside the ball, as a file of 8 bits holds them",
+    )
     clean_correct: str = Field(description="one bit per evaluated image, packed, hexadecimal")
     robust_correct: str
     repeats: int | None = Field(default=None, description="evaluations of each image by shots; accuracies are their means")

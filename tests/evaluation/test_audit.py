@@ -245,7 +245,7 @@ def test_annotate_keeps_foreign_flags_and_replaces_its_own():
 
 
 def test_notes():
-    fgsm, noise = row("fgsm", 0.05, survivors(0, 20)), row("noise", 0.05, survivors(0, 40))
+    fgsm, noise = row("fgsm", 12 / 255, survivors(0, 20)), row("noise", 12 / 255, survivors(0, 40))
     assert audit.notes(pd.DataFrame([fgsm, noise])) == []
     assert audit.notes(pd.DataFrame([fgsm, noise | {"norm": "l2"}])) == ["no_noise_control"]
     assert audit.notes(pd.DataFrame([fgsm, noise | {"level": "angles"}])) == ["no_noise_control"]
@@ -260,3 +260,18 @@ def test_every_flag_says_what_to_do():
 def test_audit_needs_neither_torch_nor_ray():
     code = "import sys, hqc_ray.evaluation.audit, hqc_ray.report; sys.exit('torch' in sys.modules or 'ray' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_notes_of_grey_levels():
+    def noted(**more):
+        return audit.notes(
+            pd.DataFrame([row("fgsm", 0.05, survivors(0, 20)) | {"epsilon": 4 / 255, "robust_accuracy": 0.5} | more])
+        )
+
+    assert "between_grey_levels" not in noted()
+    assert "between_grey_levels" in noted(epsilon=0.05)  # 12.75 levels
+    for other in ({"norm": "l2"}, {"level": "features"}, {"attack_kind": "none"}, {"status": "failed"}):
+        assert "between_grey_levels" not in noted(epsilon=0.05, **other)
+    assert "lost_in_rounding" in noted(robust_accuracy_8bit=0.56)
+    for same in (0.54, 0.4, None, float("nan")):
+        assert "lost_in_rounding" not in noted(robust_accuracy_8bit=same)
