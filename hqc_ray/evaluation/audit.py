@@ -14,6 +14,7 @@ from hqc_ray.evaluation.flags import FLAGS, NOTES
 from hqc_ray.evaluation.statistics import Outcomes, unpack
 from hqc_ray.results.row import AttackIdentity
 
+UNSTEADY_SHARE = 0.1  # of images; a model that rounds inside may change its mind on single ones
 LOST = 0.05  # accuracy that rounding gives back
 BAD_GRADIENT_SHARE = 0.05
 SURROGATE_ERROR = 1e-8
@@ -33,7 +34,7 @@ _COMPARED = (
 _FACTS = (
     "bad_gradient_share", "outputs_normalised", "surrogate_error", "surrogate_standard_error", "clean_low", "robust_low", "norm",
     "epsilon", "attack_kind", "level", "n_classes", "model_key", "search_model_key", "not_finite_share", "test_accuracy",
-    "clean_accuracy", "n_test", "n_evaluated", "seed", "search_seed", "shots",
+    "clean_accuracy", "n_test", "n_evaluated", "seed", "search_seed", "shots", "random_share", "batch_dependent_share",
 )  # fmt: skip
 
 
@@ -96,6 +97,10 @@ def _of_one(row: dict[str, Any]) -> Iterator[str]:
     allowed = STANDARD_ERRORS * _number(row.get("surrogate_standard_error"))  # NaN of an exact one
     if _number(row.get("surrogate_error")) > (SURROGATE_ERROR if math.isnan(allowed) else allowed):
         yield "surrogate_inexact"
+    if _number(row.get("random_share")) > UNSTEADY_SHARE:
+        yield "random_outputs"
+    elif _number(row.get("batch_dependent_share")) > UNSTEADY_SHARE:
+        yield "depends_on_batch"
     if _number(row.get("not_finite_share")) > 0:
         yield "candidates_not_finite"
     if _differ(row):

@@ -54,7 +54,7 @@ class Cell:
     @property
     def climbs(self) -> bool:
         """Whether it takes many steps along the loss of the very model that judges: what it leaves right should be robust."""
-        return self.steps > 1 and not self.transfer and self.attack.access != "ideal"
+        return self.steps > 1 and not self.aims and not self.transfer and self.attack.access != "ideal"
 
 
 def _rises(cell: Cell, cells: Sequence[Cell]) -> bool:
@@ -107,6 +107,10 @@ def _dominated(cell: Cell, cells: Sequence[Cell]) -> bool:
     return bool(fallen) and int(np.count_nonzero(cell.robust & np.logical_or.reduce(fallen))) >= MISSED
 
 
+def _outdone(cell: Cell, cells: Sequence[Cell]) -> bool:
+    return cell.climbs and any(c.aims and c.search == cell.search and c.ball == cell.ball and _higher(cell, c) for c in cells)
+
+
 def _within(cell: Cell, cells: Sequence[Cell]) -> list[Cell]:
     """All in the same ball or a smaller one."""
     return [c for c in cells if c.ball[:2] == cell.ball[:2] and c.epsilon <= cell.epsilon]
@@ -138,6 +142,7 @@ COMPARISONS: dict[str, Callable[[Cell, Sequence[Cell]], bool]] = {
     "trapped": _trapped,
     "dominated": _dominated,
     "plateau": _plateau,
+    "targets_beat_loss": _outdone,
 }
 
 

@@ -49,6 +49,18 @@ FLAGS: dict[str, str] = {
         "did not see the same images, labels or model; look for a source whose images or their order change between two reads, "
         "a file that was replaced meanwhile, or a backbone that is another one in every process."
     ),
+    "random_outputs": (
+        "the same images, asked again, give other logits: the model draws random numbers, and each accuracy is that of one draw; "
+        "fix its seed, or attack the mean of many draws."
+    ),
+    "depends_on_batch": (
+        "an image's logits change with the images beside it: statistics of the batch are in use, such as BatchNorm's in training "
+        "mode, so that attacks move their neighbours and accuracies depend on `batch_size`; put the model into evaluation mode."
+    ),
+    "targets_beat_loss": (
+        "an attack that aims at points where the model is wrong, such as `bottleneck`, leaves significantly fewer images right "
+        "in the same ball than this attack along the loss: the loss leads into corners; believe the attack that aims."
+    ),
     "softmax_output": (
         "the model's outputs look like probabilities, on which the loss saturates and gradients vanish: attack its logits."
     ),

@@ -104,6 +104,10 @@ class Deployed(Part):
         description="of the evaluated images that are right: descent on the head alone ends where it is right; "
         "None: no bottleneck",
     )
+    random_share: Share | None = Field(default=None, description="of the first batch: its logits differ when it is asked again")
+    batch_dependent_share: Share | None = Field(
+        default=None, description="of the first batch: its logits differ when half of its neighbours are missing"
+    )
     surrogate_error: float | None = Field(default=None, description="of its surrogate: largest error of a probability")
     surrogate_standard_error: float | None = Field(
         default=None, description="of <Z>, the largest at the same angles, by the shots of a measured surrogate; None is exact"

@@ -101,3 +101,28 @@ def test_rows_of_before_know_nothing_of_all_this():
     new = ("gradient_steps", "aims", "shots", "trapped_share")
     old = [{k: v for k, v in r.items() if k not in new} for r in (row("pgd", 0.01, CLEAN), row("pgd", 0.05, survivors(0, 20)))]
     assert list(audit.flags(pd.DataFrame(old)).values()) == [[], []]
+
+
+def test_an_attack_along_the_loss_that_one_which_aims_outdoes():
+    pgd, aimed = row("pgd", 0.05, survivors(0, 20)), row("bottleneck", 0.05, survivors(0, 13), aims=True)
+    assert flags_of(pgd, aimed) == [["dominated", "targets_beat_loss"], []]  # 7 fewer: p = 1/128
+    assert "targets_beat_loss" not in flags_of(pgd, row("bottleneck", 0.05, survivors(0, 14), aims=True))[0]
+    for other in ({"aims": False}, {"norm": "l2"}, {"epsilon": 0.04}, {"access": "ideal"}, TRANSFER, {"device": "another"}):
+        assert "targets_beat_loss" not in flags_of(pgd, aimed | other)[0], other
+    assert "targets_beat_loss" not in flags_of(pgd | {"gradient_steps": 1}, aimed)[0]
+
+
+def test_an_attack_that_aims_is_neither_dominated_nor_outdone():
+    aimed = row("bottleneck", 0.05, survivors(0, 20), aims=True, gradient_steps=8)
+    assert flags_of(aimed, row("bottleneck", 0.05, survivors(0, 10), aims=True, attack_options='{"rounds": 8}'))[0] == []
+
+
+@pytest.mark.parametrize(("column", "flag"), [("random_share", "random_outputs"), ("batch_dependent_share", "depends_on_batch")])
+def test_models_that_are_not_steady(column, flag):
+    assert flags_of(row("noise", 0.05, CLEAN, **{column: 0.11})) == [[flag]]
+    for sound in (0.1, 0.0, None, float("nan")):
+        assert flags_of(row("noise", 0.05, CLEAN, **{column: sound})) == [[]]
+
+
+def test_what_is_random_is_not_put_down_to_neighbours():
+    assert flags_of(row("noise", 0.05, CLEAN, random_share=1.0, batch_dependent_share=1.0)) == [["random_outputs"]]

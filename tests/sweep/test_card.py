@@ -1,7 +1,12 @@
 """What a search's rows say of the model that judges, whatever the attack: found once for all its searches."""
 
 import pytest
+import torch
+from torch import nn
 
+from hqc_ray.evaluation import audit
+from hqc_ray.results.ledger import frame
+from hqc_ray.results.row import Row
 from hqc_ray.sweep.work import worker as room
 from tests.sweep.cases import NOISY, Shelf, build, changed, worker
 
@@ -64,3 +69,30 @@ def test_rows_say_which_attacks_aim(monkeypatch):
     )
     rows, _ = rows_of(changed(("{name: fgsm, epsilon: [0.01, 0.1]}", attacks)), monkeypatch)
     assert {planned.attack: planned.aims for planned, _ in rows} == {"bottleneck": True, "pgd": False, "ensemble": True}
+
+
+def steady():
+    return nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten())
+
+
+class Neighbours(nn.Module):
+    """Statistics of the batch, as BatchNorm has them in training mode."""
+
+    def forward(self, images):
+        return images.mean((2, 3)) - images.mean((0, 2, 3))
+
+
+class Restless(nn.Module):
+    def forward(self, images):
+        return images.mean((2, 3)) + torch.randn(len(images), 3)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "flag"), [("steady", ""), ("Neighbours", "depends_on_batch"), ("Restless", "random_outputs")]
+)
+def test_planted_faults_are_flagged_in_every_row(monkeypatch, backbone, flag):
+    there = changed(("tests.sweep.cases:tiny", f"tests.sweep.test_card:{backbone}"), ("images: 6", "images: 8"))
+    rows, _ = rows_of(there, monkeypatch)
+    told = audit.flags(frame(Row.ok(planned, measured) for planned, measured in rows))
+    for name in ("depends_on_batch", "random_outputs"):
+        assert {name in flags for flags in told.values()} == {name == flag}
