@@ -5,8 +5,10 @@ import torch
 from torch import nn
 
 from hqc_ray.evaluation import audit
+from hqc_ray.models import backbones
 from hqc_ray.results.ledger import frame
 from hqc_ray.results.row import Row
+from hqc_ray.sweep.graph import resolve
 from hqc_ray.sweep.work import worker as room
 from tests.sweep.cases import NOISY, Shelf, build, changed, worker
 
@@ -91,6 +93,8 @@ class Restless(nn.Module):
     ("backbone", "flag"), [("steady", ""), ("Neighbours", "depends_on_batch"), ("Restless", "random_outputs")]
 )
 def test_planted_faults_are_flagged_in_every_row(monkeypatch, backbone, flag):
+    """The plan refuses the worst of them on two random images; what it does not see, the rows say."""
+    monkeypatch.setattr(resolve, "probe", backbones.build)
     there = changed(("tests.sweep.cases:tiny", f"tests.sweep.test_card:{backbone}"), ("images: 6", "images: 8"))
     rows, _ = rows_of(there, monkeypatch)
     told = audit.flags(frame(Row.ok(planned, measured) for planned, measured in rows))
