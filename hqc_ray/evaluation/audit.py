@@ -28,7 +28,7 @@ _IDENTITY = (
     "attack", "attack_title", "attack_kind", "attack_options", "norm", "level", "access", "audience", "search_model_key",
 )  # fmt: skip
 _COMPARED = (
-    "key", "model_key", "search_device", "epsilon", "gradient_steps", "aims", "shots", "trapped_share", "robust_low",
+    "key", "model_key", "search_device", "epsilon", "gradient_steps", "aims", "shots", "trapped_share", "n_qubits", "robust_low",
     "n_evaluated", "clean_correct", "robust_correct",
 )  # fmt: skip
 _FACTS = (
@@ -153,6 +153,7 @@ def _cell(row: dict[str, Any], attack: AttackIdentity) -> Cell:
         aims=_number(row["aims"]) == 1,
         sampled=not math.isnan(_number(row["shots"])),
         trapped_share=_number(row["trapped_share"]),
+        narrow=not math.isnan(_number(row["n_qubits"])),
         robust_low=_number(row["robust_low"]),
         clean=_bits(row["clean_correct"], n),
         robust=_bits(row["robust_correct"], n),

@@ -27,10 +27,13 @@ def card(model: Classifier, values: Tensor, labels: Tensor, level: Level, batch_
     """
     if level == "angles" or not len(labels):  # of angles, the pre-activations are not known
         return {}
-    rest: Any = model.at(level).rest
+    rest, head = model.at(level).rest, model.head
+    narrow = "angles" in head.levels
     with torch.no_grad():
-        points = torch.cat([rest.preactivations(some.to(model.device)) for some in values.split(batch_size)])
-    trapped = trapped_share(model.head, points, labels.to(points.device))
+        batches = [some.to(model.device) for some in values.split(batch_size)]
+        read = torch.cat([head.standardised(model.features(b)) if level == "pixels" else b for b in batches])
+        points = head.preactivations(read) if narrow else read
+    trapped = trapped_share(head.concluded if narrow else head.logits, points, labels.to(points.device))
     return {"trapped_share": trapped, **_steadiness(rest, values[:batch_size].to(model.device))}
 
 

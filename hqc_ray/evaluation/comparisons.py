@@ -31,7 +31,8 @@ class Cell:
     steps: float  # along the gradient; NaN: unknown, or none
     aims: bool  # at a point at which the model is wrong, instead of along its loss
     sampled: bool  # whether shots decided
-    trapped_share: float  # of the judging model's images; NaN: unknown, or no bottleneck
+    trapped_share: float  # of the judging model's images; NaN: unknown
+    narrow: bool  # whether the judging model has a bottleneck to aim at
     robust_low: float
     clean: Outcomes | None
     robust: Outcomes | None
@@ -95,9 +96,9 @@ def _transfer_stronger(cell: Cell, cells: Sequence[Cell]) -> bool:
 
 
 def _trapped(cell: Cell, cells: Sequence[Cell]) -> bool:
-    if not (cell.trapped_share > TRAPPED_SHARE and cell.searches) or cell.transfer or cell.aims:
+    if not (cell.trapped_share > TRAPPED_SHARE and cell.searches) or cell.transfer:
         return False
-    return not any(c.aims and not c.transfer and c.ball == cell.ball for c in cells)
+    return not (cell.narrow and any(c.aims and not c.transfer and c.ball == cell.ball for c in cells))
 
 
 def _dominated(cell: Cell, cells: Sequence[Cell]) -> bool:

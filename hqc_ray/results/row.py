@@ -102,8 +102,8 @@ class Deployed(Part):
     head_parameters: int | None = Field(default=None, description="trained numbers of the head, those of its circuit included")
     trapped_share: Share | None = Field(
         default=None,
-        description="of the evaluated images that are right: descent on the head alone ends where it is right; "
-        "None: no bottleneck",
+        description="of the evaluated images that are right: descent on the head alone, from its pre-activations, or without a "
+        "bottleneck its features, ends where it is right; None: unknown",
     )
     random_share: Share | None = Field(default=None, description="of the first batch: its logits differ when it is asked again")
     batch_dependent_share: Share | None = Field(

@@ -55,6 +55,7 @@ def row(attack, epsilon, robust, *, clean=CLEAN, **more):
             "mode": "surrogate",
             "search_seed": 0,
             "n_classes": 2,
+            "n_qubits": 4,
             "attack_options": "{}",
             "norm": "linf",
             "epsilon": epsilon,

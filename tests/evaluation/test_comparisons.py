@@ -24,9 +24,14 @@ def test_a_row_of_a_trapped_model_needs_an_attack_that_aims_beside_it():
     assert flags_of(trapped(), AIMED | {"aims": False})[0] == ["trapped"]
 
 
+def test_nothing_aims_past_dead_units():
+    wide = {"n_qubits": None}
+    assert flags_of(trapped(**wide), AIMED | wide) == [["trapped"], ["trapped"]]
+
+
 @pytest.mark.parametrize("sound", [
     trapped(share=0.02), trapped(share=0.0), trapped(share=None), trapped(share=float("nan")),
-    trapped("noise"), trapped("clean"), trapped(**TRANSFER), AIMED,
+    trapped("noise"), trapped("clean"), trapped(**TRANSFER), AIMED, trapped(share=0.01, n_qubits=None),
 ])  # fmt: skip
 def test_nobody_else_is_trapped(sound):
     assert flags_of(sound) == [[]]
@@ -98,7 +103,7 @@ def test_plateaus_are_of_attacks_that_climb(more):
 
 
 def test_rows_of_before_know_nothing_of_all_this():
-    new = ("gradient_steps", "aims", "shots", "trapped_share")
+    new = ("n_qubits", "gradient_steps", "aims", "shots", "trapped_share")
     old = [{k: v for k, v in r.items() if k not in new} for r in (row("pgd", 0.01, CLEAN), row("pgd", 0.05, survivors(0, 20)))]
     assert list(audit.flags(pd.DataFrame(old)).values()) == [[], []]
 

@@ -48,27 +48,39 @@ def at(*angles):
 
 def test_images_beyond_the_crest_are_trapped_in_the_corner_where_the_head_is_right():
     angles = [-0.2, 0.3, CREST - 0.02, CREST + 0.02, 0.9, 1.5]
-    found = trapped(head(Wave()), at(*angles), torch.ones(6, dtype=torch.int64))
+    found = trapped(head(Wave()).concluded, at(*angles), torch.ones(6, dtype=torch.int64))
     assert found.tolist() == [False, False, False, True, True, True]
 
 
 def test_the_share_is_of_those_that_were_right():
     angles, labels = at(-1.5, 0.0, 0.9, 1.2, 0.0), torch.tensor([1, 1, 1, 1, 0])  # the first and the last are wrong
-    assert trapped_share(head(Wave()), angles, labels) == pytest.approx(2 / 3)
-    assert trapped_share(head(Wave()), angles[:1], labels[:1]) is None
+    assert trapped_share(head(Wave()).concluded, angles, labels) == pytest.approx(2 / 3)
+    assert trapped_share(head(Wave()).concluded, angles[:1], labels[:1]) is None
 
 
-def test_a_monotone_head_traps_nobody_and_one_without_a_bottleneck_is_not_asked():
+def test_monotone_heads_trap_nobody():
     points = 3 * torch.randn(200, 4, generator=generator())
     monotone = head(Direct(), 4, ((0.3, -1.0, 0.5, 0.1), (-0.2, 0.4, 0.9, -0.7)))
     labels = monotone.concluded(points).argmax(1)
-    assert trapped_share(monotone, points, labels) == 0.0
+    assert trapped_share(monotone.concluded, points, labels) == 0.0
     dense = Dense(3, 2, linear(3, 2, generator()))
-    assert trapped_share(dense, points[:, :2], labels) is None
+    features = torch.randn(200, 3, generator=generator())
+    assert trapped_share(dense.logits, features, dense.logits(features).argmax(1)) == 0.0
+
+
+def test_dead_units_trap():
+    """Class 1 where max(0, x) > 1; below 0 nothing has a gradient: of class 0, x = -1 and -0.5 stay, 0.5 climbs over 1."""
+
+    def conclude(features):
+        unit = features.clamp_min(0)
+        return torch.cat([torch.ones_like(unit), unit], 1)
+
+    found = trapped(conclude, torch.tensor([[-1.0], [-0.5], [0.5]]), torch.zeros(3, dtype=torch.int64))
+    assert found.tolist() == [True, True, False]
 
 
 def test_a_head_without_a_gradient_traps_everybody():
-    assert trapped_share(head(Still()), at(0.0, 0.9), torch.tensor([1, 1])) == 1.0
+    assert trapped_share(head(Still()).concluded, at(0.0, 0.9), torch.tensor([1, 1])) == 1.0
 
 
 class Eye(nn.Module):
