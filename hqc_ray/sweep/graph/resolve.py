@@ -167,6 +167,8 @@ class Rooms:
         if attack.level not in (levels := heads.levels(model)):
             what = f"{model.backbone} + {model.head} has no level {attack.level!r}"
             raise AttackError(what, where="attack.level", valid=", ".join(levels))
+        if entry.perturbs and "epsilon" not in attack.model_fields_set:
+            raise AttackError(f"{attack.name!r} has no epsilon", where="attack.epsilon", valid="a strength, such as 8/255")
         self._try(attack, entry, model, data)
         epsilon = attack.epsilon if entry.perturbs else 0.0
         if epsilon > 1 and attack.level == "pixels" and entry.norm == "linf":
