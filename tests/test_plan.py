@@ -34,6 +34,13 @@ class Echo:
     def has_circuit(self, model):
         return model.head.startswith("vqc")
 
+    def controls(self, model, data):
+        names = ("tanh", "mlp") if self.has_circuit(model) else ()
+        return tuple(model.model_copy(update={"head": name}) for name in names)
+
+    def reaches(self, model, level):
+        return level == "pixels" or model.head != "mlp"
+
     def train(self, train, model):
         return train
 
@@ -370,3 +377,42 @@ def test_the_list_of_epsilons_is_part_of_the_key_where_they_are_nested():
     plain, longer = keys_at("pgd", "0.1, 0.2"), keys_at("pgd", "0.1, 0.2, 0.3")
     assert plain.id == longer.id
     assert plain.epsilons == longer.epsilons == ()
+
+
+def test_controls_stand_beside_each_circuit_and_nothing_else_moves():
+    text = BASE.replace("HEADS", "[vqc1, linear]")
+    plain, paired = build(text), build(text.replace("defaults:", "defaults:\n  controls: true"))
+    assert [name for name, *_ in searches(plain)] == ["vqc1"] * 4 + ["linear"] * 2
+    assert sorted({(name, n) for name, _, _, n in searches(paired)}) == [("linear", 1), ("mlp", 1), ("tanh", 1), ("vqc1", 1)]
+    keys = {g.search.id: [(c.judge.id, c.epsilon) for c in g.cells] for g in paired.groups}
+    assert all(keys[g.search.id] == [(c.judge.id, c.epsilon) for c in g.cells] for g in plain.groups)
+    assert paired.n_cells == plain.n_cells + 2 * 3  # a control has no device: three cells each
+
+
+def test_controls_of_several_circuits_are_one_and_those_of_the_file_count_once():
+    text = BASE.replace("defaults:", "defaults:\n  controls: true")
+    one, several = build(text.replace("HEADS", "vqc1")), build(text.replace("HEADS", "[vqc1, tanh, vqc6, mlp]"))
+    controls = [{t.id for t in p.trainings if not t.model.head.startswith("vqc")} for p in (one, several)]
+    assert controls[0] == controls[1]
+    assert len(controls[0]) == 2
+
+
+def test_a_control_is_attacked_only_at_levels_that_it_has():
+    text = (
+        BASE.replace("HEADS", "vqc1")
+        .replace("defaults:", "defaults:\n  controls: true")
+        .replace("name: fgsm,", "name: fgsm, level: angles,")
+    )
+    assert {(name, attack) for name, attack, *_ in map(_of, build(text).groups)} == {
+        ("vqc1", "fgsm"), ("vqc1", "clean"), ("tanh", "fgsm"), ("tanh", "clean"), ("mlp", "clean"),
+    }  # fmt: skip
+
+
+def _of(group):
+    return group.search.training.model.head, group.search.attack.name
+
+
+@pytest.mark.parametrize("value", ["yes please", 1, "[true, false]", "null", "{tanh: true}"])
+def test_controls_are_true_or_false(value):
+    with pytest.raises(SpecError, match=r"blocks\[0\].controls: not true or false"):
+        build(BASE.replace("HEADS", "vqc1").replace("defaults:", f"defaults:\n  controls: {value}"))

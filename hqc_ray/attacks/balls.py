@@ -12,6 +12,7 @@ from hqc_ray.attacks.spaces import PIXELS, Space
 from hqc_ray.errors import AttackError
 
 Norm = Literal["linf", "l2"]
+LEVELS = 255  # the largest grey level of an image of 8 bits
 NORMS: tuple[Norm, ...] = ("linf", "l2")
 
 
@@ -69,6 +70,26 @@ def _unlike(candidates: object, values: Tensor) -> str:
     if not candidates.is_floating_point() or candidates.layout != torch.strided:
         return str(candidates.dtype if candidates.layout == torch.strided else candidates.layout)
     return "a tensor without data" if candidates.device.type == "meta" else ""
+
+
+def in_grey_levels(candidates: Tensor, values: Tensor, epsilon: float, norm: Norm) -> Tensor:
+    """Pixels `candidates` [B, ...] as an image of 8 bits holds them, inside box and ball around the pixels `values` [B, ...].
+
+    Each pixel goes to the nearest grey level; in linf to the nearest one inside the ball, which ends below epsilon where that is
+    no whole number of levels. In l2 an image that this carries out of the ball is rounded towards where it was instead, by which
+    no pixel's change grows. The values are taken to be grey levels themselves, as images from files are; pixels that did not
+    move keep their bits.
+    """
+    grey, own = candidates * LEVELS, values * LEVELS
+    levels, slack = grey.round(), 1e-3  # of a level: float32 knows one to 2e-5
+    if norm == "linf":
+        reach = math.floor(epsilon * LEVELS + slack)
+        levels = torch.maximum(torch.minimum(levels, own.round() + reach), own.round() - reach)
+    else:
+        outside = lengths(levels - own, norm) > epsilon * LEVELS + slack
+        inwards = torch.where(grey > own, (grey + slack).floor(), (grey - slack).ceil())
+        levels = torch.where(per_image(outside, levels), inwards, levels)
+    return torch.where(candidates == values, values, levels.clamp(0, LEVELS) / LEVELS)
 
 
 def rounding(values: Tensor, epsilon: float, norm: Norm) -> float:

@@ -106,6 +106,11 @@ class Attack(Entry):
         return None
 
     @property
+    def aims(self) -> bool:
+        """Whether it aims at points at which the model is wrong, so that no corner that the loss's gradient leads to traps it."""
+        return False
+
+    @property
     def shared(self) -> bool:
         """Whether one search serves every epsilon with these options: restarts look at each epsilon on its own."""
         return self.one_search and self.restarts == 1

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hqc_ray.attacks.balls import NORMS, Norm, admitted, lengths, rounding
+from hqc_ray.attacks.balls import NORMS, Norm, admitted, in_grey_levels, lengths, rounding
 from hqc_ray.attacks.base import Attack
 from hqc_ray.attacks.judges import Exact, Judge
 from hqc_ray.attacks.losses import predicted
@@ -96,7 +96,7 @@ class _Batch:
     counts: Counts
     outputs_normalised: bool
     found: list[Found]
-    seen: list[list[Tensor]]  # per judge: of the clean values, then per epsilon
+    seen: list[list[Tensor]]  # per judge: of the clean values, then per epsilon, then of pixels per epsilon as grey levels
 
 
 @dataclass(frozen=True)
@@ -128,14 +128,19 @@ class _Job:
         candidates = self._search(view, index, values[attacked], labels[attacked])
         self.held.check(repr(self.attack))
         seen = [[self._clean(judge, values, logits)] for judge in self.judges]
-        found = []
+        found: list[Found] = []
+        rounded: list[list[Tensor]] = [[] for _ in self.judges]  # of pixels
         for epsilon, candidate in zip(self.epsilons, candidates, strict=True):
             adversarial = values.clone()
             adversarial[attacked] = candidate.values
-            for judge, kept in zip(self.judges, seen, strict=True):
+            grey = in_grey_levels(adversarial, values, epsilon, self.attack.norm) if self.space.name == "pixels" else None
+            for judge, kept, in_8_bits in zip(self.judges, seen, rounded, strict=True):
                 kept.append(judge.see(adversarial))
+                if grey is not None:  # nothing is evaluated twice
+                    in_8_bits.append(kept[-1] if torch.equal(grey, adversarial) else judge.see(grey))
             found.append(self._found(epsilon, candidate, values, adversarial, attacked, keep))
-        return _Batch(clean, attacked, view.counts, outputs_normalised(logits), found, seen)
+        looked = [[*plain, *in_8_bits] for plain, in_8_bits in zip(seen, rounded, strict=True)]
+        return _Batch(clean, attacked, view.counts, outputs_normalised(logits), found, looked)
 
     def _clean(self, judge: Judge, values: Tensor, logits: Tensor) -> Tensor:
         """What a judge sees of the clean values; nothing is evaluated twice where the attacked model judges itself."""
@@ -215,8 +220,13 @@ def _verdict(judge: Judge, seen: list[list[Tensor]], found: list[Found]) -> Verd
     """What a judge says, from what it has seen of each batch."""
     clean, *attacked = (torch.cat(list(same)) for same in zip(*seen, strict=True))
     before = judge.decide(clean, "clean")
-    after = [judge.decide(values, repr(one.epsilon)) for values, one in zip(attacked, found, strict=True)]
-    return Verdict(before, [_kept(before, a, one.linf == 0) for a, one in zip(after, found, strict=True)])
+
+    def decided(parts: list[Tensor], suffix: str) -> list[Predictions]:
+        after = [judge.decide(values, f"{one.epsilon!r}{suffix}") for values, one in zip(parts, found, strict=True)]
+        return [_kept(before, a, one.linf == 0) for a, one in zip(after, found, strict=True)]
+
+    n = len(found)
+    return Verdict(before, decided(attacked[:n], ""), decided(attacked[n:], " in 8 bits") if attacked[n:] else [])
 
 
 def _kept(before: Predictions, after: Predictions, still: np.ndarray) -> Predictions:

@@ -53,10 +53,16 @@ class Verdict:
     """What one judge says of the clean images, and of those after the attack: an entry per epsilon, in the order asked for.
 
     An image that the attack left as it was keeps the predictions that it had.
+
+    Attributes:
+        clean: before the attack.
+        attacked: after it.
+        rounded: after it, as images of 8 bits; empty at other levels than pixels.
     """
 
     clean: Predictions
     attacked: list[Predictions]
+    rounded: list[Predictions]
 
     def clean_correct(self, labels: np.ndarray) -> np.ndarray:
         """[N] bool: right before the attack, in the first evaluation."""

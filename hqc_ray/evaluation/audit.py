@@ -3,53 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterator
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from hqc_ray.evaluation.comparisons import COMPARISONS, CONTROL, Cell
 from hqc_ray.evaluation.flags import FLAGS, NOTES
-from hqc_ray.evaluation.statistics import Outcomes, sign_test, unpack
+from hqc_ray.evaluation.statistics import Outcomes, unpack
 from hqc_ray.results.row import AttackIdentity
 
-RISE_LEVEL = 0.01  # one-sided, of each paired test: a row is compared with several others
-NOISE_LEVEL = 0.05  # an attack has to show that it beats noise
+UNSTEADY_SHARE = 0.1  # of images; a model that rounds inside may change its mind on single ones
+LOST = 0.05  # accuracy that rounding gives back
 BAD_GRADIENT_SHARE = 0.05
 SURROGATE_ERROR = 1e-8
 STANDARD_ERRORS = 6  # of a measured surrogate's <Z>: its error is the largest of hundreds of probabilities, of two measurements
 UNBOUNDED = {"pixels": 0.5, "angles": math.pi / 2}  # in linf: from this epsilon on, every input can become the same one
-CONTROL = "none"  # the kind of attacks that do not search: clean and noise
-
-
-@dataclass(frozen=True)
-class _Cell:
-    """One evaluated row, its outcomes [n] unpacked."""
-
-    key: str
-    attack: AttackIdentity
-    through: str  # the device that the attacker looked through
-    transfer: bool
-    epsilon: float
-    steps: float  # along the gradient; NaN: unknown, or none
-    clean: Outcomes | None
-    robust: Outcomes | None
-
-    @property
-    def search(self) -> tuple[object, ...]:
-        """What was attacked, and through what: two attacks are compared only if both had the same access."""
-        return self.attack.search_model_key, self.through, self.attack.access, self.attack.audience
-
-    @property
-    def ball(self) -> tuple[object, ...]:
-        """Where the perturbation had to stay."""
-        return self.attack.level, self.attack.norm, self.epsilon
-
-    @property
-    def searches(self) -> bool:
-        """Whether it is an attack at all, not a control."""
-        return self.attack.kind != CONTROL
 
 
 # One model, one device, the same images: those of the attacked seed, of which a model of another seed judges only a part
@@ -57,10 +27,14 @@ _JUDGE = ("model_key", "device", "mode", "data_source", "data_digest", "search_s
 _IDENTITY = (
     "attack", "attack_title", "attack_kind", "attack_options", "norm", "level", "access", "audience", "search_model_key",
 )  # fmt: skip
+_COMPARED = (
+    "key", "model_key", "search_device", "epsilon", "gradient_steps", "aims", "shots", "trapped_share", "n_qubits", "robust_low",
+    "n_evaluated", "clean_correct", "robust_correct",
+)  # fmt: skip
 _FACTS = (
     "bad_gradient_share", "outputs_normalised", "surrogate_error", "surrogate_standard_error", "clean_low", "robust_low", "norm",
     "epsilon", "attack_kind", "level", "n_classes", "model_key", "search_model_key", "not_finite_share", "test_accuracy",
-    "clean_accuracy", "n_test", "n_evaluated", "seed", "search_seed", "shots",
+    "clean_accuracy", "n_test", "n_evaluated", "seed", "search_seed", "shots", "random_share", "batch_dependent_share",
 )  # fmt: skip
 
 
@@ -80,7 +54,7 @@ def flags(rows: pd.DataFrame) -> dict[str, list[str]]:
         found[str(key)] |= set(_of_one(dict(zip(facts, values, strict=True))))
     for cells in _judged(evaluated):
         for cell in cells:
-            found[cell.key] |= {name for name, compare in _COMPARISONS.items() if compare(cell, cells)}
+            found[cell.key] |= {name for name, compare in COMPARISONS.items() if compare(cell, cells)}
     return {key: [f for f in FLAGS if f in mine] for key, mine in found.items()}
 
 
@@ -101,9 +75,17 @@ def notes(rows: pd.DataFrame) -> list[str]:
     controlled = set(evaluated[control][where].itertuples(index=False, name=None))
     holds = {
         "random_weights": bool((rows["weights"] == "random").any()),
+        "between_grey_levels": bool(_between_levels(evaluated[~control]).any()),
+        "lost_in_rounding": "robust_accuracy_8bit" in rows
+        and bool((evaluated["robust_accuracy_8bit"] - evaluated["robust_accuracy"] > LOST).any()),
         "no_noise_control": any(place not in controlled for place in tried),
     }
     return [name for name in NOTES if holds[name]]
+
+
+def _between_levels(rows: pd.DataFrame) -> pd.Series:
+    levels = rows["epsilon"] * 255
+    return (rows["level"] == "pixels") & (rows["norm"] == "linf") & ((levels - levels.round()).abs() > 1e-3)
 
 
 def _of_one(row: dict[str, Any]) -> Iterator[str]:
@@ -115,6 +97,10 @@ def _of_one(row: dict[str, Any]) -> Iterator[str]:
     allowed = STANDARD_ERRORS * _number(row.get("surrogate_standard_error"))  # NaN of an exact one
     if _number(row.get("surrogate_error")) > (SURROGATE_ERROR if math.isnan(allowed) else allowed):
         yield "surrogate_inexact"
+    if _number(row.get("random_share")) > UNSTEADY_SHARE:
+        yield "random_outputs"
+    elif _number(row.get("batch_dependent_share")) > UNSTEADY_SHARE:
+        yield "depends_on_batch"
     if _number(row.get("not_finite_share")) > 0:
         yield "candidates_not_finite"
     if _differ(row):
@@ -138,78 +124,40 @@ def _differ(row: dict[str, Any]) -> bool:
     return whole and math.isnan(_number(row.get("shots"))) and abs(test - clean) * n > 0.5
 
 
-def _rises(cell: _Cell, cells: Sequence[_Cell]) -> bool:
-    same = [c for c in cells if c.attack == cell.attack and c.through == cell.through]
-    return any(c.epsilon < cell.epsilon and _higher(cell, c) for c in same)
-
-
-def _weaker_than_one_step(cell: _Cell, cells: Sequence[_Cell]) -> bool:
-    if not cell.steps > 1:
-        return False
-    single = [c for c in cells if c.steps == 1 and c.search == cell.search and c.ball == cell.ball]
-    return any(_higher(cell, c) for c in single)
-
-
-def _as_noise(cell: _Cell, cells: Sequence[_Cell]) -> bool:
-    if not cell.searches or cell.robust is None:
-        return False
-    for noise in _noise(cell, cells):
-        if noise.robust is None or noise.clean is None:
-            continue
-        fooled = bool(np.any(noise.clean & ~noise.robust))
-        if fooled and sign_test(noise.robust, cell.robust) >= NOISE_LEVEL:
-            return True
-    return False
-
-
-def _noise(cell: _Cell, cells: Sequence[_Cell]) -> list[_Cell]:
-    """Noise in the same ball: of the same search if there is any, else all of it, since noise depends on no model."""
-    noise = [c for c in cells if not c.searches and c.ball == cell.ball]
-    return [c for c in noise if c.search == cell.search] or noise
-
-
-def _transfer_stronger(cell: _Cell, cells: Sequence[_Cell]) -> bool:
-    here = [c for c in cells if c.searches and c.ball == cell.ball]
-    own = [c for c in here if not c.transfer]
-    transfers = [c for c in here if c.transfer and (c is cell or not cell.transfer)]
-    return cell.searches and bool(own) and any(all(_higher(mine, c) for mine in own) for c in transfers)
-
-
-_COMPARISONS: dict[str, Callable[[_Cell, Sequence[_Cell]], bool]] = {
-    "rises_with_epsilon": _rises,
-    "pgd_weaker_than_fgsm": _weaker_than_one_step,
-    "noise_as_strong": _as_noise,
-    "transfer_stronger": _transfer_stronger,
-}
-
-
-def _higher(first: _Cell, second: _Cell) -> bool:
-    """Whether the first leaves significantly more of the same images right."""
-    if first.robust is None or second.robust is None:
-        return False
-    return sign_test(first.robust, second.robust) < RISE_LEVEL
-
-
-def _judged(evaluated: pd.DataFrame) -> Iterator[list[_Cell]]:
+def _judged(evaluated: pd.DataFrame) -> Iterator[list[Cell]]:
     """Evaluated rows that one model judged on one device, of the same images."""
-    groups: dict[Hashable, list[_Cell]] = {}
+    groups: dict[Hashable, list[Cell]] = {}
     identities: dict[tuple[Any, ...], AttackIdentity] = {}  # a sweep has few: each is made once
-    columns = [
-        "key", "model_key", "search_device", "epsilon", "gradient_steps", "n_evaluated", "clean_correct", "robust_correct",
-    ]  # fmt: skip
-    if "gradient_steps" not in evaluated:  # rows of before
-        evaluated = evaluated.assign(gradient_steps=None)
-    parts = (evaluated[list(some)].itertuples(index=False, name=None) for some in (_JUDGE, _IDENTITY, columns))
-    for judge, named, (key, model, through, epsilon, steps, n, clean, robust) in zip(*parts, strict=True):
-        if not _number(n) > 0:
+    if missing := [name for name in _COMPARED if name not in evaluated]:  # rows of before
+        evaluated = evaluated.assign(**dict.fromkeys(missing))
+    parts = (evaluated[list(some)].itertuples(index=False, name=None) for some in (_JUDGE, _IDENTITY, _COMPARED))
+    for judge, named, values in zip(*parts, strict=True):
+        row = dict(zip(_COMPARED, values, strict=True))
+        if not _number(row["n_evaluated"]) > 0:
             continue
         if named not in identities:
             identities[named] = AttackIdentity.of(dict(zip(_IDENTITY, named, strict=True)))
-        attack = identities[named]
-        bits = (_bits(clean, int(n)), _bits(robust, int(n)))
-        cell = _Cell(str(key), attack, str(through), attack.search_model_key != model, float(epsilon), _number(steps), *bits)
-        groups.setdefault(judge, []).append(cell)
+        groups.setdefault(judge, []).append(_cell(row, identities[named]))
     yield from groups.values()
+
+
+def _cell(row: dict[str, Any], attack: AttackIdentity) -> Cell:
+    n = int(row["n_evaluated"])
+    return Cell(
+        key=str(row["key"]),
+        attack=attack,
+        through=str(row["search_device"]),
+        transfer=attack.search_model_key != row["model_key"],
+        epsilon=float(row["epsilon"]),
+        steps=_number(row["gradient_steps"]),
+        aims=_number(row["aims"]) == 1,
+        sampled=not math.isnan(_number(row["shots"])),
+        trapped_share=_number(row["trapped_share"]),
+        narrow=not math.isnan(_number(row["n_qubits"])),
+        robust_low=_number(row["robust_low"]),
+        clean=_bits(row["clean_correct"], n),
+        robust=_bits(row["robust_correct"], n),
+    )
 
 
 def _bits(text: Any, n: int) -> Outcomes | None:

@@ -22,6 +22,21 @@ FLAGS: dict[str, str] = {
         "same ball; both are flagged: the attacks on the model itself failed, and their accuracies are too high; read the worst "
         "case, and look for masked gradients."
     ),
+    "trapped": (
+        "descent on the head alone, from the images' own pre-activations, ends where the head is still right for more than 2 % "
+        "of them: gradients of the loss drive the bottleneck into a corner that they do not leave (or an MLP to where its units "
+        "are dead), and no attack in this ball aims past it; add `{name: bottleneck}` (to an MLP, one without gradients), and "
+        "read no robustness out of these rows until then."
+    ),
+    "dominated": (
+        "at least three images that this attack left right fell to another at the same or a smaller epsilon, though it climbs "
+        "the model's own loss over many steps: its accuracy is too high by these; read the worst case."
+    ),
+    "plateau": (
+        "robust accuracy is not shown to fall over a doubling of epsilon or more, with images left that could, though the "
+        "smaller epsilon fooled many: the search is stuck, which is no robustness; read the worst case, and add "
+        "`{name: bottleneck}`."
+    ),
     "survives_unbounded": (
         "more images stay right than chance explains, though epsilon lets all become the same one (grey): the attack failed, "
         "the model is not robust; check its gradients and steps."
@@ -34,6 +49,18 @@ FLAGS: dict[str, str] = {
         "all images of the test part were evaluated on an exact device, and yet test accuracy and clean accuracy differ: the two "
         "did not see the same images, labels or model; look for a source whose images or their order change between two reads, "
         "a file that was replaced meanwhile, or a backbone that is another one in every process."
+    ),
+    "random_outputs": (
+        "the same images, asked again, give other logits: the model draws random numbers, and each accuracy is that of one draw; "
+        "fix its seed, or attack the mean of many draws."
+    ),
+    "depends_on_batch": (
+        "an image's logits change with the images beside it: statistics of the batch are in use, such as BatchNorm's in training "
+        "mode, so that attacks move their neighbours and accuracies depend on `batch_size`; put the model into evaluation mode."
+    ),
+    "targets_beat_loss": (
+        "an attack that aims at points where the model is wrong, such as `bottleneck`, leaves significantly fewer images right "
+        "in the same ball than this attack along the loss: the loss leads into corners; believe the attack that aims."
     ),
     "softmax_output": (
         "the model's outputs look like probabilities, on which the loss saturates and gradients vanish: attack its logits."
@@ -55,6 +82,14 @@ FLAGS: dict[str, str] = {
 
 NOTES: dict[str, str] = {
     "random_weights": "the backbone's weights are random, not pretrained: such rows test the tool, not the published model.",
+    "between_grey_levels": (
+        "some epsilons of pixels are no whole number of grey levels (1/255 each): in linf, an image of 8 bits reaches only the "
+        "whole number below, and `robust_accuracy_8bit` is of that smaller ball."
+    ),
+    "lost_in_rounding": (
+        "of some attacks' images over 5 % more are right once they are rounded to grey levels (`robust_accuracy_8bit`): these "
+        "perturbations end just behind the boundary, and do not survive being saved as an image of 8 bits."
+    ),
     "no_noise_control": (
         "some attacks have no `noise` control at the same level, norm and epsilon: without it nobody can say that an attack does "
         "more than noise; add `{name: noise}` to the attacks of the sweep."

@@ -62,12 +62,16 @@ def _decided(result: Result, verdict: Verdict, at: int, labels: np.ndarray, kept
     """Accuracies over the images `kept` [N]: exact, or means over repeats with the scatter of shots."""
     before, after, labels = _of(verdict.clean, kept), _of(verdict.attacked[at], kept), labels[kept]
     clean, robust = before.own == labels, (before.own == labels) & (after.own == labels)
+    in_8_bits = None
+    if verdict.rounded and len(labels):
+        in_8_bits = float((clean & (_of(verdict.rounded[at], kept).own == labels))[:repeats].mean())
     if repeats is None or not len(labels):  # exact, or nobody to ask
-        return Decided(**_accuracies(clean, robust))
+        return Decided(**_accuracies(clean, robust), robust_accuracy_8bit=in_8_bits)
     again = (before.replicates == labels, (before.replicates == labels) & (after.replicates == labels))
     scatter = {**_scatter("clean", clean, again[0]), **_scatter("robust", robust, again[1])}
     flips = float((before.own[:repeats] != result.clean_predictions[kept]).mean())
-    return Decided(**_accuracies(clean[:repeats], robust[:repeats]), **scatter, repeats=repeats, shot_flip_share=flips)
+    accuracies = {**_accuracies(clean[:repeats], robust[:repeats]), "robust_accuracy_8bit": in_8_bits}
+    return Decided(**accuracies, **scatter, repeats=repeats, shot_flip_share=flips)
 
 
 def _of(predictions: Predictions, kept: np.ndarray) -> Predictions:

@@ -97,7 +97,11 @@ def sign_test(first: ArrayLike, second: ArrayLike) -> float:
     Under the null hypothesis an image on which the two differ is equally likely to go either way. This is what
     `scipy.stats.binomtest(..., alternative="greater")` gives, without its cost: an audit makes several tests per row.
     """
-    wins, losses = discordant(first, second)
+    return one_sided(*discordant(first, second))
+
+
+def one_sided(wins: int, losses: int) -> float:
+    """p-value of the one-sided binomial test that of two equally likely outcomes the first came more often than it should."""
     return float(special.bdtrc(wins - 1, wins + losses, 0.5)) if wins else 1.0
 
 

@@ -218,6 +218,30 @@ def _class(name: str) -> type[HeadEntry]:
     return found
 
 
+def controls(spec: ModelSpec, n_features: int, n_classes: int) -> tuple[ModelSpec, ...]:
+    """What a model with a circuit is to be compared with, on the same backbone; nothing but the head differs.
+
+    The same bottleneck without a circuit (`tanh`), the function class of a circuit that takes each angle once, with free
+    coefficients (`fourier`), and an MLP of as many parameters as its hidden units allow: they are at most half a unit away.
+
+    Args:
+        spec: resolved, with a circuit.
+        n_features: F.
+        n_classes: K.
+    """
+    built = build(spec, n_features, n_classes, torch.Generator())
+    parameters = sum(p.numel() for p in built.parameters())
+    hidden = round(
+        (parameters - n_classes) / (n_features + 1 + n_classes)
+    )  # each unit reads F + 1 numbers, and K are read from it
+    same = ModelSpec(
+        backbone=spec.backbone, weights=spec.weights, image_size=spec.image_size, **backbones.entry(spec).model_dump(mode="json")
+    )
+    wide = {"n_qubits": get(spec).width}
+    heads = (("tanh", wide), ("fourier", wide), ("mlp", {"hidden": max(1, min(hidden, 4096))}))
+    return tuple(ModelSpec(**{**same.model_dump(), "head": name, **options}) for name, options in heads)
+
+
 def levels(spec: ModelSpec) -> tuple[Level, ...]:
     """The levels at which a model can be attacked; of one that is trained end to end, only its images."""
     return END_TO_END if backbones.entry(spec).trainable else get(spec).levels

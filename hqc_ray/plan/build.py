@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +12,7 @@ from hqc_ray.plan.keys import content_key
 from hqc_ray.plan.parts import Cell, Group, Judge, Plan, Search, Training
 from hqc_ray.plan.resolver import Resolver
 from hqc_ray.results.row import Audience
-from hqc_ray.spec import MAX_CELLS, SECTIONS, AttackSpec, DeviceSpec, Mode, Point, SweepSpec
+from hqc_ray.spec import MAX_CELLS, SECTIONS, AttackSpec, DeviceSpec, Mode, ModelSpec, Point, SweepSpec
 
 
 class _Memo:
@@ -39,7 +39,10 @@ def build(spec: SweepSpec, resolver: Resolver) -> Plan:
     builder = _Builder(resolver)
     given = list(spec.points())
     resolver.models({id(point.model): point.model for point in given}.values())
-    points = [builder.point(point) for point in given]
+    points = [resolved for point in given for resolved in builder.with_controls(point)]
+    if len(points) > MAX_CELLS:
+        what = f"the grid has {len(points):,} cells with the controls of its circuits"
+        raise SpecError(what, where=spec.name, valid=f"up to {MAX_CELLS:,} cells")
     for point in points:
         builder.add(point, point.seat)
     builder.transfers(points)
@@ -57,6 +60,7 @@ class _Builder:
 
     def __init__(self, resolver: Resolver) -> None:
         self.memo, self.resolver = _Memo(resolver), resolver
+        self.controls: dict[tuple[int, int], tuple[ModelSpec, ...]] = {}  # of a section, by its id and that of its data
         self.ids: dict[tuple[Any, ...], str] = {}
         self.trainings: dict[tuple[str, str], Training] = {}
         self.seats: dict[tuple[str, str, str], Seat] = {}
@@ -64,6 +68,22 @@ class _Builder:
         self.searches: dict[tuple[str, str], Search] = {}  # by place and key
         self.judges: dict[tuple[str, str], Judge] = {}
         self.members: dict[tuple[str, str], dict[tuple[str, float], Cell]] = {}  # by search; by judge and epsilon
+
+    def with_controls(self, given: Point) -> Iterator[Resolved]:
+        """A point, and where it asks for them the same with each control of its circuit, which has no device."""
+        mine = self.point(given)
+        yield mine
+        if not given.controls:
+            return
+        key = id(given.model), id(given.data)
+        if key not in self.controls:
+            try:
+                self.controls[key] = self.resolver.controls(mine.seat.training.model, mine.seat.training.data)
+            except InputError as problem:
+                raise _moved(problem, given.places) from problem
+        for model in self.controls[key]:
+            if self.resolver.reaches(model, given.attack.level):
+                yield self.point(given.model_copy(update={"model": model}))
 
     def point(self, given: Point) -> Resolved:
         """A point with every section resolved; an error says where in the file its section stands."""

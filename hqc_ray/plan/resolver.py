@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
-from hqc_ray.spec import AttackSpec, DataSpec, DeviceSpec, EvaluateSpec, ModelSpec, TrainSpec
+from hqc_ray.spec import AttackSpec, DataSpec, DeviceSpec, EvaluateSpec, Level, ModelSpec, TrainSpec
 
 
 class Resolver(Protocol):
@@ -25,6 +25,12 @@ class Resolver(Protocol):
 
     def has_circuit(self, model: ModelSpec) -> bool:
         """Whether its head is a circuit, so that it runs on devices."""
+
+    def controls(self, model: ModelSpec, data: DataSpec) -> tuple[ModelSpec, ...]:
+        """What a model with a circuit is compared with, on the same backbone; none for any other model."""
+
+    def reaches(self, model: ModelSpec, level: Level) -> bool:
+        """Whether a model can be attacked at a level."""
 
     def train(self, train: TrainSpec, model: ModelSpec) -> TrainSpec:
         """The same, with every option of its device filled in; without one, where that trains the same model."""

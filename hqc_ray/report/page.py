@@ -10,8 +10,9 @@ from typing import Any
 from hqc_ray.report.content import reference
 from hqc_ray.report.content.lines import Line
 from hqc_ray.report.content.view import Report
-from hqc_ray.report.tables import notes
-from hqc_ray.report.tables.results import TRANSFERS, Cell, cells, header, transfer_tables
+from hqc_ray.report.tables import controls, notes
+from hqc_ray.report.tables.cell import Cell
+from hqc_ray.report.tables.results import TRANSFERS, cells, header, transfer_tables
 
 FIGURES = 60  # inside the page; the rest stay beside it
 DPI = 150  # of the figures, on the page
@@ -55,8 +56,9 @@ def page(report: Report, figures: Sequence[tuple[str, bytes]], provenance: Mappi
         f"<h1>{escape(title)}</h1>",
         '<p class="soft">Adversarial robustness, one line per model, number of images, device and epsilon.</p>',
     ]
-    body += [_tiles(report), "<h2>Results</h2>", _results(report), *_notes(report), *_transfers(report), *_flags(report)]
-    body += [*_failures(report), *_figures(figures), "<h2>The reference study</h2>", *_reference(), *_provenance(provenance)]
+    body += [_tiles(report), "<h2>Results</h2>", _results(report), *_notes(report)]
+    body += [*_controls(report), *_transfers(report), *_flags(report), *_failures(report), *_figures(figures)]
+    body += ["<h2>The reference study</h2>", *_reference(), *_provenance(provenance)]
     head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{escape(title)}</title>'
     return (
         f'<!DOCTYPE html>\n<html lang="en"><head>{head}<style>{CSS}</style></head>\n<body>\n'
@@ -119,6 +121,15 @@ def _stacked(cell: Cell) -> str:
 
 def _notes(report: Report) -> Iterator[str]:
     yield from (f'<p class="note">{escape(note)}</p>' for note in notes.reading(report))
+
+
+def _controls(report: Report) -> Iterator[str]:
+    if report.controls:
+        yield f'<h2>Paired controls</h2><p class="soft">{escape(controls.CONTROLS)}</p>'
+        yield "<ul>" + "".join(f"<li>{escape(sentence)}</li>" for sentence in controls.sentences(report)) + "</ul>"
+        lines = controls.controls_lines(report)
+        firsts = [i == 0 or one.circuit != report.controls[i - 1].circuit for i, one in enumerate(report.controls)]
+        yield _table(controls.HEADER, [_row(line, first) for line, first in zip(lines, firsts, strict=True)])
 
 
 def _transfers(report: Report) -> Iterator[str]:

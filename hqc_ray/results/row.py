@@ -67,6 +67,7 @@ class Planned(Part):
         default=None,
         description="along the loss's gradient, of one run of the attack; None: it does not climb so, or does not say",
     )
+    aims: bool = Field(default=False, description="at points at which the model is wrong, instead of climbing its loss")
     norm: str
     epsilon: Annotated[float, Field(ge=0)]
     epsilon_unit: str
@@ -98,6 +99,16 @@ class Deployed(Part):
     """What is known about a model on its device, independent of any attack."""
 
     test_accuracy: Share | None = Field(description="on the whole test part, on this device (if it samples: on its exact twin)")
+    head_parameters: int | None = Field(default=None, description="trained numbers of the head, those of its circuit included")
+    trapped_share: Share | None = Field(
+        default=None,
+        description="of the evaluated images that are right: descent on the head alone, from its pre-activations, or without a "
+        "bottleneck its features, ends where it is right; None: unknown",
+    )
+    random_share: Share | None = Field(default=None, description="of the first batch: its logits differ when it is asked again")
+    batch_dependent_share: Share | None = Field(
+        default=None, description="of the first batch: its logits differ when half of its neighbours are missing"
+    )
     surrogate_error: float | None = Field(default=None, description="of its surrogate: largest error of a probability")
     surrogate_standard_error: float | None = Field(
         default=None, description="of <Z>, the largest at the same angles, by the shots of a measured surrogate; None is exact"
@@ -132,6 +143,10 @@ class Decided(Part):
     robust_accuracy: Share = Field(description="correct before and after, over the evaluated images")
     robust_low: float
     robust_high: float
+    robust_accuracy_8bit: Share | None = Field(
+        default=None,
+        description="of pixels: the same perturbations, rounded to grey levels inside the ball, as a file of 8 bits holds them",
+    )
     clean_correct: str = Field(description="one bit per evaluated image, packed, hexadecimal")
     robust_correct: str
     repeats: int | None = Field(default=None, description="evaluations of each image by shots; accuracies are their means")

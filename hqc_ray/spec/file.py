@@ -48,12 +48,12 @@ class SweepSpec(BaseModel):
         for number, block in enumerate(self.blocks):
             where = f"{self._prefix}blocks[{number}]"
             axes = [_points(block, key, cls, where) for key, cls in SECTIONS.items()]
-            seeds = _seeds(block, where)
+            seeds, controls = _seeds(block, where), _controls(block, where)
             for sections in itertools.product(*axes):
                 parts = {key: section for key, (section, _) in zip(SECTIONS, sections, strict=True)}
                 places = (where, *(place for _, place in sections))
                 for seed in seeds:  # construct, not validate: every part is validated already, and grids have 100,000 cells
-                    yield Point.model_construct(**parts, seed=seed, places=places)
+                    yield Point.model_construct(**parts, seed=seed, controls=controls, places=places)
 
     @property
     def _prefix(self) -> str:
@@ -129,6 +129,13 @@ def _seeds(block: Mapping[str, Any], where: str) -> list[int]:
     return seeds
 
 
+def _controls(block: Mapping[str, Any], where: str) -> bool:
+    given = block.get("controls", False)
+    if not isinstance(given, bool):
+        raise SpecError(f"not true or false: {shown(given)}", where=f"{where}.controls", valid="true, or false")
+    return given
+
+
 def _merge(default: Any, own: Any) -> Any:
     """Sections are merged key by key; anything else of the block replaces the default."""
     if isinstance(default, Mapping) and isinstance(own, Mapping):
@@ -180,7 +187,7 @@ def parse(raw: Any, name: str, where: str = "sweep") -> SweepSpec:
     if not blocks:
         raise SpecError("no block", where=f"{where}: blocks", valid="a block for each grid, or no key `blocks`")
     for place, block in [("defaults", defaults), *((f"blocks[{i}]", b) for i, b in enumerate(blocks))]:
-        _known(block, (*SECTIONS, "seed"), "section", f"{where}: {place}")
+        _known(block, (*SECTIONS, "seed", "controls"), "section", f"{where}: {place}")
     return SweepSpec(name=name, storage=storage, blocks=tuple(_merge(defaults, block) for block in blocks))
 
 

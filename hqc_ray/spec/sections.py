@@ -162,7 +162,8 @@ class EvaluateSpec(Section):
 class Point(BaseModel):
     """One point of the grid, as the sweep file has it. A model without a circuit has no device.
 
-    `places` says where it stands in the file: its block, then each section in the order of `SECTIONS`.
+    `controls`: beside a circuit, its classical controls. `places` says where it stands in the file: its block, then each
+    section in the order of `SECTIONS`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -173,6 +174,7 @@ class Point(BaseModel):
     attack: AttackSpec
     device: DeviceSpec | None
     seed: Seed
+    controls: bool = False
     places: tuple[str, ...] = ()
 
 

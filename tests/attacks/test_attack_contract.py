@@ -317,7 +317,7 @@ def test_one_search_serves_many_judges(toy, five):
     alone = attacks.run(attack, toy.model, images, labels, [0.0, 0.05], 0, audience="others")
     together = attacks.run(attack, toy.model, images, labels, [0.0, 0.05], 0, audience="others", judges=judges)
     assert together.gradients == alone.gradients == 5 * 3  # no judge costs a gradient
-    assert others[1].seen == 5 * 3  # and one evaluation each: clean, and at both epsilons
+    assert others[1].seen == 5 * 4  # and one evaluation each: clean, at both epsilons, and in grey levels what moved
     first, second, third = (verdict.attacked[1].own for verdict in together.verdicts)
     np.testing.assert_array_equal(first, alone.verdicts[0].attacked[1].own)
     np.testing.assert_array_equal(first, third)

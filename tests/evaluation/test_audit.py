@@ -5,84 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 
-import numpy as np
 import pandas as pd
 import pytest
+from audit_rows import CLEAN, flags_of, of_attack, row, survivors
 
 from hqc_ray.evaluation import audit
-from hqc_ray.evaluation.statistics import pack, wilson
-
-N = 60
-CLEAN = np.arange(N) < 50  # the first 50 of 60 images are right before any attack
-
-
-def survivors(start, stop):
-    """Outcomes [N]: right where start <= image < stop."""
-    return (np.arange(N) >= start) & (np.arange(N) < stop)
-
-
-KINDS = {"clean": "none", "noise": "none", "fgsm": "budget", "pgd": "budget", "deepfool": "minimal"}
-
-
-STEPS = {"fgsm": 1, "pgd": 20}
-
-
-def of_attack(name, **more):
-    """The columns of an attack's identity, and its gradient steps."""
-    search = {"search_model_key": "m", "search_device": "default.qubit", "access": "exact", "audience": "itself"}
-    return (
-        {
-            "attack": name,
-            "attack_title": name.upper(),
-            "attack_kind": KINDS[name],
-            "gradient_steps": STEPS.get(name),
-            "level": "pixels",
-        }
-        | search
-        | more
-    )
-
-
-def row(attack, epsilon, robust, *, clean=CLEAN, **more):
-    """One row as the ledger holds it."""
-    low, high = wilson(int(clean.sum()), len(clean))
-    robust_low, robust_high = wilson(int(robust.sum()), len(robust))
-    return (
-        {
-            "key": f"{attack}-{epsilon}-{sorted(more.items())}",
-            "status": "ok",
-            "model_key": "m",
-            "device": "default.qubit",
-            "data_source": "pcam",
-            "data_digest": "d",
-            "weights": "imagenet",
-            "mode": "surrogate",
-            "search_seed": 0,
-            "n_classes": 2,
-            "attack_options": "{}",
-            "norm": "linf",
-            "epsilon": epsilon,
-            "n_evaluated": len(clean),
-            "clean_low": low,
-            "clean_high": high,
-            "clean_correct": pack(clean),
-            "robust_low": robust_low,
-            "robust_high": robust_high,
-            "robust_correct": pack(robust),
-            "bad_gradient_share": 0.0,
-            "outputs_normalised": False,
-            "surrogate_error": 1e-15,
-        }
-        | of_attack(attack, search_model_key=more.get("model_key", "m"))
-        | more
-    )
-
-
-def flags_of(*rows):
-    frame = pd.DataFrame(rows)
-    found = audit.flags(frame)
-    assert list(found) == [r["key"] for r in rows]
-    return list(found.values())
 
 
 def test_accuracy_that_rises_with_epsilon_is_flagged_where_it_is_higher():
@@ -119,13 +46,13 @@ def test_rise_needs_significance_and_the_same_attack_model_device_and_images(oth
 
 
 def test_rise_is_found_against_any_smaller_epsilon():
-    rows = [row("pgd", e, survivors(0, k)) for e, k in [(0.05, 10), (0.15, 14), (0.25, 18)]]  # 4 at a time is chance, 8 is not
+    rows = [row("fgsm", e, survivors(0, k)) for e, k in [(0.05, 10), (0.15, 14), (0.25, 18)]]  # 4 at a time is chance, 8 is not
     assert flags_of(*rows) == [[], [], ["rises_with_epsilon"]]
 
 
 def test_pgd_weaker_than_fgsm():
     fgsm, pgd = row("fgsm", 0.05, survivors(0, 20)), row("pgd", 0.05, survivors(0, 27))
-    assert flags_of(fgsm, pgd) == [[], ["pgd_weaker_than_fgsm"]]
+    assert flags_of(fgsm, pgd) == [[], ["pgd_weaker_than_fgsm", "dominated"]]
     assert flags_of(pgd | of_attack("fgsm"), fgsm | of_attack("pgd")) == [[], []]  # as it should be
     assert flags_of(fgsm, pgd | {"epsilon": 0.04}) == [[], []]
     assert flags_of(fgsm, pgd | of_attack("deepfool")) == [[], []]
@@ -134,7 +61,7 @@ def test_pgd_weaker_than_fgsm():
     ideal = {"access": "ideal", "search_device": "ideal"}
     assert flags_of(fgsm | ideal, pgd | ideal) == [[], ["pgd_weaker_than_fgsm"]]  # like with like
     for mine in ({"attack": "mine:Momentum"}, {"attack_title": "Mine"}):  # a user's own that says its steps, whatever its name
-        assert flags_of(fgsm, pgd | mine) == [[], ["pgd_weaker_than_fgsm"]]
+        assert flags_of(fgsm, pgd | mine) == [[], ["pgd_weaker_than_fgsm", "dominated"]]
     for said in ({"gradient_steps": None}, {"gradient_steps": 1}):  # does not say, or is one step as well
         assert flags_of(fgsm, pgd | said) == [[], []]
 
@@ -191,16 +118,16 @@ ANOTHER = {"search_model_key": "another", "audience": "others"}
 
 
 def test_a_transferred_attack_that_beats_every_attack_on_the_model_itself():
-    fgsm, pgd = row("fgsm", 0.05, survivors(0, 30)), row("pgd", 0.05, survivors(0, 27))
-    strong = row("pgd", 0.05, survivors(0, 20), **ANOTHER)  # 7 fewer than PGD: p = 1/128
-    assert flags_of(fgsm, pgd, strong) == [["transfer_stronger"]] * 3
-    assert flags_of(strong, pgd, fgsm) == [["transfer_stronger"]] * 3
+    fgsm, deepfool = row("fgsm", 0.05, survivors(0, 30)), row("deepfool", 0.05, survivors(0, 27))
+    strong = row("pgd", 0.05, survivors(0, 20), **ANOTHER)  # 7 fewer than DeepFool: p = 1/128
+    assert flags_of(fgsm, deepfool, strong) == [["transfer_stronger"]] * 3
+    assert flags_of(strong, deepfool, fgsm) == [["transfer_stronger"]] * 3
     weak = row("fgsm", 0.05, survivors(0, 25), **ANOTHER)
-    assert flags_of(fgsm, pgd, strong, weak) == [*[["transfer_stronger"]] * 3, []]  # not the other transferred one
+    assert flags_of(fgsm, deepfool, strong, weak) == [*[["transfer_stronger"]] * 3, []]  # not the other transferred one
 
 
 @pytest.mark.parametrize("other", [
-    row("pgd", 0.05, survivors(0, 21), **ANOTHER),  # 6 fewer than PGD: p = 1/64
+    row("pgd", 0.05, survivors(0, 21), **ANOTHER),  # 6 fewer than DeepFool: p = 1/64
     row("pgd", 0.05, survivors(0, 20), access="ideal"),  # the same model, seen otherwise
     row("pgd", 0.05, survivors(0, 20), **ANOTHER, norm="l2"),
     row("pgd", 0.05, survivors(0, 20), **ANOTHER, level="features"),
@@ -210,7 +137,7 @@ def test_a_transferred_attack_that_beats_every_attack_on_the_model_itself():
     row("pgd", 0.05, survivors(0, 20), **ANOTHER, search_seed=1),  # another seed's images
 ])  # fmt: skip
 def test_transfer_needs_significance_and_the_same_ball_judge_and_images(other):
-    rows = row("fgsm", 0.05, survivors(0, 30)), row("pgd", 0.05, survivors(0, 27)), other
+    rows = row("fgsm", 0.05, survivors(0, 30)), row("deepfool", 0.05, survivors(0, 27)), other
     assert flags_of(*rows) == [[], [], []]
 
 
@@ -301,7 +228,9 @@ def test_flags_come_in_one_order():
         row("noise", 0.05, survivors(0, 30)),
         row("pgd", 0.05, survivors(0, 30), bad_gradient_share=0.9),
     ]
-    assert flags_of(*rows)[3] == ["rises_with_epsilon", "pgd_weaker_than_fgsm", "noise_as_strong", "bad_gradients"]
+    assert flags_of(*rows)[3] == [
+        "rises_with_epsilon", "pgd_weaker_than_fgsm", "noise_as_strong", "dominated", "bad_gradients",
+    ]  # fmt: skip
 
 
 def test_annotate_keeps_foreign_flags_and_replaces_its_own():
@@ -316,7 +245,7 @@ def test_annotate_keeps_foreign_flags_and_replaces_its_own():
 
 
 def test_notes():
-    fgsm, noise = row("fgsm", 0.05, survivors(0, 20)), row("noise", 0.05, survivors(0, 40))
+    fgsm, noise = row("fgsm", 12 / 255, survivors(0, 20)), row("noise", 12 / 255, survivors(0, 40))
     assert audit.notes(pd.DataFrame([fgsm, noise])) == []
     assert audit.notes(pd.DataFrame([fgsm, noise | {"norm": "l2"}])) == ["no_noise_control"]
     assert audit.notes(pd.DataFrame([fgsm, noise | {"level": "angles"}])) == ["no_noise_control"]
@@ -331,3 +260,18 @@ def test_every_flag_says_what_to_do():
 def test_audit_needs_neither_torch_nor_ray():
     code = "import sys, hqc_ray.evaluation.audit, hqc_ray.report; sys.exit('torch' in sys.modules or 'ray' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_notes_of_grey_levels():
+    def noted(**more):
+        return audit.notes(
+            pd.DataFrame([row("fgsm", 0.05, survivors(0, 20)) | {"epsilon": 4 / 255, "robust_accuracy": 0.5} | more])
+        )
+
+    assert "between_grey_levels" not in noted()
+    assert "between_grey_levels" in noted(epsilon=0.05)  # 12.75 levels
+    for other in ({"norm": "l2"}, {"level": "features"}, {"attack_kind": "none"}, {"status": "failed"}):
+        assert "between_grey_levels" not in noted(epsilon=0.05, **other)
+    assert "lost_in_rounding" in noted(robust_accuracy_8bit=0.56)
+    for same in (0.54, 0.4, None, float("nan")):
+        assert "lost_in_rounding" not in noted(robust_accuracy_8bit=same)

@@ -57,6 +57,11 @@ class Bottleneck(Attack):
         """Where there is a bottleneck; elsewhere it climbs to logits, as others do."""
         return super().applies(view) and has_bottleneck(view.model)
 
+    @property
+    def aims(self) -> bool:
+        """Yes."""
+        return True
+
     def per_search(self, n_classes: int) -> float:
         """The whole budget of a model that is cut at its logits; with Q pre-activations, Q + steps per round."""
         return float(self.rounds * (n_classes + self.steps))

@@ -69,6 +69,11 @@ class Ensemble(Attack):
         return any(member.varies for member in self.members.values())
 
     @property
+    def aims(self) -> bool:
+        """Whether a member does."""
+        return any(member.aims for member in self.members.values())
+
+    @property
     def reaches(self) -> tuple[Level, ...]:
         """The levels that every member works at."""
         return tuple(level for level in self.levels if all(level in member.reaches for member in self.members.values()))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hqc_ray.evaluation.audit import CONTROL
+from hqc_ray.evaluation.comparisons import CONTROL
 from hqc_ray.report.style import ATTACKS, DASHES, MORE, Natural, differences, natural
 
 Row = Mapping[str, Any]

@@ -153,7 +153,7 @@ def value_of(rows: Sequence[Row], kind: str, paper: tuple[float | None, bool] = 
     counts = [(round(r[f"{kind}_accuracy"] * r["n_evaluated"]), int(r["n_evaluated"])) for r in good]
     flags = Counter(flag for r in good for flag in r["flags"])
     failed = len({_pair(r) for r in rows}) - len(good)
-    return _of_counts(counts, failed=failed, flags=flags, paper=paper[0], paper_flagged=paper[1])
+    return of_counts(counts, failed=failed, flags=flags, paper=paper[0], paper_flagged=paper[1])
 
 
 def _pair(row: Row) -> tuple[Any, Any]:
@@ -178,7 +178,7 @@ def _once(rows: Sequence[Row]) -> list[Row]:
     return list(chosen.values())
 
 
-def _of_counts(counts: Sequence[tuple[int, int]], **more: Any) -> Value:
+def of_counts(counts: Sequence[tuple[int, int]], **more: Any) -> Value:
     """The value of (right, of all) images, one pair per seed."""
     shares = [100 * k / n for k, n in counts if n]
     if not shares:
@@ -203,4 +203,4 @@ def _worst(rows: Sequence[Row], ball: Ball) -> Value | None:
     for (key, n), tried in sorted(outcomes.items(), key=lambda item: item[0][1]):  # of a model that of the most images stays
         if any(e <= ball.epsilon for e, _ in tried):
             counts[key] = (int(worst_case(tried, ball.epsilon).sum()), n)
-    return _of_counts(list(counts.values())) if counts else None
+    return of_counts(list(counts.values())) if counts else None

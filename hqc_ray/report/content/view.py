@@ -13,6 +13,7 @@ from hqc_ray.evaluation import audit
 from hqc_ray.evaluation.flags import FLAGS
 from hqc_ray.evaluation.statistics import total_gradients
 from hqc_ray.report.content.attacks import Shown, shown
+from hqc_ray.report.content.controls import Compared, compared
 from hqc_ray.report.content.lines import Line, attacks_of, gather
 from hqc_ray.report.content.models import Model, models
 from hqc_ray.report.content.transfers import Matrix, matrices
@@ -46,6 +47,7 @@ class Report:
     rows: pd.DataFrame  # sorted, with the column `flags`
     lines: tuple[Line, ...]
     attacks: tuple[Shown, ...]  # of the lines, in the table's order
+    controls: tuple[Compared, ...]
     transfers: tuple[Matrix, ...]
     shown: Mapping[str, Shown]  # the attack of each row, by the row's key
     models: Mapping[str, Model]  # the model that judged each row
@@ -74,6 +76,7 @@ class Report:
             rows=rows,
             lines=tuple(lines),
             attacks=tuple(attacks_of(lines)),
+            controls=compared(records, model),
             transfers=tuple(matrices(records, model, show)),
             shown={row["key"]: show(row) for row in records},
             models={row["key"]: model(row) for row in records},

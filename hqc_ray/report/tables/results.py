@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
 from hqc_ray.report.content.attacks import Shown
-from hqc_ray.report.content.lines import Ball, Line, Value
+from hqc_ray.report.content.lines import Line, Value
 from hqc_ray.report.content.transfers import Matrix
 from hqc_ray.report.content.view import Report
-from hqc_ray.report.style import norm_text, strength_text
-from hqc_ray.report.tables import notes
+from hqc_ray.report.tables import controls, notes
+from hqc_ray.report.tables.cell import NOTHING, Cell, ball_text, number
 
 SHOWN_IN_TERMINAL = 5  # attacks
-NOTHING = "–"
 LEFT = ("Model", "Computation", "Images", "Clean accuracy", "Head", "Qubits", "Device")
 TRANSFERS = (
     "Attacks found on one model and judged by another: robust accuracy in percent as above, over all pairs of seeds. Where both "
@@ -27,39 +24,10 @@ TRANSFERS = (
 )
 
 
-@dataclass(frozen=True)
-class Cell:
-    """A cell of a table; the parts of a number are its mean, its interval, and remarks."""
-
-    kind: Literal["text", "number", "device", "flags"]
-    parts: tuple[str, ...]
-    flagged: bool = False
-
-    @property
-    def text(self) -> str:
-        """In one line."""
-        return " ".join(self.parts)
-
-
 def header(report: Report) -> list[str]:
     """The table's column names; among them what varies of the sweep file, by the name that it has there."""
     told = [name for name, _ in report.lines[0].model.settings] if report.lines else []
     return [*LEFT, *told, "Epsilon", *(attack.text for attack in report.attacks), "Worst case", "Flags"]
-
-
-def number(value: Value | None, mark: str = "") -> Cell:
-    """'52.0 ± 1.2', '[45-59]', '(2 of 3 seeds)', '(paper 46.5)', in percent; `mark` follows the mean of a flagged value."""
-    if value is None:
-        return Cell("number", (NOTHING,))
-    parts, flagged = ["failed"], bool(value.flags)
-    if value.seeds:
-        spread = "" if value.spread is None else f" ± {value.spread:.1f}"
-        parts = [f"{value.mean:.1f}{spread}{mark if flagged else ''}", f"[{value.low:.0f}-{value.high:.0f}]"]
-    if value.seeds and value.failed:
-        parts.append(f"({value.seeds} of {value.seeds + value.failed} seeds)")
-    if value.paper is not None:
-        parts.append(f"(paper {value.paper:.1f}{'!' if value.paper_flagged else ''})")
-    return Cell("number", tuple(parts), flagged)
 
 
 def flags_text(line: Line) -> str:
@@ -88,15 +56,6 @@ def cells(line: Line, attacks: Sequence[Shown]) -> list[Cell]:
         number(line.worst),
         Cell("flags", (flags_text(line),)),
     ]
-
-
-def ball_text(ball: Ball | None) -> str:
-    """'4/255', '2 (L2)', or at other levels than pixels '0.1 rad (angles, L2)'."""
-    if ball is None:
-        return NOTHING
-    told = [] if ball.level == "pixels" else [ball.level]
-    told += [] if ball.norm == "linf" else [norm_text(ball.norm)]
-    return strength_text(ball.epsilon, ball.level) + (f" ({', '.join(told)})" if told else "")
 
 
 def transfer_tables(report: Report) -> list[tuple[str, list[str], list[list[Cell]]]]:
@@ -133,6 +92,10 @@ def table_markdown(report: Report) -> str:
         return "No rows yet.\n"
     text = _table(header(report), [cells(line, report.attacks) for line in report.lines])
     text += "\n\n" + "\n".join(f"- {_escape(note)}" for note in notes.notes(report)) + "\n"
+    if report.controls:
+        lines = controls.controls_lines(report)
+        said = "\n".join(f"- {_escape(sentence)}" for sentence in controls.sentences(report))
+        text += f"\n## Paired controls\n\n{controls.CONTROLS}\n\n{said}\n\n{_table(controls.HEADER, lines)}\n"
     if report.transfers:
         text += f"\n## Transferred attacks\n\n{TRANSFERS}\n"
     for title, head, lines in transfer_tables(report):
@@ -189,6 +152,7 @@ def _caption(report: Report, attacks: Sequence[Shown], max_lines: int) -> str:
     parts = [
         f"{lines - max_lines} more lines in table.md" if lines > max_lines else "",
         f"{more} more attacks in table.md" if more else "",
+        "circuits against their controls stand in table.md" if report.controls else "",
         "transferred attacks stand in table.md" if report.transfers else "",
         f"! flagged: {', '.join(f'{flag} ({count})' for flag, count in raised.items())}; meanings in table.md" if raised else "",
         f"{facts.failed} of {facts.cells} cells failed" if facts.failed else "",

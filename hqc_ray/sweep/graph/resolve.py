@@ -20,7 +20,7 @@ from hqc_ray.quantum import circuits, devices
 from hqc_ray.quantum.cores import noisy_layer, surrogate
 from hqc_ray.quantum.study import trial
 from hqc_ray.redaction import refer
-from hqc_ray.spec import MAX_SIDE, MIN_IMAGES, AttackSpec, DataSpec, DeviceSpec, EvaluateSpec, ModelSpec, TrainSpec, expand
+from hqc_ray.spec import MAX_SIDE, MIN_IMAGES, AttackSpec, DataSpec, DeviceSpec, EvaluateSpec, Level, ModelSpec, TrainSpec, expand
 
 UNKNOWN_FEATURES = 512  # with which a user's head is tried, where the backbone's weights are not here yet
 
@@ -70,6 +70,7 @@ class Rooms:
     def __init__(self, download: bool = False) -> None:
         self.download = download
         self._loaded: dict[tuple[Any, ...], int] = {}  # backbones that were built once, and their numbers of features
+        self._features: dict[tuple[Any, ...], int] = {}  # numbers of features, whatever the weights
         self._tried: set[tuple[Any, ...]] = set()
         self._known: frozenset[str] = frozenset()  # options of the users' heads and backbones of the sweep
 
@@ -127,6 +128,20 @@ class Rooms:
     def has_circuit(self, model: ModelSpec) -> bool:
         """See the function of that name."""
         return has_circuit(model)
+
+    def controls(self, model: ModelSpec, data: DataSpec) -> tuple[ModelSpec, ...]:
+        """The controls of a circuit: see `heads.controls`."""
+        if not self.has_circuit(model):
+            return ()
+        key = (model.backbone, repr(backbones.entry(model)), model.image_size)
+        if key not in self._features:
+            self._features[key] = _at("model", backbones.build, model, "random").n_features
+        n_classes = len(_at("data", lambda: source(data).classes))
+        return heads.controls(model, self._features[key], n_classes)
+
+    def reaches(self, model: ModelSpec, level: Level) -> bool:
+        """See `heads.levels`."""
+        return level in heads.levels(model)
 
     def train(self, train: TrainSpec, model: ModelSpec) -> TrainSpec:
         """The options of its device, checked against the circuit; no device where it changes nothing: no circuit, no noise."""

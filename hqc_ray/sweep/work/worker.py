@@ -7,7 +7,7 @@ import traceback
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import asdict, replace
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from hqc_ray import attacks
 from hqc_ray.attacks.spaces import SPACES
+from hqc_ray.evaluation.card import card
 from hqc_ray.evaluation.measure import Seen, example, measure
 from hqc_ray.evaluation.statistics import pack
 from hqc_ray.models import backbones, classifier, features, training
@@ -57,6 +58,7 @@ class Worker:
     def __init__(self, fetch: Callable[[str], Any], host: str = "", processor: str = "cpu") -> None:
         self.fetch, self.host, self.processor = fetch, host, processor
         self._recent: OrderedDict[tuple[str, ...], Any] = OrderedDict()
+        self._cards: dict[tuple[object, ...], dict[str, Any]] = {}  # numbers of a model on images, the same for all searches
 
     @property
     def warm(self) -> list[str]:
@@ -84,6 +86,12 @@ class Worker:
         while len(self._recent) > RECENT:
             self._recent.popitem(last=False)
         return self._recent[key]
+
+    def card(self, key: tuple[object, ...], find: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """The numbers of `key`, found once."""
+        if key not in self._cards:
+            self._cards[key] = find()
+        return self._cards[key]
 
     def backbone(self, model: ModelSpec, weights: Weights) -> Backbone:
         """The frozen backbone of a model."""
@@ -176,7 +184,8 @@ def _fit(worker: Worker, job: Job) -> Outcome:
 def _search(worker: Worker, job: Job) -> Outcome:
     task = _told(job, SearchTask)
     search, level = task.search, task.search.attack.level
-    labels, hashes, values = _values(worker, task)
+    attacked = _attacked(worker, task)
+    labels, values = attacked.labels, attacked.values
     reference, _ = worker.on_device(task.searched)
     crew = [worker.on_device(one.deployed) for one in task.judges]
     result = attacks.run(
@@ -193,18 +202,23 @@ def _search(worker: Worker, job: Job) -> Outcome:
         batch_size=search.batch_size,
         keep=EXAMPLES if any(row.example for row in job.rows) else 0,
     )
-    seen = [_seen(worker, known, one, hashes) for (_, known), one in zip(crew, task.judges, strict=True)]
+    seen = [_seen(worker, task, one, *of, attacked) for one, of in zip(task.judges, crew, strict=True)]
     cells = list(zip(job.rows, task.judged, strict=True))
     measured = tuple(measure(result, labels, row.epsilon, j, seen[j]) for row, j in cells)
     pictures = {r.example: example(result, values.cpu().numpy(), labels, r.epsilon, j, EXAMPLES) for r, j in cells if r.example}
     return Outcome(job.id, 0.0, measured=measured, examples=pictures)
 
 
-def _values(worker: Worker, task: SearchTask) -> tuple[np.ndarray, np.ndarray, Tensor]:
-    """Labels [N] and content hashes [N] of the images that are attacked, and their values [N, ...] at the search's level.
+class _Attacked(NamedTuple):
+    """The images that are attacked: labels [N], content hashes [N], and their values [N, ...] at the search's level."""
 
-    At other levels than pixels they come from cached features: the backbone does not run.
-    """
+    labels: np.ndarray
+    hashes: np.ndarray
+    values: Tensor
+
+
+def _attacked(worker: Worker, task: SearchTask) -> _Attacked:
+    """At other levels than pixels values come from cached features: the backbone does not run."""
     split, level = worker.fetch(task.inputs.split), task.search.attack.level
     chosen = split.test[: task.n_images]
     if level == "pixels":
@@ -214,18 +228,27 @@ def _values(worker: Worker, task: SearchTask) -> tuple[np.ndarray, np.ndarray, T
         cached = torch.from_numpy(worker.inputs(task.inputs)[chosen]).to(searched.device)
         with torch.no_grad():
             values = searched.at(level).from_features(cached)
-    return split.labels[chosen], split.hashes[chosen], values
+    return _Attacked(split.labels[chosen], split.hashes[chosen], values)
 
 
-def _seen(worker: Worker, known: Deployed, judge: JudgeTask, hashes: np.ndarray) -> Seen:
+def _seen(worker: Worker, task: SearchTask, judge: JudgeTask, who: Classifier, known: Deployed, attacked: _Attacked) -> Seen:
     """What is known about a judge; if it has another split, which of the images it was not trained on."""
-    device = judge.deployed.device
+    device, fresh = judge.deployed.device, np.ones(len(attacked.hashes), dtype=bool)
     repeats = judge.repeats if device and device.options.get("shots") else None
-    if not judge.split:
-        return Seen(known, repeats)
-    own = worker.fetch(judge.split)
-    trained_on = own.hashes[np.concatenate([own.train, own.validation])]
-    return Seen(known, repeats, ~np.isin(hashes, trained_on))
+    if judge.split:
+        own = worker.fetch(judge.split)
+        fresh = ~np.isin(attacked.hashes, own.hashes[np.concatenate([own.train, own.validation])])
+    made, level = judge.deployed, task.search.attack.level
+
+    def find() -> dict[str, Any]:
+        size = {"head_parameters": sum(p.numel() for p in worker.trained(made).head.parameters())}
+        if made.native:  # a hundred evaluations of each image's circuit on the device itself take too long
+            return size
+        labels, values = torch.from_numpy(attacked.labels[fresh]), attacked.values[torch.from_numpy(fresh)]
+        return size | card(who, values, labels, level, task.search.batch_size)
+
+    key = (made.trained, made.surrogate, made.native, judge.split, task.inputs.split, task.n_images, level)
+    return Seen(known.model_copy(update=worker.card(key, find)), repeats, fresh if judge.split else None)
 
 
 def _told(job: Job, kind: type[T]) -> T:

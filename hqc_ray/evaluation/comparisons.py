@@ -1,0 +1,154 @@
+"""Flags that a row earns beside others: what one model made of the same images under other attacks and at other strengths."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hqc_ray.evaluation.statistics import Outcomes, one_sided, sign_test
+from hqc_ray.results.row import AttackIdentity
+
+RISE_LEVEL = 0.01  # one-sided, of each paired test: a row is compared with several others
+NOISE_LEVEL = 0.05  # an attack has to show that it beats noise
+CONTROL = "none"  # the kind of attacks that do not search: clean and noise
+TRAPPED_SHARE = 0.02  # of images whose descent ends where the head is right; a monotone head has none
+MISSED = 3  # images that an attack leaves right and others do not, from which it is dominated
+FALL_LEVEL = 0.05  # an attack has to show that twice the epsilon fools more
+FLOOR = 0.02  # below it nothing is left that could fall
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One evaluated row, its outcomes [n] unpacked."""
+
+    key: str
+    attack: AttackIdentity
+    through: str  # the device that the attacker looked through
+    transfer: bool
+    epsilon: float
+    steps: float  # along the gradient; NaN: unknown, or none
+    aims: bool  # at a point at which the model is wrong, instead of along its loss
+    sampled: bool  # whether shots decided
+    trapped_share: float  # of the judging model's images; NaN: unknown
+    narrow: bool  # whether the judging model has a bottleneck to aim at
+    robust_low: float
+    clean: Outcomes | None
+    robust: Outcomes | None
+
+    @property
+    def search(self) -> tuple[object, ...]:
+        """What was attacked, and through what: two attacks are compared only if both had the same access."""
+        return self.attack.search_model_key, self.through, self.attack.access, self.attack.audience
+
+    @property
+    def ball(self) -> tuple[object, ...]:
+        """Where the perturbation had to stay."""
+        return self.attack.level, self.attack.norm, self.epsilon
+
+    @property
+    def searches(self) -> bool:
+        """Whether it is an attack at all, not a control."""
+        return self.attack.kind != CONTROL
+
+    @property
+    def climbs(self) -> bool:
+        """Whether it takes many steps along the loss of the very model that judges: what it leaves right should be robust."""
+        return self.steps > 1 and not self.aims and not self.transfer and self.attack.access != "ideal"
+
+
+def _rises(cell: Cell, cells: Sequence[Cell]) -> bool:
+    same = [c for c in cells if c.attack == cell.attack and c.through == cell.through]
+    return any(c.epsilon < cell.epsilon and _higher(cell, c) for c in same)
+
+
+def _weaker_than_one_step(cell: Cell, cells: Sequence[Cell]) -> bool:
+    if not cell.steps > 1:
+        return False
+    single = [c for c in cells if c.steps == 1 and c.search == cell.search and c.ball == cell.ball]
+    return any(_higher(cell, c) for c in single)
+
+
+def _as_noise(cell: Cell, cells: Sequence[Cell]) -> bool:
+    if not cell.searches or cell.robust is None:
+        return False
+    for noise in _noise(cell, cells):
+        if noise.robust is None or noise.clean is None:
+            continue
+        fooled = bool(np.any(noise.clean & ~noise.robust))
+        if fooled and sign_test(noise.robust, cell.robust) >= NOISE_LEVEL:
+            return True
+    return False
+
+
+def _noise(cell: Cell, cells: Sequence[Cell]) -> list[Cell]:
+    """Noise in the same ball: of the same search if there is any, else all of it, since noise depends on no model."""
+    noise = [c for c in cells if not c.searches and c.ball == cell.ball]
+    return [c for c in noise if c.search == cell.search] or noise
+
+
+def _transfer_stronger(cell: Cell, cells: Sequence[Cell]) -> bool:
+    here = [c for c in cells if c.searches and c.ball == cell.ball]
+    own = [c for c in here if not c.transfer]
+    transfers = [c for c in here if c.transfer and (c is cell or not cell.transfer)]
+    return cell.searches and bool(own) and any(all(_higher(mine, c) for mine in own) for c in transfers)
+
+
+def _trapped(cell: Cell, cells: Sequence[Cell]) -> bool:
+    if not (cell.trapped_share > TRAPPED_SHARE and cell.searches) or cell.transfer:
+        return False
+    return not (cell.narrow and any(c.aims and not c.transfer and c.ball == cell.ball for c in cells))
+
+
+def _dominated(cell: Cell, cells: Sequence[Cell]) -> bool:
+    if not cell.climbs or cell.sampled or cell.robust is None:  # of shots, every further look fools some image
+        return False
+    fallen = [c.clean & ~c.robust for c in _within(cell, cells) if c.clean is not None and c.robust is not None]
+    return bool(fallen) and int(np.count_nonzero(cell.robust & np.logical_or.reduce(fallen))) >= MISSED
+
+
+def _outdone(cell: Cell, cells: Sequence[Cell]) -> bool:
+    return cell.climbs and any(c.aims and c.search == cell.search and c.ball == cell.ball and _higher(cell, c) for c in cells)
+
+
+def _within(cell: Cell, cells: Sequence[Cell]) -> list[Cell]:
+    """All in the same ball or a smaller one."""
+    return [c for c in cells if c.ball[:2] == cell.ball[:2] and c.epsilon <= cell.epsilon]
+
+
+def _plateau(cell: Cell, cells: Sequence[Cell]) -> bool:
+    if not cell.climbs or not cell.robust_low > FLOOR:
+        return False
+    same = [c for c in cells if c.attack == cell.attack and c.through == cell.through]
+    return any(_stays(c, cell) for c in same if 2 * c.epsilon <= cell.epsilon * (1 + 1e-9))
+
+
+def _stays(small: Cell, large: Cell) -> bool:
+    """Whether the larger epsilon is not shown to fool more, and fools significantly fewer than the smaller one had before it.
+
+    The second keeps an epsilon so small that hardly anything has fallen yet from counting.
+    """
+    if small.clean is None or small.robust is None or large.robust is None:
+        return False
+    before, since = int(np.sum(small.clean & ~small.robust)), int(np.sum(small.robust & ~large.robust))
+    return sign_test(small.robust, large.robust) >= FALL_LEVEL and one_sided(before, since) < RISE_LEVEL
+
+
+COMPARISONS: dict[str, Callable[[Cell, Sequence[Cell]], bool]] = {
+    "rises_with_epsilon": _rises,
+    "pgd_weaker_than_fgsm": _weaker_than_one_step,
+    "noise_as_strong": _as_noise,
+    "transfer_stronger": _transfer_stronger,
+    "trapped": _trapped,
+    "dominated": _dominated,
+    "plateau": _plateau,
+    "targets_beat_loss": _outdone,
+}
+
+
+def _higher(first: Cell, second: Cell) -> bool:
+    """Whether the first leaves significantly more of the same images right."""
+    if first.robust is None or second.robust is None:
+        return False
+    return sign_test(first.robust, second.robust) < RISE_LEVEL

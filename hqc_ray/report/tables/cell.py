@@ -1,0 +1,49 @@
+"""The cells of tables: numbers and balls as they are written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from hqc_ray.report.content.lines import Ball, Value
+from hqc_ray.report.style import norm_text, strength_text
+
+NOTHING = "–"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of a table; the parts of a number are its mean, its interval, and remarks."""
+
+    kind: Literal["text", "number", "device", "flags"]
+    parts: tuple[str, ...]
+    flagged: bool = False
+
+    @property
+    def text(self) -> str:
+        """In one line."""
+        return " ".join(self.parts)
+
+
+def number(value: Value | None, mark: str = "") -> Cell:
+    """'52.0 ± 1.2', '[45-59]', '(2 of 3 seeds)', '(paper 46.5)', in percent; `mark` follows the mean of a flagged value."""
+    if value is None:
+        return Cell("number", (NOTHING,))
+    parts, flagged = ["failed"], bool(value.flags)
+    if value.seeds:
+        spread = "" if value.spread is None else f" ± {value.spread:.1f}"
+        parts = [f"{value.mean:.1f}{spread}{mark if flagged else ''}", f"[{value.low:.0f}-{value.high:.0f}]"]
+    if value.seeds and value.failed:
+        parts.append(f"({value.seeds} of {value.seeds + value.failed} seeds)")
+    if value.paper is not None:
+        parts.append(f"(paper {value.paper:.1f}{'!' if value.paper_flagged else ''})")
+    return Cell("number", tuple(parts), flagged)
+
+
+def ball_text(ball: Ball | None) -> str:
+    """'4/255', '2 (L2)', or at other levels than pixels '0.1 rad (angles, L2)'."""
+    if ball is None:
+        return NOTHING
+    told = [] if ball.level == "pixels" else [ball.level]
+    told += [] if ball.norm == "linf" else [norm_text(ball.norm)]
+    return strength_text(ball.epsilon, ball.level) + (f" ({', '.join(told)})" if told else "")

@@ -1,0 +1,101 @@
+"""What a search's rows say of the model that judges, whatever the attack: found once for all its searches."""
+
+import pytest
+import torch
+from torch import nn
+
+from hqc_ray.evaluation import audit
+from hqc_ray.models import backbones
+from hqc_ray.results.ledger import frame
+from hqc_ray.results.row import Row
+from hqc_ray.sweep.graph import resolve
+from hqc_ray.sweep.work import worker as room
+from tests.sweep.cases import NOISY, Shelf, build, changed, worker
+
+
+def rows_of(text, monkeypatch):
+    """The measured columns of all cells, done by one worker, with the planned ones; and how often a card was made."""
+    made, card = [], room.card
+    monkeypatch.setattr(room, "card", lambda *args: made.append(args) or card(*args))
+    graph, store = build(text), Shelf()
+    doer, _ = worker(graph, store)
+    rows = []
+    for job in graph.jobs:
+        outcome = doer.run(job)
+        assert not outcome.error, outcome.error
+        store.artifacts[job.id] = outcome.artifact
+        rows += zip(job.rows, outcome.measured, strict=True)
+    return rows, len(made)
+
+
+def test_every_search_of_a_model_has_the_same_numbers_found_once(monkeypatch):
+    heads, attacks = "head: [linear, tanh, fourier, vqc1]", "[{name: noise, epsilon: 0.1}, {name: fgsm, epsilon: [0.01, 0.1]}]"
+    text = changed(("head: tanh, n_qubits: 2", heads), ("{name: fgsm, epsilon: [0.01, 0.1]}", attacks), more=f"  device: {NOISY}")
+    rows, made = rows_of(text, monkeypatch)
+    assert made == 4
+    found = {}
+    for planned, measured in rows:
+        found.setdefault(planned.head, set()).add((measured.trapped_share, measured.head_parameters))
+    assert all(len(numbers) == 1 for numbers in found.values())
+    shares = {head: share for head, ((share, _),) in found.items()}
+    assert shares["linear"] == shares["tanh"] == 0.0
+    assert 0 <= shares["vqc1"] <= 1
+    sizes = {head: size for head, ((_, size),) in found.items()}
+    # 12 features: 12 x 4 + 4 into the bottleneck, 4 x 2 + 2 out of it; a Fourier core has 81 x 4 coefficients, vqc1 28 weights
+    assert sizes["linear"] == 26
+    assert sizes["tanh"] == 62
+    assert sizes["fourier"] == 62 + 324
+    assert sizes["vqc1"] == 62 + 28
+
+
+@pytest.mark.parametrize("level", ["pixels", "features"])
+def test_the_share_is_of_the_level_s_images(monkeypatch, level):
+    text = changed(("head: tanh, n_qubits: 2", "head: fourier, n_qubits: 3"), ("name: fgsm", f"name: fgsm, level: {level}"))
+    rows, _ = rows_of(text, monkeypatch)
+    assert all(m.trapped_share is not None for _, m in rows)
+
+
+def test_angles_and_native_circuits_are_not_descended(monkeypatch):
+    at_angles = changed(("name: fgsm", "name: fgsm, level: angles"))
+    natively = changed(("head: tanh, n_qubits: 2", "head: vqc1"), ("images: 6", "images: 2, mode: native"))
+    for text in (at_angles, natively):
+        rows, _ = rows_of(text, monkeypatch)
+        assert {m.trapped_share for _, m in rows} == {None}
+        assert all(m.head_parameters > 0 for _, m in rows)
+
+
+def test_rows_say_which_attacks_aim(monkeypatch):
+    attacks = (
+        "[{name: bottleneck, steps: 1}, {name: pgd, steps: 1}, {name: ensemble, members: {fgsm: {}, bottleneck: {steps: 1}}}]"
+    )
+    rows, _ = rows_of(changed(("{name: fgsm, epsilon: [0.01, 0.1]}", attacks)), monkeypatch)
+    assert {planned.attack: planned.aims for planned, _ in rows} == {"bottleneck": True, "pgd": False, "ensemble": True}
+
+
+def steady():
+    return nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten())
+
+
+class Neighbours(nn.Module):
+    """Statistics of the batch, as BatchNorm has them in training mode."""
+
+    def forward(self, images):
+        return images.mean((2, 3)) - images.mean((0, 2, 3))
+
+
+class Restless(nn.Module):
+    def forward(self, images):
+        return images.mean((2, 3)) + torch.randn(len(images), 3)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "flag"), [("steady", ""), ("Neighbours", "depends_on_batch"), ("Restless", "random_outputs")]
+)
+def test_planted_faults_are_flagged_in_every_row(monkeypatch, backbone, flag):
+    """The plan refuses the worst of them on two random images; what it does not see, the rows say."""
+    monkeypatch.setattr(resolve, "probe", backbones.build)
+    there = changed(("tests.sweep.cases:tiny", f"tests.sweep.test_card:{backbone}"), ("images: 6", "images: 8"))
+    rows, _ = rows_of(there, monkeypatch)
+    told = audit.flags(frame(Row.ok(planned, measured) for planned, measured in rows))
+    for name in ("depends_on_batch", "random_outputs"):
+        assert {name in flags for flags in told.values()} == {name == flag}
