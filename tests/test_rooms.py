@@ -13,7 +13,7 @@ ROOMS = [
 ]  # fmt: skip
 SUBROOMS = {  # the same inside a room that has sub-rooms; rooms in one tuple do not know each other
     "data": [("source",), ("splits", "selection", "sources"), ("sheet",)],
-    "certify": [("basis",), ("margins",), ("reach",), ("search",), ("certificate", "bounds")],
+    "certify": [("basis",), ("margins",), ("reach",), ("search",), ("certificate",), ("bounds",)],
     "attacks": [
         ("spaces", "losses", "result", "steady"),
         ("balls", "view"),
