@@ -5,12 +5,15 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import traceback
 import warnings
 from pathlib import Path
+from typing import Any
 
 from hqc_ray import __version__
 from hqc_ray.commands import BAD_INPUT, FAILED, INTERRUPTED, OK, Parser, cluster, data, plan, quantum, submit, sweep
 from hqc_ray.errors import HqcError, InputError
+from hqc_ray.redaction import clean
 
 __all__ = ["BAD_INPUT", "FAILED", "INTERRUPTED", "OK", "main"]
 
@@ -18,15 +21,15 @@ __all__ = ["BAD_INPUT", "FAILED", "INTERRUPTED", "OK", "main"]
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # before the libraries are imported: workers, not threads, fill the cores
-    warnings.formatwarning = _warning
+    warnings.formatwarning, sys.excepthook = _warning, _uncaught
     try:
         arguments = _parser().parse_args(argv)
         return int(arguments.command(arguments))
     except InputError as problem:
-        print(f"hqc: error: {problem}", file=sys.stderr)
+        print(f"hqc: error: {clean(str(problem))}", file=sys.stderr)
         return BAD_INPUT
     except HqcError as problem:
-        print(f"hqc: {problem}", file=sys.stderr)
+        print(f"hqc: {clean(str(problem))}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
         print("hqc: interrupted; what was done is kept", file=sys.stderr)
@@ -34,6 +37,11 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # `hqc ... | head`: the reader has gone
         return OK
+
+
+def _uncaught(*problem: Any) -> None:
+    """What no room expected: a traceback, as Python prints it, which a job's log keeps."""
+    print(clean("".join(traceback.format_exception(*problem))), end="", file=sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -49,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
 def _warning(message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None) -> str:
     """A warning of ours is for the user: one line, without the place in the code. Others are for developers, and keep it."""
     if Path(__file__).parent in Path(filename).parents:
-        return f"hqc: {message}\n"
+        return f"hqc: {clean(str(message))}\n"
     return f"{filename}:{lineno}: {category.__name__}: {message}\n"
 
 

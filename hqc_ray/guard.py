@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from hqc_ray.errors import InputError
+from hqc_ray.redaction import clean
 
 LENGTH = 160  # characters of an exception's text that are shown
 _OURS = Path(__file__).parent
@@ -86,8 +87,8 @@ def said(problem: BaseException) -> str:
 
 
 def one_line(text: str) -> str:
-    """`text` printable, on one line, no longer than `LENGTH`, the home folder as ~."""
-    head = text[: 20 * LENGTH].replace(f"{Path.home()}/", "~/")
+    """`text` printable, on one line, no longer than `LENGTH`, without private values, the home folder as ~."""
+    head = clean(text[: 20 * LENGTH])  # before it is cut, where a part of a private value would not be found
     flat = " ".join("".join(c if c.isprintable() else " " for c in head).split())
     return flat if len(flat) <= LENGTH else f"{flat[: LENGTH - 3]}..."
 

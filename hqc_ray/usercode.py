@@ -10,6 +10,7 @@ import inspect
 import re
 import shutil
 import site
+import stat
 import sys
 import sysconfig
 from collections.abc import Iterable, Iterator
@@ -24,7 +25,10 @@ from hqc_ray.spec import NAMED, SweepSpec
 
 OWN = re.compile(r"([A-Za-z_]\w*)(\.\w+)*:[A-Za-z_]\w*")
 LIMIT_BYTES = 16 * 2**20  # code is small; larger files are data, which only the driver reads
-SKIPPED = ("__pycache__", ".?*")  # of a package: what is never shipped; hidden files are settings and secrets
+SKIPPED = ("__pycache__", ".?*", "*.pem", "*.key", "*.p12", "*.pfx", "*.env")  # hidden files and keys are settings and secrets
+ENVIRONMENTS = ("pyvenv.cfg", "conda-meta")  # a folder with one of them is a Python of its own
+PRIVATE_KEY = re.compile(rb"-----BEGIN [A-Z0-9 ]*PRIVATE KEY")
+MANY = 10_000  # files of a package that are looked at
 EVERYWHERE = "hqc_ray"  # every node has it, wherever this checkout of it lies
 
 
@@ -35,12 +39,13 @@ def modules(spec: SweepSpec) -> list[Path]:
     site-packages or belongs to Python is on every node. Nothing is imported.
 
     Raises:
-        SpecError: a package is too large to be code.
+        SpecError: a package is too large to be code, or has links that leave it.
     """
-    paths = _reachable(match[1] for name in _names(spec.blocks) if (match := OWN.fullmatch(name)))
-    for path in paths:
-        _check_size(path)
-    return paths
+    found = _reachable(match[1] for name in _names(spec.blocks) if (match := OWN.fullmatch(name)))
+    for name, paths in found.items():
+        for path in paths:
+            _check(path, name)
+    return sorted({path for paths in found.values() for path in paths})
 
 
 @functools.cache
@@ -58,7 +63,7 @@ def with_code(name: str) -> str:
         return f"{name}@{version}"
     digest = hashlib.sha256()
     try:
-        paths = _reachable([top])
+        paths = sorted({path for several in _reachable([top]).values() for path in several})
         for path in paths:
             for file in _counted(path):
                 content = file.read_bytes()
@@ -86,8 +91,8 @@ def _version(package: str) -> str | None:
     return metadata.version(owners[0]) if owners else None
 
 
-def _reachable(names: Iterable[str]) -> list[Path]:
-    """Where the top-level modules `names` lie, and those that their code imports, and so on."""
+def _reachable(names: Iterable[str]) -> dict[str, list[Path]]:
+    """Where the top-level modules `names` lie, and those that their code imports, and so on; by name."""
     found: dict[str, list[Path]] = {}
     waiting = sorted(set(names))
     while waiting:
@@ -95,14 +100,14 @@ def _reachable(names: Iterable[str]) -> list[Path]:
         if name not in found:
             found[name] = _paths(name)
             waiting += sorted({top for path in found[name] for top in _imports(path)})
-    return sorted({path for several in found.values() for path in several})
+    return found
 
 
 def _counted(path: Path) -> list[Path]:
     """The files of a module or package that are part of keys; not what sweeps have written into it."""
     try:
-        _check_size(path)
         shipped = list(files(path))
+        _check_size(path, shipped)
     except SpecError:  # never shipped
         shipped = sorted(path.rglob("*.py"))
     written = {file.parent for file in shipped if file.name == "rows.jsonl"}
@@ -110,21 +115,51 @@ def _counted(path: Path) -> list[Path]:
 
 
 def files(path: Path) -> Iterator[Path]:
-    """The files of a module or package that are shipped."""
-    if path.is_file():
-        yield path
-        return
-    for inner in sorted(path.iterdir()):
-        if not any(inner.match(pattern) for pattern in SKIPPED):
-            yield from files(inner)
+    """The regular files of a module or package that are shipped: no hidden ones, no private keys, no Python inside it.
+
+    Raises:
+        SpecError: a link that leaves the package or leads nowhere, or something that is no file or cannot be read.
+    """
+    waiting, count = [path], 0
+    while waiting:
+        here = waiting.pop()
+        count += 1
+        try:
+            if here.is_symlink() and here != path:
+                here.resolve(strict=True).relative_to(path.resolve())  # raises ValueError outside of it
+            mode = here.stat().st_mode
+            if stat.S_ISREG(mode):
+                with here.open("rb") as file:
+                    key = PRIVATE_KEY.search(file.read(4096))
+                yield from () if key else (here,)
+            elif stat.S_ISDIR(mode) and not here.is_symlink():
+                inside = sorted(here.iterdir(), reverse=True)
+                if not any(one.name in ENVIRONMENTS for one in inside):
+                    waiting += [one for one in inside if not any(one.match(pattern) for pattern in SKIPPED)]
+            else:
+                raise _unshipped(here, path, "a link to a folder" if here.is_symlink() else "neither a file nor a folder")
+        except ValueError as problem:
+            raise _unshipped(here, path, "a link that leaves the package") from problem
+        except RuntimeError as problem:  # of `resolve`
+            raise _unshipped(here, path, "a link that leads to itself") from problem
+        except OSError as problem:
+            raise _unshipped(here, path, (problem.strerror or str(problem)).lower()) from problem
+        if count > MANY:
+            raise SpecError(f"more than {MANY:,} files", where=str(path), valid="a package of code: data beside it, not in it")
 
 
-def copy(path: Path, folder: Path) -> None:
-    """Copy a module or package into `folder`, as it is shipped."""
+def copy(path: Path, folder: Path) -> Path:
+    """Copy a module or package into `folder`, as it is shipped; where it lies there."""
     for file in files(path):
         target = folder / file.relative_to(path.parent)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, target)
+    return folder / path.name
+
+
+def _unshipped(here: Path, package: Path, problem: str) -> SpecError:
+    what = f"{here.relative_to(package.parent)} cannot be shipped to the nodes: {problem}"
+    return SpecError(what, where=str(package), valid="a package of regular files, or links to files in it")
 
 
 def size(path: Path) -> int:
@@ -170,7 +205,7 @@ def _imports(path: Path) -> Iterator[str]:
         if file.suffix == ".py":
             try:
                 tree = ast.parse(file.read_bytes())
-            except (SyntaxError, ValueError):
+            except (SyntaxError, ValueError, RecursionError, MemoryError):
                 continue  # importing it will raise the same error
             for node in ast.walk(tree):
                 if isinstance(node, ast.Import):
@@ -179,10 +214,17 @@ def _imports(path: Path) -> Iterator[str]:
                     yield node.module.partition(".")[0]
 
 
-def _check_size(path: Path) -> None:
-    total = size(path)
+def _check(path: Path, name: str) -> None:
+    """Refuse what cannot be shipped, or would have another name on the nodes."""
+    if path.name.partition(".")[0] != name:
+        raise SpecError(f"the module {name!r} is a link to it, and would have another name on the nodes", where=str(path))
+    _check_size(path, list(files(path)))
+
+
+def _check_size(path: Path, shipped: list[Path]) -> None:
+    total = sum(file.stat().st_size for file in shipped)
     if total > LIMIT_BYTES:
-        largest = max(files(path), key=lambda file: file.stat().st_size)
+        largest = max(shipped, key=lambda file: file.stat().st_size)
         raise SpecError(
             f"the sweep's own code is {total / 2**20:,.0f} MiB; its largest file is {largest.relative_to(path.parent)}",
             where=str(path), valid=f"at most {LIMIT_BYTES // 2**20} MiB to ship to the nodes: data beside the package, not in it",

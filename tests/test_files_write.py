@@ -116,3 +116,20 @@ def test_many_that_write_the_same_file_at_once_do_not_meet(tmp_path):
     (content,) = contents(tmp_path).values()
     assert len(content) == 5000
     assert len(set(content)) == 1
+
+
+def test_a_link_is_replaced_and_not_written_through(tmp_path):
+    (tmp_path / "precious").write_text("precious")
+    (tmp_path / "a.txt").symlink_to("precious")
+    write(tmp_path / "a.txt", b"new")
+    assert contents(tmp_path) == {"a.txt": b"new", "precious": b"precious"}
+    assert not (tmp_path / "a.txt").is_symlink()
+
+
+def test_a_temporary_name_that_somebody_took_is_not_written_to(tmp_path, monkeypatch):
+    monkeypatch.setattr(files.secrets, "token_hex", lambda _: "guessed")
+    (tmp_path / "precious").write_text("precious")
+    (tmp_path / ".a.txt.guessed.tmp").symlink_to("precious")
+    with pytest.raises(WriteError):
+        write(tmp_path / "a.txt", b"new")
+    assert (tmp_path / "precious").read_text() == "precious"

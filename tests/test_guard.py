@@ -1,7 +1,6 @@
 """Whatever a user's own code does: one line with its file and line."""
 
 import importlib
-from pathlib import Path
 
 import pytest
 
@@ -38,7 +37,7 @@ def library(): sorted([1, "a"])
 def mine(tmp_path, monkeypatch):
     (tmp_path / "guarded_code.py").write_text(MODULE)
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delitem(importlib.sys.modules, "guarded_code", raising=False)
     importlib.invalidate_caches()
     return importlib.import_module("guarded_code")

@@ -8,11 +8,11 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "hqc_ray"
 OF_RAY = ("sweep/tune/", "cluster/")
 ROOMS = [
-    "errors", "seeds", "guard", "entries", "files", "spec", "usercode", "results", "plan", "data", "quantum", "models", "certify",
-    "attacks", "evaluation", "sweep", "report", "cluster", "commands", "cli",
+    "errors", "redaction", "seeds", "guard", "entries", "files", "locks", "spec", "usercode", "results", "plan", "data",
+    "quantum", "models", "certify", "attacks", "evaluation", "sweep", "report", "cluster", "commands", "cli",
 ]  # fmt: skip
 SUBROOMS = {  # the same inside a room that has sub-rooms; rooms in one tuple do not know each other
-    "data": [("source",), ("splits", "selection", "sources"), ("sheet",)],
+    "data": [("source",), ("checked",), ("splits", "selection", "sources"), ("sheet",)],
     "certify": [("basis",), ("margins",), ("reach",), ("search",), ("certificate",), ("bounds",)],
     "attacks": [
         ("spaces", "losses", "result", "steady"),

@@ -5,6 +5,7 @@ import json
 import pytest
 from pydantic import ValidationError
 
+from hqc_ray import redaction
 from hqc_ray.errors import ResultsError
 from hqc_ray.results.row import VOLATILE, AttackIdentity, Decided, Deployed, Measured, Planned, Row, Searched, parse
 from tests.example_rows import MEASURED, PLANNED, measured, planned, row
@@ -102,7 +103,8 @@ def test_a_row_of_before_the_settings_is_read():
     assert (old.data_options, old.train_epochs, old.head_title) == ("", None, "")
 
 
-def test_an_error_holds_no_home_and_no_value_of_the_environment(monkeypatch):
+def test_an_error_holds_no_home_no_private_value_and_none_that_the_sweep_file_names(monkeypatch):
+    monkeypatch.setattr(redaction, "_named", {"MY_PLACE"})
     monkeypatch.setenv("MY_TOKEN", "s3cr3t")
     monkeypatch.setenv("MY_PLACE", "/data/of/ann")
     monkeypatch.setenv("HOME", "/scratch/ann")

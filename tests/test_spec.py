@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 import pytest
 import yaml
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from hqc_ray import spec
 from hqc_ray.entries import Entry, make
@@ -194,3 +194,16 @@ def test_an_attack_has_a_level():
     assert {c.attack.level for c in found if c.attack.name == "fgsm"} == {"features", "angles"}
     with pytest.raises(SpecError, match=r"blocks\[0\].attack\[0\].level: Input should be 'pixels', 'features' or 'angles'"):
         cells(MINIMAL.replace("{name: fgsm, ", "{name: fgsm, level: weights, "))
+
+
+@pytest.mark.parametrize(("given", "size"), [(96, 96), ([40, 60], (40, 60)), ((60, 40), (60, 40)), ([8, 8], 8), (None, None)])
+def test_an_image_size_is_a_side_or_height_and_width(given, size):
+    found = spec.ModelSpec(backbone="x", image_size=given)
+    assert found.image_size == size
+    assert spec.ModelSpec(**found.model_dump(mode="json")) == found
+
+
+@pytest.mark.parametrize("given", [0, -1, 2049, 10**12, "wide", 9.5, [8], [8, 8, 8], [8, 0], [8, None], {}])
+def test_an_image_size_that_is_none(given):
+    with pytest.raises(ValidationError, match=r"image_size\n.*whole number from 1 to 2048, or \[height, width\]"):
+        spec.ModelSpec(backbone="x", image_size=given)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import os
 import re
 import shlex
 import shutil
-import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -26,10 +26,11 @@ from ray.job_submission import JobStatus, JobSubmissionClient
 
 from hqc_ray import __version__, spec, usercode
 from hqc_ray.errors import HqcError, InputError
+from hqc_ray.files import scratch
+from hqc_ray.redaction import PRIVATE, has_credentials, holds_private_value
 
 ADDRESS = "http://127.0.0.1:8265"  # the dashboard, as `ray dashboard cluster.yaml` brings it here
 OVERRIDES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")  # Ray prefers these to the address it is given
-SECRET = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY", re.IGNORECASE)
 UNREACHED = f"the head's dashboard, {ADDRESS} with `ray dashboard cluster.yaml` running in another terminal"
 ACCESS = "RAY_AUTH_MODE=token, and the cluster's token where Ray looks for it: ~/.ray/auth_token or RAY_AUTH_TOKEN_PATH"
 CHATTY = ("dashboard.modules.dashboard_sdk", "dashboard.modules.job.sdk", "_private.runtime_env.packaging")  # of Ray, at INFO
@@ -84,8 +85,13 @@ def prepare(file: str | Path, results: str = "results", env: list[str] | None = 
         options: further ones of `hqc sweep`, as they are typed.
 
     Raises:
-        InputError: not a sweep file, an unknown key or a value out of range, code too large to ship, or a secret in `env`.
+        InputError: not a sweep file, an unknown key or a value out of range, code that cannot be shipped, a secret in an option.
     """
+    options = tuple(options)
+    for name, text in itertools.pairwise(("--results", results, *options)):
+        spec.no_credentials(text, name)
+        if name == "--storage":
+            spec.storage_uri(text, name)
     loaded = spec.load(file)
     for _ in loaded.points():  # says which block is wrong; names, data and weights are checked on the head
         pass
@@ -104,6 +110,8 @@ def connect(address: str | None) -> JobSubmissionClient:
     where = f"--address {address}"
     for name in CHATTY:
         logging.getLogger(f"ray.{name}").setLevel(logging.WARNING)
+    if has_credentials(address):
+        raise InputError("a URL with a user, a password or a token in it", where="--address", valid=f"{UNREACHED}; {ACCESS}")
     if not re.match(r"https?://[^/]", address):
         raise InputError("not the address of a dashboard", where=where, valid=UNREACHED)
     try:
@@ -125,12 +133,13 @@ def submit(client: JobSubmissionClient, submission: Submission) -> str:
     facts = {"sweep": submission.name, "results": submission.results, "hqc_ray": __version__}
     with _one_line():
         _alone(client, submission)
-        with tempfile.TemporaryDirectory(prefix="hqc_submit_") as folder:
-            shutil.copyfile(submission.file, Path(folder) / f"{submission.name}.yaml")
+        with scratch("submit") as folder:
+            shutil.copyfile(submission.file, folder / f"{submission.name}.yaml")
             for path in submission.modules:  # on the driver's path and the workers', as the working directory is
-                usercode.copy(path, Path(folder))
+                usercode.copy(path, folder)
+            env = {"working_dir": str(folder), "env_vars": submission.env}
             return client.submit_job(
-                entrypoint=submission.entrypoint, metadata=facts, runtime_env={"working_dir": folder, "env_vars": submission.env},
+                entrypoint=submission.entrypoint, metadata=facts, runtime_env=env,
                 submission_id=f"hqc-{submission.name}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}",
             )  # fmt: skip
 
@@ -180,7 +189,7 @@ def _setting(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals or not re.fullmatch(r"[A-Za-z_]\w*", name):
         raise InputError("not a setting", where=f"--env {name}", valid="NAME=VALUE")
-    if SECRET.search(name):
+    if PRIVATE.search(name) or has_credentials(value) or holds_private_value(value):
         raise InputError("a secret does not belong on a command line", where=f"--env {name}", valid="export it on the head")
     return name, value
 

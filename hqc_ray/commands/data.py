@@ -23,7 +23,7 @@ def add(known: Any) -> None:
 
 def _data(arguments: argparse.Namespace) -> int:
     from hqc_ray import data
-    from hqc_ray.data import sheet
+    from hqc_ray.data import checked, sheet
     from hqc_ray.data.sources import download
 
     options: dict[str, str] = {}
@@ -39,7 +39,7 @@ def _data(arguments: argparse.Namespace) -> int:
         options.setdefault("path", arguments.download)
     classes = options.pop("classes", None)
     source = data.get(arguments.source, classes=None if classes is None else classes.split(","), **options)
-    source.check()
+    checked.check(source)
     for line in sheet.summary(source).lines():
         print(line)
     path = Path(arguments.sheet or f"{short(arguments.source.replace(':', '_'))}.png")

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from pydantic import SerializationInfo, SerializeAsAny, model_serializer
 
-from hqc_ray.data.source import Source, as_indices, checked_labels
+from hqc_ray.data.checked import checked_classes, checked_labels
+from hqc_ray.data.source import Source, as_indices, faulty
 from hqc_ray.errors import DataError, unknown
 
 
@@ -58,7 +59,7 @@ class Selection(Source):
         self.source.check()
         for label, name in enumerate(self.names):
             if not (self.chosen[1] == label).any():
-                raise DataError(f"no image of class {name!r}", where=repr(self.source))
+                raise faulty(self.source, f"no image of class {name!r}", "labels", "images of each class")
 
     @model_serializer
     def _dump(self, info: SerializationInfo) -> dict[str, Any]:
@@ -79,7 +80,7 @@ def select(source: Source, classes: Sequence[str | int]) -> Selection:
     Raises:
         DataError: fewer than two classes, one of them unknown or named twice.
     """
-    known = source.classes
+    known = checked_classes(source)
     if isinstance(classes, str) or len(classes) < 2:
         raise DataError(f"{classes!r}", where="classes", valid=f"two or more of {', '.join(known)}")
     names = tuple(_name(wanted, known) for wanted in classes)

@@ -9,7 +9,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from hqc_ray import seeds
-from hqc_ray.data.source import Source, checked_labels, checked_read
+from hqc_ray.data.checked import checked_classes, checked_labels, checked_read, checked_size
+from hqc_ray.data.source import Source, faulty
 from hqc_ray.data.splits import content_hash
 from hqc_ray.errors import DataError
 
@@ -50,7 +51,7 @@ class Summary:
 
 def summary(source: Source, sample: int = 1000, seed: int = 0) -> Summary:
     """Numbers of a source; all images are counted, at most `sample` random ones are read."""
-    labels = checked_labels(source)
+    labels, classes = checked_labels(source), checked_classes(source)
     chosen = seeds.rng(seed, "summary").permutation(len(labels))[:sample]
     hashes: set[bytes] = set()
     total = np.zeros(3)
@@ -60,9 +61,9 @@ def summary(source: Source, sample: int = 1000, seed: int = 0) -> Summary:
         total += images.mean(axis=(1, 2)).sum(axis=0) / 255
     red, green, blue = (total / max(1, len(chosen))).tolist()
     return Summary(
-        classes=tuple(source.classes),
-        per_class=tuple(np.bincount(labels, minlength=len(source.classes)).tolist()),
-        image_size=source.image_size,
+        classes=classes,
+        per_class=tuple(np.bincount(labels, minlength=len(classes)).tolist()),
+        image_size=checked_size(source),
         sampled=len(chosen),
         duplicates=len(chosen) - len(hashes),
         pixel_mean=(red, green, blue),
@@ -79,16 +80,17 @@ def sample_sheet(source: Source, path_png: str | Path, count: int | None = None,
     Raises:
         DataError: a count below 1, a class without images, or a place that cannot be written to.
     """
-    labels, two = checked_labels(source), len(source.classes) == 2
+    labels, classes = checked_labels(source), checked_classes(source)
+    two = len(classes) == 2
     count = (16 if two else 8) if count is None else count
     if count < 1:
         raise DataError(f"{count} images per class", where="count", valid="1 or more")
-    size = _shown(source.image_size, 192 if two else 96)
+    size = _shown(checked_size(source), 192 if two else 96)
     blocks = []
-    for label, name in enumerate(source.classes):
+    for label, name in enumerate(classes):
         of_class = np.flatnonzero(labels == label)
         if not len(of_class):
-            raise DataError(f"no image of class {name}", where=repr(source))
+            raise faulty(source, f"no image of class {name}", "labels", "images of each class")
         chosen = seeds.rng(seed, "sheet", label).permutation(of_class)[:count]
         blocks.append(_titled(name, checked_read(source, chosen), size, source.about_centre))
     try:

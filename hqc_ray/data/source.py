@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from hqc_ray.entries import Entry
-from hqc_ray.errors import DataError
+from hqc_ray.errors import DataError, InputError
+from hqc_ray.guard import one_line, wrong
+from hqc_ray.spec import MAX_IMAGES
 
 MAX_CLASSES = 100
+MAX_SIDE = 4096  # pixels
 
 
 class Source(Entry, ABC):
@@ -30,15 +33,15 @@ class Source(Entry, ABC):
         Raises:
             DataError: the labels are missing, damaged, or not exactly 0 to K - 1.
         """
-        values = np.unique(_whole_numbers(self))
+        values = np.unique(labels_given(self))
         if values.tolist() != list(range(len(values))):
-            raise DataError(f"labels {values[:5].tolist()}", where=repr(self), valid="0 to K - 1, each of them")
+            raise faulty(self, f"labels {values[:5].tolist()}", "labels", "0 to K - 1, each of them")
         return tuple(str(value) for value in values.tolist())
 
     @property
     def image_size(self) -> tuple[int, int]:
         """(height, width) in pixels of every image that `read` returns."""
-        height, width = self.read([0]).shape[1:3]
+        height, width = images_given(self, self.read(np.zeros(1, np.int64)), (1, None, None, 3)).shape[1:3]
         return int(height), int(width)
 
     @abstractmethod
@@ -84,35 +87,63 @@ class Source(Entry, ABC):
         return {**state, "__dict__": {name: state["__dict__"][name] for name in type(self).model_fields}}
 
 
-def checked_labels(source: Source) -> np.ndarray:
-    """The labels of any source, a user's own included: [N] uint8 in 0 to K - 1.
+def labels_given(source: Source) -> np.ndarray:
+    """What `labels` returned, if it is [N] of whole numbers.
 
     Raises:
-        DataError: labels of another shape, type or range, or not 2 to 100 distinct class names.
+        DataError: something else, or of more than `MAX_IMAGES` images.
     """
-    labels, classes = _whole_numbers(source), tuple(source.classes)
-    if not 2 <= len(classes) <= MAX_CLASSES or len(set(classes)) != len(classes):
-        found = ", ".join(map(str, classes[:5])) or "none"
-        raise DataError(f"{len(classes)} classes ({found})", where=repr(source), valid=f"2 to {MAX_CLASSES} of different names")
-    outside = labels[(labels < 0) | (labels >= len(classes))]
-    if outside.size:
-        raise DataError(f"label {outside[0]}", where=repr(source), valid=f"0 to {len(classes) - 1}, one for each class name")
-    return labels.astype(np.uint8)
+    given = source.labels()
+    try:
+        count = len(given)
+    except TypeError:
+        count = 0
+    if count > MAX_IMAGES:
+        raise faulty(source, f"{count:,} labels", "labels", f"{MAX_IMAGES:,} or fewer")
+    try:
+        labels = np.asarray(given)
+    except ValueError as problem:  # lists of several lengths
+        raise faulty(
+            source, f"labels are a {type(given).__name__} that is no array", "labels", "[N] uint8, from 0 on"
+        ) from problem
+    if labels.ndim != 1 or labels.dtype.kind not in "iu":
+        found = f"labels of shape {list(labels.shape)} and type {labels.dtype}"
+        raise faulty(source, found, "labels", "[N] uint8, from 0 on")
+    return labels
 
 
-def checked_read(source: Source, indices: np.ndarray) -> np.ndarray:
-    """The images of any source, a user's own included, at `indices` [n]: [n, H, W, 3] uint8.
+def images_given(source: Source, images: Any, shape: tuple[int | None, ...]) -> np.ndarray:
+    """What `read` returned, if it is uint8 of a shape, in which None stands for any number.
 
     Raises:
-        DataError: `read` returned something of another shape or type.
+        DataError: something else.
     """
-    images = source.read(indices)
-    shape = (len(indices), *source.image_size, 3)
-    if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.shape != shape:
-        is_array = isinstance(images, np.ndarray)
-        found = f"{images.dtype} {list(images.shape)}" if is_array else f"a {type(images).__name__}"
-        raise DataError(f"read returned {found}", where=repr(source), valid=f"an array, uint8 {list(shape)}")
-    return images
+    is_pixels = isinstance(images, np.ndarray) and images.dtype == np.uint8 and images.ndim == len(shape)
+    if is_pixels and all(wanted in (None, found) for wanted, found in zip(shape, images.shape, strict=True)):
+        return images
+    found = f"{images.dtype} {list(images.shape)}" if isinstance(images, np.ndarray) else f"a {type(images).__name__}"
+    wanted = ", ".join(name if n is None else str(n) for n, name in zip(shape, "nHWC", strict=True))
+    raise faulty(source, f"read returned {found}", "read", f"an array, uint8 [{wanted}]")
+
+
+def name_of(source: Source) -> str:
+    """A source as a sweep file names it: `package.module:Class`; of a task of some classes, the source that it is of."""
+    kind = type(whole_of(source))
+    return f"{kind.__module__}:{kind.__qualname__}"
+
+
+def faulty(source: Source, what: str, by: str, valid: str) -> InputError:
+    """The error for what the method `by` of a source gives, with the place of its definition, if that is a user's."""
+    kind = type(whole_of(source))
+    found = getattr(kind, by)
+    made = kind if found is getattr(Source, by) else getattr(found, "fget", found)
+    return wrong("data source", name_of(source), what, DataError, by=made, valid=valid)
+
+
+def whole_of(source: Source) -> Source:
+    """The source that a task of some classes is made of; any other source itself."""
+    inner = getattr(source, "source", None)
+    return inner if isinstance(inner, Source) else source
 
 
 def as_indices(indices: Iterable[int], count: int) -> np.ndarray:
@@ -139,8 +170,8 @@ def existing_folder(path: str) -> Path:
         DataError: a variable is not set, or there is no such folder.
     """
     folder = _resolved(path, "an existing folder")
-    if not os.path.isdir(folder):  # unlike Path's, it takes any text
-        raise DataError(f"no folder {str(folder)!r}", where="path", valid="an existing folder")
+    if not _is(folder.is_dir, folder):
+        raise DataError(f"no folder {one_line(str(folder))!r}", where="path", valid="an existing folder")
     return folder
 
 
@@ -151,9 +182,40 @@ def existing_file(path: str) -> Path:
         DataError: a variable is not set, or there is no such file.
     """
     file = _resolved(path, "an existing file")
-    if not os.path.isfile(file):
-        raise DataError(f"no file {str(file)!r}", where="path", valid="an existing file")
+    if not _is(file.is_file, file):
+        raise DataError(f"no file {one_line(str(file))!r}", where="path", valid="an existing file")
     return file
+
+
+def _is(asked: Callable[[], bool], place: Path) -> bool:
+    try:
+        return asked()
+    except (OSError, ValueError) as problem:  # no permission, or a name that no file can have
+        raise unreadable(problem, place) from problem
+
+
+def first_bytes(file: Path) -> bytes | None:
+    """What a file begins with; None where there is none.
+
+    Raises:
+        DataError: it cannot be opened: it is not damaged.
+    """
+    try:
+        with file.open("rb") as opened:
+            return opened.read(64)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as problem:
+        raise unreadable(problem, file) from problem
+
+
+def unreadable(problem: OSError | ValueError, place: Path) -> DataError:
+    """The error for a file or folder that cannot be opened: it is not damaged."""
+    permitted = not isinstance(problem, PermissionError)  # h5py's too
+    what = f"cannot be read: {getattr(problem, 'strerror', None) or problem}" if permitted else "no permission to read it"
+    return DataError(
+        what, where=one_line(str(place)), valid="a place that can be read" if permitted else "a place that you may read"
+    )
 
 
 def natural(name: str) -> tuple[list[str | int], str]:
@@ -171,11 +233,3 @@ def _resolved(path: str, valid: str) -> Path:
     if "$" in expanded:
         raise DataError(f"environment variable not set in {path!r}", where="path", valid=valid)
     return Path(expanded)
-
-
-def _whole_numbers(source: Source) -> np.ndarray:
-    """What `labels` returned, if it is [N] of whole numbers."""
-    labels = np.asarray(source.labels())
-    if labels.ndim != 1 or labels.dtype.kind not in "iu":
-        raise DataError(f"labels of shape {list(labels.shape)} and type {labels.dtype}", where=repr(source), valid="[N] uint8")
-    return labels

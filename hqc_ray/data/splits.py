@@ -8,18 +8,20 @@ different sizes with the same test fraction are tested on images that the smalle
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from hqc_ray import seeds
-from hqc_ray.data.source import Source, checked_labels, checked_read
+from hqc_ray.data.checked import checked_classes, checked_labels, checked_read, checked_size
+from hqc_ray.data.source import Source, faulty
 from hqc_ray.errors import DataError
 from hqc_ray.spec import MAX_IMAGES, MIN_IMAGES
 
 _CHUNK = 256  # images read at once: 7 MB of 96 x 96 RGB
+_CHUNK_BYTES = 2**27  # or fewer, if they are large
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +62,7 @@ def subset(
         DataError: labels outside 0 to K - 1, a size that is too small or no multiple of K, fractions that leave a part
             empty, or fewer distinct images than asked for.
     """
-    labels, classes = checked_labels(source), tuple(source.classes)
+    labels, classes = checked_labels(source), checked_classes(source)
     train, validation, test = parts(size, test_fraction, validation_fraction, len(classes))
     indices, hashes = _distinct(source, labels, classes, size // len(classes), seed)
     chosen = labels[indices]
@@ -73,6 +75,25 @@ def subset(
 def content_hash(image: np.ndarray) -> bytes:
     """Hex of the BLAKE2b-128 of an image's shape and pixels [H, W, 3] uint8."""
     return hashlib.blake2b(f"{image.shape}".encode() + image.tobytes(), digest_size=16).hexdigest().encode()
+
+
+def read_again(source: Source, indices: np.ndarray, hashes: Sequence[bytes] | np.ndarray) -> np.ndarray:
+    """The images at `indices` [n], which must be those that were chosen: [n, H, W, 3] uint8.
+
+    Args:
+        source: any.
+        indices: into it.
+        hashes: [n] of `content_hash`, taken when the images were chosen.
+
+    Raises:
+        DataError: the source now gives another image, or images in another order.
+    """
+    images = checked_read(source, indices)
+    for index, image, wanted in zip(indices.tolist(), images, hashes, strict=True):
+        if content_hash(image) != wanted:
+            what = f"image {index} is not the one that was chosen for this sweep: read gives another"
+            raise faulty(source, what, "read", "files that do not change, images in the order of the indices")
+    return images
 
 
 def parts(
@@ -183,7 +204,8 @@ def _too_few(what: str, rounds: int, possible: int, classes: tuple[str, ...]) ->
 def _walk(source: Source, labels: np.ndarray, label: int, rounds: int, seed: int) -> Iterator[tuple[int, bytes]]:
     """All images of a class in seeded order with their hashes, read a chunk at a time, and no sooner than needed."""
     order = seeds.rng(seed, "subset", label).permutation(np.flatnonzero(labels == label))
-    step = min(rounds, _CHUNK)
+    height, width = checked_size(source)
+    step = min(rounds, _CHUNK, max(1, _CHUNK_BYTES // (3 * height * width)))
     for start in range(0, len(order), step):
         chunk = order[start : start + step]
         yield from zip(chunk.tolist(), map(content_hash, checked_read(source, chunk)), strict=True)

@@ -1,159 +1,22 @@
-"""The table of backbones: each entry builds a network, and carries its options and facts."""
+"""Backbones as a sweep file names them: built, with the weights that they should have."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cache
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
-from pydantic import create_model
 from torch import nn
-from torchvision import models as torchvision_models
 
 from hqc_ray import seeds
-from hqc_ray.entries import Entry, lookup, make
+from hqc_ray.entries import make
 from hqc_ray.errors import ModelError, shown
-from hqc_ray.guard import wrong
-from hqc_ray.models import cnn
 from hqc_ray.models import weights as weight_files
+from hqc_ray.models.architectures import BACKBONES, BackboneEntry, faulty, of, own
 from hqc_ray.models.backbone import Backbone
 from hqc_ray.models.weights import WeightsId
-from hqc_ray.spec import ModelSpec, expand
+from hqc_ray.spec import ModelSpec, expand, sides
 
-
-class BackboneEntry(Entry):
-    """Base of a backbone in the table, or of a user's own `package.module:Class`; its fields are its options.
-
-    Attributes:
-        title: as tables and figures write it.
-        trainable: trained end to end with the head, instead of frozen.
-    """
-
-    title: ClassVar[str] = ""
-    trainable: ClassVar[bool] = False
-
-    def gmacs(self, image_size: int) -> float | None:
-        """Multiply-adds per image of `image_size` pixels, in 1e9; None where nobody has counted."""
-        return None
-
-    def build(self) -> nn.Module:
-        """A new network: normalised images [B, 3, H, W] -> features [B, F]. It may draw from torch's global stream."""
-        raise NotImplementedError
-
-    def initialise(self, body: nn.Module, generator: torch.Generator) -> None:
-        """Draw all weights of `body` for `weights: random`. As it stands: those that `build` gave stay."""
-
-
-class Torchvision(BackboneEntry):
-    """A torchvision classifier without its classification layer; `network` is its name there."""
-
-    network: ClassVar[str]
-
-    def gmacs(self, image_size: int) -> float | None:
-        """Of torchvision's own count, which is at the size of the published weights."""
-        published = next(iter(torchvision_models.get_model_weights(self.network)))
-        side = float(published.transforms.keywords["crop_size"])
-        return float(published.meta["_ops"]) * (image_size / side) ** 2
-
-    def build(self) -> nn.Module:
-        """See `BackboneEntry`."""
-        body = torchvision_models.get_model(self.network, weights=None, **_ARGUMENTS.get(self.network, {}))
-        # in every torchvision classifier the last linear (in SqueezeNet: convolutional) layer is the one to the classes
-        last = [layer for layer, module in body.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)][-1]
-        body.set_submodule(last, nn.Identity())
-        return body
-
-    def initialise(self, body: nn.Module, generator: torch.Generator) -> None:
-        """Torchvision's own draw dies out in deep networks."""
-        weight_files.initialise(body, generator)
-
-
-class CNN(BackboneEntry):
-    """A small convolutional network of ours, trained end to end; `function` builds it."""
-
-    trainable = True
-    function: ClassVar[Callable[[], nn.Module]]
-
-    def gmacs(self, image_size: int) -> float | None:
-        """Roughly, of both."""
-        return 0.15 * (image_size / 96) ** 2
-
-    def build(self) -> nn.Module:
-        """See `BackboneEntry`."""
-        return type(self).function()
-
-    def initialise(self, body: nn.Module, generator: torch.Generator) -> None:
-        """See `BackboneEntry`."""
-        weight_files.initialise(body, generator)
-
-
-class CNN1(CNN):
-    """Three blocks, 24 k weights."""
-
-    title = "CNN"
-    function = staticmethod(cnn.cnn1)
-
-
-class CNN2(CNN):
-    """Four blocks, 97 k weights."""
-
-    title = "CNN2"
-    function = staticmethod(cnn.cnn2)
-
-
-class UserFunction(BackboneEntry):
-    """A user's own function (or module class) without arguments, which returns the network."""
-
-    function: ClassVar[Callable[[], nn.Module]]
-
-    def build(self) -> nn.Module:
-        """See `BackboneEntry`."""
-        return type(self).function()
-
-
-# transform_input: torchvision's files of these two expect pixels scaled to [-1, 1], and rescale normalised ones themselves.
-_ARGUMENTS: dict[str, dict[str, Any]] = {
-    name: {"aux_logits": False, "transform_input": True, "init_weights": False} for name in ("inception_v3", "googlenet")
-}
-_TITLES = {
-    "resnet18": "ResNet18",
-    "vgg16": "VGG16",
-    "inception_v3": "InceptionV3",
-    "alexnet": "AlexNet",
-    "mobilenet_v2": "MobileNetV2",
-    "squeezenet1_0": "SqueezeNet",
-}
-
-
-def _torchvision(name: str) -> type[Torchvision]:
-    entry = create_model(name, __base__=Torchvision)
-    entry.network, entry.title, entry.__doc__ = name, _TITLES.get(name, name), f"Torchvision's {name}."
-    return entry
-
-
-BACKBONES: dict[str, type[BackboneEntry]] = {
-    **{name: _torchvision(name) for name in torchvision_models.list_models(module=torchvision_models)},
-    "cnn1": CNN1,
-    "cnn2": CNN2,
-}
-
-
-@cache
-def of(name: str) -> type[BackboneEntry]:
-    """The entry called `name`: of the table, or a user's own `package.module:name`, a class or a function.
-
-    Raises:
-        ModelError: an unknown name, or nothing that builds a network.
-    """
-    found = lookup("backbone", BACKBONES, name, ModelError)
-    if isinstance(found, type) and issubclass(found, BackboneEntry):
-        return found
-    if not callable(found):
-        raise ModelError(f"backbone {name!r} is not a function", valid="a function that returns a module, or a BackboneEntry")
-    entry = create_model("UserFunction", __base__=UserFunction)
-    entry.function, entry.title = staticmethod(found), name
-    return entry
+__all__ = ["BACKBONES", "BackboneEntry", "build", "check_same", "entry", "faulty", "get", "identify", "of", "own", "weights_id"]
 
 
 def entry(spec: ModelSpec) -> BackboneEntry:
@@ -176,7 +39,7 @@ def build(spec: ModelSpec, weights: str | bytes | None = None, generator: torch.
 def get(
     name: str,
     weights: str | bytes = "imagenet",
-    image_size: int | None = None,
+    image_size: int | tuple[int, int] | None = None,
     generator: torch.Generator | None = None,
     **options: Any,
 ) -> Backbone:
@@ -187,7 +50,7 @@ def get(
             `BackboneEntry`, or a function that returns a module from normalised images [B, 3, H, W] to features [B, F].
         weights: "imagenet", "random" (one fixed draw per name, the same for all sweeps), or a state dict: the path of
             its file, or what the file holds.
-        image_size: side in pixels that images are resized to; None: they stay as they are.
+        image_size: side in pixels, or (height, width), that images are resized to; None: they stay as they are.
         generator: draws the first weights of a trainable backbone.
         options: of the entry.
 
@@ -197,19 +60,26 @@ def get(
     found = of(name)
     made = make("backbone", {name: found}, name, options, ModelError)
     origin = "file" if isinstance(weights, bytes) and not found.trainable else weights_id(name, weights).origin
-    if image_size is not None and image_size < 1:
+    if image_size is not None and min(sides(image_size)) < 1:
         raise ModelError(f"{image_size} pixels", where="image_size", valid="a positive number")
     draws = generator if generator is not None and found.trainable else _fixed(name)
     with torch.random.fork_rng(devices=[]):  # the global random state stays as it was
         torch.default_generator.manual_seed(draws.initial_seed())
-        body = made.build()
+        with own(name, "build"):
+            body = made.build()
+    if not isinstance(body, nn.Module):
+        raise faulty(name, f"gives a {type(body).__name__}", "a torch.nn.Module: images [B, 3, H, W] -> features [B, F]")
     if found.trainable or weights == "random":
-        made.initialise(body, draws)
+        with own(name, "initialise"):
+            made.initialise(body, draws)
     else:
         weight_files.load_into(body, _own(body, weight_files.read(name, weights)), name, origin)
     try:
-        backbone = Backbone(body, image_size, trainable=found.trainable)
+        with own(name, "run", type(body).forward):
+            backbone = Backbone(body, image_size, trainable=found.trainable)
     except ModelError as problem:
+        if ":" in name:
+            raise
         raise ModelError(f"{name} {problem.what}", where=problem.where, valid=problem.valid) from problem
     return backbone if found.trainable else backbone.folded()
 
@@ -242,14 +112,8 @@ def identify(spec: ModelSpec) -> WeightsId:
     first, second = weight_files.digest(build(spec)), weight_files.digest(build(spec))
     if first != second:
         valid = "weights from a file, or drawn from torch's random numbers"
-        raise wrong("backbone", spec.backbone, "builds other weights each time", ModelError, by=_made_by(spec), valid=valid)
+        raise faulty(spec.backbone, "builds other weights each time", valid)
     return WeightsId(found.origin, first)
-
-
-def _made_by(spec: ModelSpec) -> Callable[..., Any]:
-    """What builds a user's own backbone."""
-    made = of(spec.backbone)
-    return made.function if issubclass(made, UserFunction) else made.build
 
 
 def check_same(backbone: Backbone, spec: ModelSpec, digest: str) -> Backbone:
@@ -260,7 +124,7 @@ def check_same(backbone: Backbone, spec: ModelSpec, digest: str) -> Backbone:
     """
     if ":" in spec.backbone and (here := weight_files.digest(backbone)) != digest:
         what = f"has other weights ({here}) where it runs than where the sweep was planned ({digest})"
-        raise wrong("backbone", spec.backbone, what, ModelError, by=_made_by(spec), valid="the same files on every machine")
+        raise faulty(spec.backbone, what, "the same files on every machine")
     return backbone
 
 

@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from hqc_ray.errors import HqcError, ModelError
 from hqc_ray.models import backbones, heads
 from hqc_ray.models.backbone import Backbone
+from hqc_ray.models.checkpoint import first_line
 from hqc_ray.models.head import Bottleneck, Head
 from hqc_ray.models.levels import END_TO_END
 from hqc_ray.models.part import Part, Rest
-from hqc_ray.models.weights import first_line
 from hqc_ray.quantum import devices
 from hqc_ray.quantum.devices import Device
 from hqc_ray.results.folder import Folder

@@ -9,7 +9,6 @@ import pickle
 import re
 import sys
 from collections import OrderedDict
-from collections.abc import Mapping
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,8 +21,10 @@ from torchvision import models as torchvision_models
 
 from hqc_ray import seeds
 from hqc_ray.errors import ModelError, shown
+from hqc_ray.models import checkpoint
 
 TORCHVISION = "IMAGENET1K_V1"
+_PREFIXES = ("module.", "_orig_mod.", "model.", "backbone.", "encoder.")  # of nn.DataParallel, torch.compile, Lightning, ...
 VALID = "imagenet, random, or the path of a state-dict file (.pth, .pt)"
 _AUXILIARY = ("AuxLogits.", "aux1.", "aux2.")  # training-time classifiers of Inception and GoogLeNet: never built here
 _OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12])\.")  # torchvision's files still have the old names
@@ -53,7 +54,10 @@ def identify(name: str, weights: str) -> WeightsId:
     path = _path(name, weights)
     if path is None:
         return WeightsId(f"torchvision {TORCHVISION}", _published_hash(_url(name)))
-    digest = _sha256(path, path.stat().st_mtime_ns, path.stat().st_size)
+    try:
+        digest = _sha256(path, path.stat().st_mtime_ns, path.stat().st_size)
+    except OSError as problem:
+        raise ModelError(f"cannot be read: {problem.strerror}", where=str(path), valid="a file that you may read") from problem
     published = _published_hash(_url(name)) if weights == "imagenet" and _has_published(name) else ""
     if published and digest.startswith(published):  # torchvision's own file, put there by hand
         return WeightsId(f"torchvision {TORCHVISION}", published)
@@ -86,11 +90,15 @@ def read(name: str, weights: str | bytes) -> dict[str, Tensor]:
     """
     path = None if isinstance(weights, bytes) else _path(name, weights)
     where = str(path or name)
-    state = _read(io.BytesIO(weights), where) if isinstance(weights, bytes) else _read(path, where) if path else _download(name)
-    if not isinstance(state, Mapping) or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()):
-        raise ModelError("not a state dict", where=where, valid="what torch.save(model.state_dict(), FILE) writes")
+    file = io.BytesIO(weights) if isinstance(weights, bytes) else path
+    state = checkpoint.tensors(_download(name) if file is None else checkpoint.load(file, where), where)
     kept = {_OLD_DENSENET.sub(r"\1\2.", key): value for key, value in state.items() if not key.startswith(_AUXILIARY)}
-    return {key: value.float() if value.is_floating_point() else value for key, value in kept.items()}
+    for key, value in kept.items():
+        checkpoint.check_plain(key, value, where)
+    floats = {key: value.float() if value.is_floating_point() else value for key, value in kept.items()}
+    for key, value in floats.items():
+        checkpoint.check_numbers(key, value, where)
+    return floats
 
 
 def load_into(body: nn.Module, state: dict[str, Tensor], name: str, where: str) -> None:
@@ -104,10 +112,16 @@ def load_into(body: nn.Module, state: dict[str, Tensor], name: str, where: str) 
     missing = [key for key in wanted if key not in state and key not in optional]
     unexpected = [key for key in state if key not in wanted]
     wrong = [key for key in wanted if key in state and state[key].shape != wanted[key].shape]
+    kinds = [key for key in wanted if key in state and wanted[key].is_floating_point() and not state[key].is_floating_point()]
+    if kinds and not (missing or unexpected or wrong):
+        found = f"{kinds[0]!r} is {state[kinds[0]].dtype}"
+        raise ModelError(f"these weights are not of the architecture {name}: {found}", where=where, valid="floating point")
     if missing or unexpected or wrong:
         found = f"{len(missing)} keys missing, {len(unexpected)} unexpected, {len(wrong)} of another shape; first: "
         if missing or unexpected:
             found += ", ".join([f"missing {key!r}" for key in missing[:1]] + [f"unexpected {key!r}" for key in unexpected[:1]])
+            prefix = next((p for p in _PREFIXES if unexpected and all(key.startswith(p) for key in unexpected)), "")
+            found += f"; their names begin with {prefix!r}: save them without it" if prefix else ""
         else:
             found += f"{wrong[0]!r} is {list(state[wrong[0]].shape)}, not {list(wanted[wrong[0]].shape)}"
         raise ModelError(f"these weights are not of the architecture {name}: {found}", where=where)
@@ -136,11 +150,6 @@ def digest(module: nn.Module) -> str:
     return found.hexdigest()[:16]
 
 
-def first_line(problem: Exception) -> str:
-    """What an exception says, in one line; its class, if it says nothing."""
-    return next(iter(str(problem).strip().splitlines()), type(problem).__name__)
-
-
 def _path(name: str, weights: str) -> Path | None:
     """The file that `weights` stands for; None: torchvision's own download."""
     if weights == "imagenet":
@@ -149,7 +158,9 @@ def _path(name: str, weights: str) -> Path | None:
         return path if folder and path.is_file() else None
     if not weights.endswith((".pth", ".pt")):
         raise ModelError(f"unknown weights {shown(weights)} for {name}", where="weights", valid=VALID)
-    if not os.path.isfile(weights):  # unlike Path's, it takes any text
+    if os.path.isdir(weights):  # unlike Path's, these take any text
+        raise ModelError(f"{weights!r} is a folder", where="weights", valid=VALID)
+    if not os.path.isfile(weights):
         raise ModelError(f"no such weights file {weights!r} for {name}", where="weights", valid=VALID)
     return Path(weights)
 
@@ -180,14 +191,6 @@ def _sha256(path: Path, modified: int, size: int) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _read(file: Path | io.BytesIO, where: str) -> Any:
-    try:
-        return torch.load(file, map_location="cpu", weights_only=True)
-    except (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError) as problem:
-        reason = first_line(problem)
-        raise ModelError(f"cannot be read: {reason}", where=where, valid="a state dict of plain tensors") from problem
-
-
 def _download(name: str) -> Any:
     url = _url(name)
     try:
@@ -195,6 +198,6 @@ def _download(name: str) -> Any:
             return torch.hub.load_state_dict_from_url(url, map_location="cpu", progress=False, check_hash=True, weights_only=True)
     except (OSError, RuntimeError, pickle.UnpicklingError) as problem:
         raise ModelError(
-            f"cannot download the weights of {name!r} ({first_line(problem)})",
+            f"cannot download the weights of {name!r} ({checkpoint.first_line(problem)})",
             valid=f"fetch {url} by hand and put it at $HQC_WEIGHTS/{name}.pth, or use weights: random",
         ) from problem

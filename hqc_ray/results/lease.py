@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import platform
 import secrets
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
 
+from hqc_ray import locks
 from hqc_ray.errors import HqcError, ResultsError
+from hqc_ray.locks import owner, parse
 
 RENEW_SECONDS = 10.0
 STALE_SECONDS = 60.0  # a lease unchanged for this long belongs to a dead driver
@@ -43,7 +42,7 @@ class Lease:
         report: Callable[[str], None] = lambda _: None,
     ) -> None:  # fmt: skip
         self.read, self.write, self.delete, self.where, self.report = read, write, delete, where, report
-        self.token = secrets.token_hex(8)
+        self.token, self.facts = secrets.token_hex(8), locks.facts()
         self.lost = False
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._renew, name="hqc lease", daemon=True)
@@ -75,9 +74,10 @@ class Lease:
 
     def _watch(self, held: bytes) -> None:
         """Return if the driver that wrote this lease is dead or gone; refuse if it is alive."""
-        if abs(time.time() - _facts(held).get("renewed", 0.0)) > FORGOTTEN_SECONDS:
+        renewed = parse(held).get("renewed")
+        if not isinstance(renewed, float) or not abs(time.time() - renewed) <= FORGOTTEN_SECONDS:  # also of NaN
             return
-        self.report(f"{self.where} has the lease of {_owner(held)}: watching for {STALE_SECONDS:.0f} s whether it is alive")
+        self.report(f"{self.where} has the lease of {owner(held)}: watching for {STALE_SECONDS:.0f} s whether it is alive")
         end = time.monotonic() + STALE_SECONDS
         while time.monotonic() < end:
             time.sleep(min(1.0, RENEW_SECONDS))
@@ -98,25 +98,11 @@ class Lease:
                     self.write(self._content())
 
     def _content(self) -> bytes:
-        facts = {"host": platform.node(), "pid": os.getpid(), "token": self.token, "renewed": time.time()}
-        return json.dumps(facts).encode()
+        return json.dumps({**self.facts, "token": self.token, "renewed": time.time()}).encode()
 
     def _ours(self, content: bytes) -> bool:
-        return _facts(content).get("token") == self.token
+        return parse(content).get("token") == self.token
 
     def _taken(self, content: bytes | None) -> ResultsError:
-        return ResultsError(f"another driver is at work on this storage: {_owner(content or b'')}", where=self.where)
-
-
-def _facts(content: bytes) -> dict[str, Any]:
-    """The content of a lease; empty if it is damaged."""
-    try:
-        facts = json.loads(content)
-    except ValueError:
-        return {}
-    return facts if isinstance(facts, dict) else {}
-
-
-def _owner(content: bytes) -> str:
-    facts = _facts(content)
-    return f"process {facts.get('pid', '?')} on {facts.get('host', '?')}"
+        valid = "wait for it, or end it there (what it has done is kept), or another storage"
+        return ResultsError(f"another driver is at work on this storage: {owner(content or b'')}", where=self.where, valid=valid)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hqc_ray.errors import ResultsError, WriteError
+from hqc_ray.files import open_regular
 from hqc_ray.results.row import Row, parse
 
 if TYPE_CHECKING:
@@ -31,9 +32,11 @@ class Ledger:
         self.path, self.mirror = path, mirror
         self._at: dict[str, int] = {}  # key -> where the latest row of that key begins, in bytes
         self._done: set[str] = set()
-        if path.exists():
-            _refuse_unreadable(path)
-            _cut_half_line(path)
+        if path.is_symlink() or path.exists():
+            try:
+                _cut_half_line(path)
+            except OSError as problem:
+                raise ResultsError(f"cannot open the ledger: {problem.strerror}", where=str(path)) from problem
             for start, row in _lines(path):
                 self._refuse_twice(row.key)
                 self._take(row, start)
@@ -144,7 +147,7 @@ def _refuse_unreadable(path: Path) -> None:
 def _append(path: Path, content: bytes) -> int:
     """Append to a file durably and return where the content begins; if the write fails, nothing of it stays."""
     try:
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        file = open_regular(path, os.O_WRONLY | os.O_CREAT)
         try:
             start = os.lseek(file, 0, os.SEEK_END)
             try:
@@ -164,7 +167,7 @@ def _append(path: Path, content: bytes) -> int:
 
 def _cut_half_line(path: Path) -> None:
     """A driver that died in the middle of a write leaves a line without its end: it never counted."""
-    with path.open("rb+") as file:
+    with os.fdopen(open_regular(path, os.O_RDWR), "rb+") as file:
         end = size = file.seek(0, os.SEEK_END)
         while end > 0:
             start = max(0, end - BLOCK)

@@ -10,8 +10,8 @@ from pydantic import AfterValidator, Field, ValidationError, create_model, model
 from pydantic.fields import FieldInfo
 
 from hqc_ray.errors import ResultsError
+from hqc_ray.redaction import clean
 from hqc_ray.results.columns import LARGEST, Count, Names, Options, Part, Share, holds, kind_of
-from hqc_ray.results.private import private
 from hqc_ray.spec import Access, Level, Mode
 
 VOLATILE = ("seconds", "host", "finished_at")  # measured; every other column is the same in every run
@@ -36,7 +36,7 @@ class Planned(Part):
     backbone: str
     weights: str
     weights_origin: str
-    image_size: int = Field(description="side in pixels that the backbone sees")
+    image_size: int = Field(description="side in pixels that the backbone sees; of images that are not square the height")
     head: str
     head_kind: Literal["classical", "circuit"]
     n_qubits: int | None = Field(description="width of the bottleneck; None without one")
@@ -75,6 +75,7 @@ class Planned(Part):
     shots: int | None = Field(description="per circuit; None is exact")
     mode: Mode = Field(description="how the circuit ran: as its exact surrogate, or on the device itself")
     foreign_device: bool = Field(default=False, description="this model was differentiated on another device than this")
+    image_width: int | None = Field(default=None, description="in pixels; None: as image_size")
     example: str = Field(default="", description="file with the first images, clean and adversarial")
     backbone_title: str = Field(default="", description="as tables and figures write it; empty: as it is named")
     head_title: str = ""
@@ -170,7 +171,7 @@ class Row(Planned, _MeasuredOrNone):
     """One cell and what was found, flat: `Planned`, `Measured` (each column None while there is no result), and how it went."""
 
     status: Literal["ok", "failed"]
-    error: Annotated[str, AfterValidator(private)] = ""
+    error: Annotated[str, AfterValidator(lambda text: clean(text, kept=True))] = ""
     seconds: float | None = Field(default=None, description="wall time of the cell's search, shared evenly over its cells")
     host: str = ""
     finished_at: str = ""

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import errno
-import fcntl
 import json
 import os
 import platform
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterable
 from importlib import metadata
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import yaml
 
-from hqc_ray import __version__
+from hqc_ray import __version__, locks
 from hqc_ray.errors import ResultsError
 from hqc_ray.files import write
 from hqc_ray.results.folder import EXAMPLES, MODELS, Folder
@@ -61,16 +60,18 @@ class Store:
         try:
             self._made = [p for p in (folder, *folder.parents, self.cache, *self.cache.parents) if not p.exists()]
             folder.mkdir(parents=True, exist_ok=True)
-            self._lock = (folder / ".lock").open("w")
-        except OSError as problem:
-            raise ResultsError(f"cannot write to the results folder: {problem.strerror}", where=str(folder)) from problem
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as problem:
-            raise ResultsError("another driver is at work in this results folder", where=str(folder)) from problem
-        except OSError as problem:
+            self._lock = locks.take(folder / ".lock")
+        except locks.Held as holder:
+            valid = "wait for it, or end it there (what it has done is kept), or another --results"
+            raise ResultsError(
+                f"another driver is at work in this results folder: {holder}", where=str(folder), valid=valid
+            ) from holder
+        except locks.NoLocks as problem:
             valid = "a folder on a file system with locks"
             raise ResultsError(f"cannot lock it: {problem.strerror}", where=str(folder), valid=valid) from problem
+        except OSError as problem:
+            where = str(problem.filename or folder)
+            raise ResultsError(f"cannot write to the results folder: {problem.strerror}", where=where) from problem
         try:
             self._claim(spec)
             self.ledger = Ledger(self.at.ledger)
@@ -115,7 +116,9 @@ class Store:
         path = self.at.sweep
         try:
             owner = yaml.safe_load(path.read_text(encoding="utf-8"))["name"] if path.exists() else None
-        except (yaml.YAMLError, TypeError, KeyError, ValueError, IsADirectoryError) as problem:
+        except OSError as problem:
+            raise ResultsError(f"cannot read it: {problem.strerror}", where=str(path)) from problem
+        except (yaml.YAMLError, TypeError, KeyError, ValueError) as problem:
             raise ResultsError(
                 "sweep.yaml is damaged", where=str(self.folder), valid="another --results, or a repaired file"
             ) from problem
@@ -249,8 +252,7 @@ def _check_cache(folder: Path) -> None:
     """Refuse a cache that cannot be written to now, not after minutes of extracting features."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if not os.access(folder, os.W_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        tempfile.TemporaryFile(dir=folder).close()
     except OSError as problem:
         where, valid = str(folder), "HQC_CACHE=FOLDER that can be written to"
         raise ResultsError(f"cannot write to the cache: {problem.strerror}", where=where, valid=valid) from problem

@@ -1,6 +1,6 @@
 """The sweep file as frozen, validated models."""
 
-from hqc_ray.spec.file import MAX_CELLS, STORAGE_FORMS, SweepSpec, expand, load, parse, storage_uri
+from hqc_ray.spec.file import MAX_CELLS, STORAGE_FORMS, SweepSpec, expand, load, no_credentials, parse, storage_uri
 from hqc_ray.spec.sections import (
     LEVELS,
     MAX_IMAGES,
@@ -20,10 +20,12 @@ from hqc_ray.spec.sections import (
     Point,
     Section,
     TrainSpec,
+    sides,
 )  # fmt: skip
 
 __all__ = [
     "LEVELS", "MAX_CELLS", "MAX_IMAGES", "MAX_SIDE", "MIN_IMAGES", "NAMED", "SECTIONS", "STORAGE_FORMS",
     "Access", "AttackSpec", "DataSpec", "DeviceSpec", "EvaluateSpec", "JudgesSpec", "Level", "Mode",
-    "ModelSpec", "Point", "Section", "SweepSpec", "TrainSpec", "expand", "load", "parse", "storage_uri",
+    "ModelSpec", "Point", "Section", "SweepSpec", "TrainSpec", "expand", "load", "no_credentials", "parse", "sides",
+    "storage_uri",
 ]  # fmt: skip

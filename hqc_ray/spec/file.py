@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from hqc_ray import redaction
 from hqc_ray.entries import MAX_SEED, explain
 from hqc_ray.errors import SpecError, shown, unknown
 from hqc_ray.spec import document
@@ -143,10 +144,10 @@ def expand(value: Any, where: str = "") -> Any:
     """
     if not isinstance(value, str):
         return value
-    missing = [n for n in re.findall(r"\$\{(\w+)\}", value) if not os.environ.get(n)]
+    missing = [n for n in redaction.VARIABLE.findall(value) if not os.environ.get(n)]
     if missing:
         raise SpecError(f"the environment variable {missing[0]} is not set", where=where, valid=f"export {missing[0]}=...")
-    return re.sub(r"\$\{(\w+)\}", lambda m: os.environ[m[1]], value)
+    return redaction.VARIABLE.sub(lambda m: os.environ[m[1]], value)
 
 
 def load(path: str | Path) -> SweepSpec:
@@ -163,6 +164,10 @@ def parse(raw: Any, name: str, where: str = "sweep") -> SweepSpec:
     """The sweep that a YAML document describes; `name` is used where it has none."""
     if not isinstance(raw, Mapping):
         raise SpecError(f"expected a mapping, not {shown(raw)}", where=where, valid=", ".join(_FACE))
+    storage = None if raw.get("storage") is None else storage_uri(raw["storage"], f"{where}: storage")
+    for place, text in redaction.texts(raw):
+        no_credentials(text, f"{where}: {place}" if place else where)
+        redaction.name(redaction.VARIABLE.findall(text))
     _known(raw, _FACE, "key", where)
     name = raw.get("name", name)
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
@@ -176,8 +181,19 @@ def parse(raw: Any, name: str, where: str = "sweep") -> SweepSpec:
         raise SpecError("no block", where=f"{where}: blocks", valid="a block for each grid, or no key `blocks`")
     for place, block in [("defaults", defaults), *((f"blocks[{i}]", b) for i, b in enumerate(blocks))]:
         _known(block, (*SECTIONS, "seed"), "section", f"{where}: {place}")
-    storage = None if raw.get("storage") is None else storage_uri(raw["storage"], f"{where}: storage")
     return SweepSpec(name=name, storage=storage, blocks=tuple(_merge(defaults, block) for block in blocks))
+
+
+def no_credentials(text: str, where: str) -> str:
+    """A text of a sweep file or an option of the command line, which are kept, shipped and shown as they are.
+
+    Raises:
+        SpecError: it holds a URL with credentials, which the message does not repeat.
+    """
+    if redaction.has_credentials(text):
+        what = "a URL with a user, a password or a token in it, which everybody would see"
+        raise SpecError(what, where=where, valid="a URL without them; ${NAME} in a sweep file; AWS_* in the environment")
+    return text
 
 
 def storage_uri(value: Any, where: str) -> str:
@@ -192,7 +208,7 @@ def storage_uri(value: Any, where: str) -> str:
         parts = urlsplit(value)
     except ValueError as problem:  # of brackets; it may hold a secret
         raise SpecError("not a storage: brackets", where=where, valid=STORAGE_FORMS) from problem
-    if "@" in parts.netloc or parts.query or parts.fragment:
+    if redaction.has_credentials(value) or "@" in parts.netloc or parts.query or parts.fragment:
         raise SpecError(
             "a storage URI has no credentials and no options", where=where, valid=f"{STORAGE_FORMS}; AWS_* in the environment"
         )

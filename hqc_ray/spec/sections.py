@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, field_validator
+from pydantic_core import PydanticCustomError
 
 from hqc_ray.entries import Options, Seed
 
@@ -17,6 +18,17 @@ Level = Literal["pixels", "features", "angles"]
 LEVELS: tuple[Level, ...] = get_args(Level)
 Access = Literal["exact", "shots", "ideal"]
 Mode = Literal["surrogate", "native"]
+
+
+def _size(value: Any) -> int | tuple[int, int]:
+    """One side in pixels, or two that differ."""
+    given = tuple(value) if isinstance(value, list | tuple) and len(value) == 2 else (value, value)
+    if not all(isinstance(n, int) and not isinstance(n, bool) and 1 <= n <= MAX_SIDE for n in given):
+        raise PydanticCustomError("size", f"Input should be a whole number from 1 to {MAX_SIDE}, or [height, width]")
+    return given[0] if given[0] == given[1] else (given[0], given[1])
+
+
+Size = Annotated[int | tuple[int, int], PlainValidator(_size)]
 
 
 class Section(Options):
@@ -52,14 +64,20 @@ class DataSpec(Section):
 class ModelSpec(Section):
     """Backbone (frozen, unless it is trained end to end) and head. Other keys are options of the head or the backbone.
 
-    `image_size` is the side in pixels that the backbone resizes images to; None means the size that the data have.
+    `image_size` is the side in pixels of the square that the backbone resizes images to, or [height, width]; None means the
+    size that the data have. In a file [96, 48] are two sizes, [[96, 48]] is one.
     """
 
     model_config = ConfigDict(extra="allow")
     backbone: str
     weights: str = "imagenet"
-    image_size: Annotated[int, Field(ge=1, le=MAX_SIDE)] | None = None
+    image_size: Size | None = None
     head: str = "linear"
+
+
+def sides(size: int | tuple[int, int]) -> tuple[int, int]:
+    """(height, width) in pixels of an image size, which of a square is its side."""
+    return (size, size) if isinstance(size, int) else size
 
 
 class DeviceSpec(Section):

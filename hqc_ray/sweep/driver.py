@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 
+from hqc_ray.redaction import clean
 from hqc_ray.results.row import Row
 from hqc_ray.results.store import Store
 from hqc_ray.sweep.graph.jobs import Graph, Job, Outcome
@@ -43,7 +44,7 @@ class Driver:
 
     def record_failure(self, lost: list[str], error: str) -> None:
         """Write a failed row for every cell of the jobs `lost`: the first failed, the others needed it."""
-        first = self.open[lost[0]]
+        first, error = self.open[lost[0]], clean(error, kept=True)
         for id in lost:
             job = self.open.pop(id)
             text = error if id == lost[0] else f"needs {first.id} ({first.kind}), which failed:\n{error}"

@@ -12,6 +12,7 @@ from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
 from hqc_ray.errors import HqcError
+from hqc_ray.redaction import clean
 
 T = TypeVar("T")
 
@@ -54,7 +55,7 @@ def _child(function: Callable[[], Any], sender: Connection) -> None:
     except KeyboardInterrupt:
         sys.exit(1)
     except BaseException:
-        traceback.print_exc()
+        print(clean(traceback.format_exc()), end="", file=sys.stderr)
         raise
 
 

@@ -19,6 +19,7 @@ from hqc_ray.sweep.driver import Driver
 from hqc_ray.sweep.graph.jobs import Graph
 from hqc_ray.sweep.progress import Live, duration
 from hqc_ray.sweep.tune import address as at
+from hqc_ray.sweep.tune import place
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,6 +92,8 @@ def execute(
     say = partial(console.print, highlight=False, markup=False, soft_wrap=True)
     if address:
         at.check(address)
+    elif not serial:
+        place.folder()  # refuses now, before anything is computed
     loaded = spec.load(path)
     modules = usercode.modules(loaded) if address else []
     store = Store(Path(results) / loaded.name, loaded, _storage(loaded, storage), say)

@@ -36,6 +36,8 @@ def _run(driver: Driver) -> None:
 
     worker = Worker(fetch, platform.machine())
     while job := schedule.next("serial", worker.warm):
+        for name in job.needs:
+            fetch(name)  # here, as Ray's runner does: images that are no longer those that were chosen end the sweep
         outcome = worker.run(job)
         driver.take([outcome])
         if outcome.error:

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from hqc_ray import data
-from hqc_ray.data.sources.imagefiles import SUFFIXES
+from hqc_ray.data.sources.picture import SUFFIXES
 from hqc_ray.errors import DataError
 
 
@@ -104,8 +104,20 @@ def test_what_is_no_image_is_counted_and_said(image_folder):
     (root / "0" / "notes.txt").write_text("not an image")
     (root / "0" / ".DS_Store").write_text("hidden")
     write(root / "lost.png")
-    with pytest.warns(UserWarning, match=r"2 files in .*images are no images of a class, such as lost\.png"):
+    with pytest.warns(UserWarning, match=r"2 files in .*images are no images of a class, such as lost\.png$"):
         folder(root).check()
+    write(root / "1" / "._patch1.png")
+    write(root / "1" / ".ipynb_checkpoints" / "patch1.png")
+    write(root / ".trash" / "patch2.png")
+    (root / "1" / "folder.png").mkdir()
+    with pytest.warns(UserWarning, match=r"6 files in .*; 3 are hidden images, such as \._patch1\.png$"):
+        folder(root).check()
+
+
+def test_images_that_lose_their_proportions_are_said(image_folder):
+    root = image_folder()
+    with pytest.warns(UserWarning, match=r"10 of 10 .* not square, such as patch0.png of 24 x 40; all are stretched to 16 x 16"):
+        folder(root, size_pixels=16).check()
 
 
 def test_the_size_of_the_images_is_kept_or_changed(image_folder):

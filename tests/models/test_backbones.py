@@ -189,7 +189,7 @@ def test_a_users_own_backbone(images):
     with pytest.raises(ModelError, match=r"gives .* for one image"):
         backbones.get(f"{__name__}:unpooled_body", "random", 20)
     assert backbones.get(f"{__name__}:OneSize", "random", 30).n_features == 3
-    with pytest.raises(ModelError, match=r"image_size: .*OneSize does not accept images of 20 pixels: Wrong image width"):
+    with pytest.raises(ModelError, match=r"image_size: .*does not accept images of 20 pixels: Wrong image width.*line"):
         backbones.get(f"{__name__}:OneSize", "random", 20)
 
 
@@ -220,3 +220,22 @@ def test_features_are_those_of_the_pixels_in_unit_range(squeezenet):
 def test_pixels_of_another_kind_are_refused(squeezenet, bad):
     with pytest.raises(ModelError, match="valid: uint8"):
         features.extract(squeezenet, bad)
+
+
+def test_images_that_are_not_square_stay_as_they_are(monkeypatch):
+    images = torch.rand(2, 3, 40, 56)
+    monkeypatch.setattr(module, "interpolate", lambda *args, **kwargs: pytest.fail("resized"))
+    native, free = backbones.get("squeezenet1_0", "random", (40, 56)), backbones.get("squeezenet1_0", "random")
+    assert torch.equal(native(images), free(images))
+
+
+def test_images_are_resized_to_height_and_width_in_this_order():
+    images = torch.rand(2, 3, 40, 40)
+    resized = interpolate(images, (24, 36), mode="bilinear", antialias=True)
+    backbone = backbones.get("squeezenet1_0", "random", (24, 36))
+    assert torch.equal(backbone(images), backbone(resized))
+
+
+def test_a_size_that_a_network_does_not_accept_is_said_as_height_and_width():
+    with pytest.raises(ModelError, match=r"does not accept images of 224 x 200 pixels"):
+        backbones.get("vit_b_16", "random", (224, 200))

@@ -73,7 +73,15 @@ def test_a_fine_tuned_network_with_other_classes_is_accepted(tmp_path, state):
         (lambda s: {k: v for k, v in s.items() if k != "features.3.squeeze.bias"}, "missing 'features.3.squeeze.bias'"),
         (lambda s: {**s, "layer1.0.conv3.weight": torch.zeros(1)}, "unexpected 'layer1.0.conv3.weight'"),
         (lambda s: {**s, "features.0.bias": torch.zeros(64)}, "'features.0.bias' is [64], not [96]"),
-        (lambda s: {"epoch": 3, "state_dict": s}, "not a state dict"),
+        (lambda s: {"epoch": 3, "state_dict": s}, "not a state dict, but 'state_dict' in it is one"),
+        (lambda s: {f"module.{k}": v for k, v in s.items()}, "their names begin with 'module.'"),
+        (lambda s: {**s, "features.0.bias": torch.full((96,), float("nan"))}, "'features.0.bias' holds NaN or infinity"),
+        (lambda s: {**s, "features.0.bias": torch.full((96,), 1e300, dtype=torch.float64)}, "holds NaN or infinity"),
+        (lambda s: {**s, "features.0.bias": torch.ones(96, dtype=torch.int8)}, "'features.0.bias' is torch.int8"),
+        (lambda s: {**s, "features.0.bias": torch.ones(96).to_sparse()}, "'features.0.bias' is torch.sparse_coo"),
+        (lambda s: {**s, "features.0.bias": torch.ones(96, device="meta")}, "'features.0.bias' has fewer values than its shape"),
+        (lambda s: {**s, "features.0.bias": torch.zeros(1).half().expand(10**12)}, "has fewer values than its shape"),
+        (lambda s: {**s, "features.0.bias": torch.ones(96).numpy()}, "would run code"),
         (lambda s: [1, 2], "not a state dict"),
         (lambda s: {1: torch.zeros(1)}, "not a state dict"),
         (lambda s: torch.nn.Linear(2, 2), "cannot be read"),
@@ -145,3 +153,46 @@ def test_old_names_of_densenets_file_and_auxiliary_classifiers_are_understood(tm
     renamed = {"features.denseblock1.denselayer1.norm.1.weight": torch.ones(2), "AuxLogits.fc.weight": torch.ones(2)}
     torch.save(renamed, tmp_path / "old.pth")
     assert set(weights.read("densenet121", str(tmp_path / "old.pth"))) == {"features.denseblock1.denselayer1.norm1.weight"}
+
+
+def test_a_negative_variance_is_refused_by_its_name(tmp_path):
+    state = torchvision_models.resnet18(weights=None).state_dict()
+    state["layer1.0.bn1.running_var"][3] = -1e-3
+    torch.save(state, tmp_path / "negative.pth")
+    with pytest.raises(ModelError, match=r"negative\.pth: the tensor 'layer1\.0\.bn1\.running_var' holds a negative variance"):
+        backbones.get("resnet18", str(tmp_path / "negative.pth"), 32)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"<html>404</html>", "a web page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:abc\n", "Git LFS"),
+        (b"", "it is empty"),
+        (b"PK\x03\x04" + bytes(90), "truncated or damaged"),
+    ],
+)
+def test_a_file_that_is_no_state_dict_is_called_what_it_is(tmp_path, content, said):
+    (tmp_path / "w.pth").write_bytes(content)
+    with pytest.raises(ModelError, match=rf"w\.pth: cannot be read: .*{said}"):
+        backbones.get("squeezenet1_0", str(tmp_path / "w.pth"), 32)
+
+
+def test_a_folder_and_a_torchscript_are_no_weights(tmp_path):
+    (tmp_path / "w.pth").mkdir()
+    with pytest.raises(ModelError, match="is a folder"):
+        backbones.get("squeezenet1_0", str(tmp_path / "w.pth"), 32)
+    torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), tmp_path / "s.pt")
+    with pytest.raises(ModelError, match="a TorchScript archive, which is code"):
+        backbones.get("squeezenet1_0", str(tmp_path / "s.pt"), 32)
+
+
+def test_a_file_that_may_not_be_read_is_not_called_damaged(tmp_path, state, monkeypatch):
+    torch.save(state, tmp_path / "w.pth")
+
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(torch, "load", refuse)
+    with pytest.raises(ModelError, match=r"w\.pth: no permission to read it"):
+        weights.read("squeezenet1_0", str(tmp_path / "w.pth"))

@@ -27,6 +27,7 @@ def shown_of(*rows):
         ({"backbone": "my.module:Net"}, "my.module:Net"),
         ({"weights": "random"}, "ResNet18 (random weights)"),
         ({"image_size": 28}, "ResNet18 (at 28 px)"),
+        ({"image_size": 96, "image_width": 120}, "ResNet18 (at 96 x 120 px)"),
         ({"weights": "random", "image_size": 28}, "ResNet18 (random weights, at 28 px)"),
     ],
 )

@@ -75,7 +75,9 @@ def test_a_live_driver_is_seen_by_its_changes_and_not_by_its_clock():
             place.content = of_another(age, count=place.looks)
 
         place.on_look = alive
-        with pytest.raises(ResultsError, match=r"^there: another driver is at work on this storage: process 7 on far$"):
+        with pytest.raises(
+            ResultsError, match=r"^there: another driver is at work on this storage: process 7 on far \(valid: wait for it"
+        ):
             place.lease(lines.append).acquire()
         assert place.writes == 0
         assert lines == ["there has the lease of process 7 on far: watching for 0 s whether it is alive"]

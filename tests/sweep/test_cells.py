@@ -25,7 +25,8 @@ def test_every_column_of_a_classical_cell():
     assert {k: v for k, v in columns.items() if not k.endswith(("key", "digest"))} == {
         "sweep": "cases", "data_source": "tests.sweep.cases:Dots", "data_size": 40, "n_classes": 2, "class_names": '["0", "1"]',
         "n_train": 32, "n_test": 8, "seed": 3, "backbone": "tests.sweep.cases:tiny", "weights": "random",
-        "weights_origin": "random", "image_size": 8, "head": "tanh", "head_kind": "classical", "n_qubits": 2, "embedding": None,
+        "weights_origin": "random", "image_size": 8, "image_width": None, "head": "tanh", "head_kind": "classical", "n_qubits": 2,
+        "embedding": None,
         "layers": None, "reuploads": None, "readout": None, "model_options": '{"n_qubits": 2}', "train_device": "",
         "search_head": "tanh", "search_seed": 3, "search_device": "classical", "access": "exact", "audience": "itself",
         "level": "pixels", "attack": "fgsm", "attack_title": "FGSM", "attack_kind": "budget",
@@ -158,3 +159,10 @@ def test_weights_are_named_and_never_their_folder(tmp_path):
     assert json.loads(found[0].model_options) == {"fine": False}
     trained = rows(changed(("cases:tiny", "cases:Trained")))
     assert {row.weights for row in trained} == {"trained"}
+
+
+def test_a_size_that_is_not_square_is_in_the_row_and_in_the_keys():
+    square, wide, high = (rows(changed(("image_size: 8", f"image_size: {size}")))[0] for size in ("8", "[[8, 12]]", "[[12, 8]]"))
+    assert [(row.image_size, row.image_width) for row in (square, wide, high)] == [(8, None), (8, 12), (12, 8)]
+    assert len({row.model_key for row in (square, wide, high)}) == len({row.key for row in (square, wide, high)}) == 3
+    assert rows(changed(("image_size: 8", "image_size: [[8, 8]]")))[0].image_width is None

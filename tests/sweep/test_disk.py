@@ -11,10 +11,9 @@ import pytest
 import ray
 from rich.console import Console
 
-from hqc_ray import cli
+from hqc_ray import cli, locks
 from hqc_ray.errors import ResultsError
 from hqc_ray.results import ledger as rows
-from hqc_ray.results import store
 from hqc_ray.results.ledger import Ledger
 from hqc_ray.sweep import run
 from hqc_ray.sweep.driver import Driver
@@ -132,7 +131,7 @@ def test_a_file_system_without_locks_is_told_from_another_driver(sweep_file, tmp
     def flock(*_):
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(store.fcntl, "flock", flock)
+    monkeypatch.setattr(locks.fcntl, "flock", flock)
     with pytest.raises(ResultsError, match="cannot lock it: No locks available"):
         run.execute(sweep_file(SMALL), tmp_path, serial=True, console=QUIET)
 

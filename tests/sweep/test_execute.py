@@ -7,7 +7,7 @@ import sys
 import pytest
 from rich.console import Console
 
-from hqc_ray.errors import AttackError, HqcError, SpecError
+from hqc_ray.errors import AttackError, DataError, HqcError, SpecError
 from hqc_ray.results.ledger import Ledger
 from hqc_ray.sweep import isolated, run
 from tests.sweep.cases import changed
@@ -152,3 +152,45 @@ def test_a_child_that_dies_is_told_of(fresh, capfd):
     with pytest.raises(HqcError, match="ended with exit code 1"):
         isolated.call(lambda: 1 / 0)
     assert "ZeroDivisionError" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("backbone", ["tiny", "Trained"])
+def test_images_that_change_while_a_sweep_runs_end_it_with_one_line(execute, monkeypatch, backbone):
+    from hqc_ray.data import splits
+    from tests.sweep.cases import Dots
+
+    def subset(*arguments):
+        found = real(*arguments)
+        monkeypatch.setattr(Dots, "_image", lambda self, index: before(self, index) ^ 1)
+        return found
+
+    before, real = Dots._image, splits.subset
+    monkeypatch.setattr("hqc_ray.sweep.graph.lookup.subset", subset)
+    with pytest.raises(DataError, match=r"'tests.sweep.cases:Dots': image \d+ is not the one that was chosen") as caught:
+        execute(TEXT.replace("tests.sweep.cases:tiny", f"tests.sweep.cases:{backbone}"))
+    assert "\n" not in str(caught.value)
+
+
+def test_an_option_with_a_variable_is_shown_as_it_is_written(execute, monkeypatch):
+    monkeypatch.setenv("TOKEN", "s3cr3t-0123456789")
+    monkeypatch.setattr("tests.sweep.cases.Dots.check", lambda self: 1 / len(self.path.split("s3cr3t")[0]))
+    for options in ("path: '${TOKEN}'", "side: 'a${TOKEN}'", "colour: 'a${TOKEN}'"):
+        with pytest.raises(DataError) as caught:
+            execute(TEXT.replace("size: 40", f"size: 40, {options}"))
+        assert "s3cr" not in str(caught.value)
+
+
+def test_images_that_are_not_square_stay_so_from_the_file_to_the_gradient(execute, monkeypatch):
+    import numpy as np
+
+    from hqc_ray import load_classifier
+    from tests.sweep.cases import Dots
+
+    monkeypatch.setattr(Dots, "_image", lambda self, index, make=Dots._image: np.concatenate([make(self, index)] * 2, axis=1))
+    found, _ = execute(TEXT.replace(", image_size: 8", ""))
+    assert found.failed == 0
+    assert set(zip(found.rows["image_size"], found.rows["image_width"], strict=True)) == {(8, 16)}
+    assert load_classifier(found.folder, found.rows["model_key"][0]).backbone.image_size == (8, 16)
+    assert np.load(found.folder / found.rows["example"][0])["clean"].shape[1:3] in ((8, 16), (3, 8))
+    with pytest.warns(UserWarning, match="images of 8 x 16 pixels are stretched to image_size 12"):
+        assert set(execute(TEXT.replace("image_size: 8", "image_size: 12"))[0].rows["image_size"]) == {12}

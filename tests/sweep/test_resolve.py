@@ -101,7 +101,7 @@ def test_the_folder_of_data_may_be_a_variable_and_stays_one(tmp_path, monkeypatc
     monkeypatch.setenv("HQC_SOME_FOLDER", str(tmp_path))
     found = Rooms().data(spec)
     assert found.options == {"path": "${HQC_SOME_FOLDER}", "prefix": "train"}
-    assert Rooms().model(MODEL.model_copy(update={"image_size": None}), found).image_size == 9  # the longer side
+    assert Rooms().model(MODEL.model_copy(update={"image_size": None}), found).image_size == (6, 9)
 
 
 def test_options_of_a_model_are_filled_in_and_those_of_others_dropped():
@@ -129,9 +129,9 @@ def test_each_backbone_is_loaded_once(monkeypatch):
     rooms = Rooms()
     for head in ("tanh", "linear", "vqc1"):
         rooms.model(MODEL.model_copy(update={"head": head}), DATA)
-    assert len(built) == 3  # a user's own, to see that it is the same network each time
+    assert len(built) == 4  # a user's own, to see that it is the same network each time
     rooms.model(MODEL.model_copy(update={"image_size": 16}), DATA)
-    assert len(built) == 6
+    assert len(built) == 8
 
 
 def test_an_attack_that_changes_nothing_has_no_strength():

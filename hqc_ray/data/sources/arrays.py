@@ -11,6 +11,8 @@ import numpy as np
 from hqc_ray.data.source import MAX_CLASSES, Source, as_indices
 from hqc_ray.errors import DataError
 
+MAX_BYTES = 2**32  # of unpacked images, which are held in memory
+
 
 class Arrays(Source):
     """Images in one array; each distinct label is a class, called by its number. The array is read once per process."""

@@ -11,7 +11,8 @@ import numpy as np
 from PIL import Image
 
 from hqc_ray.data.source import MAX_CLASSES, distinct_images, existing_folder, natural
-from hqc_ray.data.sources.imagefiles import SUFFIXES, ImageFiles, Listing, files_below
+from hqc_ray.data.sources.imagefiles import ImageFiles, Listing, entries, files_below
+from hqc_ray.data.sources.picture import SUFFIXES
 from hqc_ray.errors import DataError
 
 _PARTS = ("train", "training", "test", "testing", "val", "valid", "validation")
@@ -22,8 +23,8 @@ _LAYOUT = "PATH/CLASS/... with a folder per class, such as PATH/0 and PATH/1"
 class Folder(ImageFiles):
     """Images in 2 to 100 class folders and their sub-folders, in the order of their class and name.
 
-    The label is the position of the class folder in natural order ('normal' < 'tumor', '9' < '10'). Hidden files and
-    folders are passed over.
+    The label is the position of the class folder in natural order ('normal' < 'tumor', '9' < '10'). Hidden images are
+    counted, and said.
 
     Args:
         path: folder with the class folders.
@@ -45,17 +46,18 @@ class Folder(ImageFiles):
         folders = self._class_folders(root)
         per_class = [_images(folder) for folder in folders]
         counts = [len(images) for images, _ in per_class]
-        others = [*(p for p in root.iterdir() if p.is_file() and not p.name.startswith(".")), *chain(*(o for _, o in per_class))]
+        others = [*(p for p in entries(root) if p.is_file() and not p.name.startswith(".")), *chain(*(o for _, o in per_class))]
+        others += chain(*(files_below(p)[0] for p in entries(root) if p.is_dir() and p.name.startswith(".")))
         return Listing(
             files=tuple(chain(*(images for images, _ in per_class))),
             labels=np.repeat(np.arange(len(folders), dtype=np.uint8), counts),
             classes=tuple(folder.name for folder in folders),
-            ignored=f"{len(others)} files in {root} are no images of a class, such as {others[0].name}" if others else "",
+            ignored=f"{len(others)} files in {root} are no images of a class{_such(others)}" if others else "",
         )
 
     def _class_folders(self, root: Path) -> list[Path]:
         """The K class folders in the order of their labels."""
-        folders = sorted((p for p in root.iterdir() if p.is_dir() and not p.name.startswith(".")), key=lambda p: natural(p.name))
+        folders = sorted((p for p in entries(root) if p.is_dir() and not p.name.startswith(".")), key=lambda p: natural(p.name))
         names = [p.name for p in folders]
         if wrong := [name for name in names if name.lower() in _NO_CLASSES]:
             raise DataError(f"{', '.join(wrong)}: no names of classes", where=str(root), valid=_meant(root, wrong))
@@ -84,6 +86,16 @@ class Folder(ImageFiles):
         return cls(path=str(folder))
 
 
+def _such(others: list[Path]) -> str:
+    """An example of what is left out, and how much of it is hidden."""
+    hidden = [p for p in others if p.name.lower().endswith(SUFFIXES) and (p.name.startswith(".") or _in_hidden(p))]
+    return f", such as {others[0].name}" + (f"; {len(hidden)} are hidden images, such as {hidden[0].name}" if hidden else "")
+
+
+def _in_hidden(file: Path) -> bool:
+    return any(part.startswith(".") for part in file.parts[-4:-1])
+
+
 def _images(folder: Path) -> tuple[list[Path], list[Path]]:
     """The images and the other files of a class."""
     images, others = files_below(folder)
@@ -94,14 +106,14 @@ def _images(folder: Path) -> tuple[list[Path], list[Path]]:
 
 def _looks_like_classes(folder: Path) -> bool:
     """Whether the folder holds nothing but folders 0 and 1: those of a patient, say, not of a class."""
-    return sorted(p.name for p in folder.iterdir() if not p.name.startswith(".")) == ["0", "1"]
+    return sorted(p.name for p in entries(folder) if not p.name.startswith(".")) == ["0", "1"]
 
 
 def _meant(root: Path, wrong: list[str]) -> str:
     """Which layout is meant, where folders have names of parts or of a segmentation's images and masks."""
     parts = sorted((name for name in wrong if name.lower() in _PARTS), key=lambda name: _PARTS.index(name.lower()))
     part = root / parts[0] if parts else None
-    if part and any(p.is_dir() for p in part.iterdir()):
+    if part and any(p.is_dir() for p in entries(part)):
         return f"{_LAYOUT}; here path={part}"
     if part:
         return f"{_LAYOUT}; for images with a table of labels, the source csv"

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import gzip
+import math
 import os
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
+from io import BufferedReader
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 from pydantic import Field
 
-from hqc_ray.data.source import distinct_images, existing_folder
-from hqc_ray.data.sources.arrays import Arrays
+from hqc_ray.data.source import distinct_images, existing_folder, first_bytes, unreadable
+from hqc_ray.data.sources.arrays import MAX_BYTES, Arrays
 from hqc_ray.errors import DataError
 
 
@@ -70,29 +74,36 @@ def encode(array: np.ndarray) -> bytes:
 
 
 def _read(file: Path, dimensions: int) -> np.ndarray:
-    """The uint8 array of an IDX file."""
-    content = _content(file)
-    if content[:4] != bytes([0, 0, 8, dimensions]):
-        found = content[:4].hex(" ") or "nothing"
-        valid = f"00 00 08 {dimensions:02}: unsigned bytes in {dimensions} dimensions"
-        raise DataError(f"begins with {found}, not an IDX file of this kind", where=str(file), valid=valid)
+    """The uint8 array of an IDX file, of which nothing is read before its header is believed."""
     start = 4 + 4 * dimensions
-    shape = [int(n) for n in np.frombuffer(content[4:start].ljust(start - 4, b"\xff"), ">u4")]
-    expected = start + int(np.prod(shape, dtype=object))
+    with _opened(file) as stream:
+        head = stream.read(start)
+        if head[:4] != bytes([0, 0, 8, dimensions]):
+            found = head[:4].hex(" ") or "nothing"
+            valid = f"00 00 08 {dimensions:02}: unsigned bytes in {dimensions} dimensions"
+            raise DataError(f"begins with {found}, not an IDX file of this kind", where=str(file), valid=valid)
+        shape = [int(n) for n in np.frombuffer(head[4:].ljust(start - 4, b"\xff"), ">u4")]
+        expected = math.prod(shape)
+        if file.suffix == ".gz" and expected > MAX_BYTES:
+            raise DataError(f"its header promises {shape}", where=str(file), valid=f"{MAX_BYTES:,} bytes or fewer")
+        content = stream.read(expected + 1) if file.suffix == ".gz" or expected <= file.stat().st_size else stream.read()
     if len(content) != expected:
-        what = "truncated" if len(content) < expected else "too long"
-        raise DataError(f"{what}: {len(content)} bytes", where=str(file), valid=f"{expected} bytes for {shape} by its header")
+        size = len(head) + len(content)
+        what = f"truncated: {size} bytes" if len(content) < expected else f"too long: {size} bytes or more"
+        raise DataError(what, where=str(file), valid=f"{start + expected} bytes for {shape} by its header")
     if not all(shape):
         raise DataError(f"holds no images or labels ({shape})", where=str(file), valid="one or more")
-    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+    return np.frombuffer(content, np.uint8).reshape(shape)
 
 
-def _content(file: Path) -> bytes:
-    """What the file holds, unpacked."""
+@contextmanager
+def _opened(file: Path) -> Iterator[gzip.GzipFile | BufferedReader]:
+    """The file, unpacked; trouble while it is read becomes a DataError."""
+    first_bytes(file)  # whether it can be opened
     try:
-        content = file.read_bytes()
-        return gzip.decompress(content) if file.suffix == ".gz" else content
+        with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as stream:
+            yield stream
     except (gzip.BadGzipFile, EOFError, zlib.error) as problem:
         raise DataError(f"truncated, or not a gzip file ({problem})", where=str(file), valid="fetch it again") from problem
     except OSError as problem:
-        raise DataError(f"cannot read it: {problem.strerror or problem}", where=str(file)) from problem
+        raise unreadable(problem, file) from problem

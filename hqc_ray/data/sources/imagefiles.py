@@ -14,11 +14,11 @@ import numpy as np
 from PIL import Image
 from pydantic import Field
 
-from hqc_ray.data.source import Source, as_indices
+from hqc_ray.data.source import Source, as_indices, unreadable
+from hqc_ray.data.sources import picture
+from hqc_ray.data.sources.picture import SUFFIXES
 from hqc_ray.errors import DataError
 
-SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
-_DEEP_MODES = ("I", "F")  # Pillow's 16 and 32 bit modes, which it would clip at 255 without a word
 _SIZES = 500  # image headers that `check` compares
 
 
@@ -70,7 +70,7 @@ class ImageFiles(Source):
         """(size_pixels, size_pixels), or the first image's (height, width)."""
         if self.size_pixels is not None:
             return self.size_pixels, self.size_pixels
-        return _size(self.listing.files[0])
+        return picture.size(self.listing.files[0])
 
     def labels(self) -> np.ndarray:
         """The labels: [N] uint8."""
@@ -82,7 +82,7 @@ class ImageFiles(Source):
         wanted = as_indices(indices, len(files))
         out = np.empty((len(wanted), *size, 3), np.uint8)
         for row, index in enumerate(wanted.tolist()):
-            image = _load(files[index])
+            image = picture.load(files[index])
             if self.size_pixels is not None:
                 image = image.resize((size[1], size[0]), Image.Resampling.BILINEAR) if image.size != size[::-1] else image
             self._hold(files[index], (image.height, image.width), size)
@@ -94,10 +94,27 @@ class ImageFiles(Source):
         listing = self.listing
         self.read(np.unique(listing.labels, return_index=True)[1])
         if self.size_pixels is None:
-            for index in np.unique(np.linspace(0, len(listing.files) - 1, _SIZES).astype(int)).tolist():
-                self._hold(listing.files[index], _size(listing.files[index]), self.image_size)
+            for file in self._some():
+                self._hold(file, picture.size(file), self.image_size)
+        else:
+            self._say_stretched()
         if listing.ignored:
             warnings.warn(listing.ignored, stacklevel=2)
+
+    def _say_stretched(self) -> None:
+        """A warning where images lose their proportions."""
+        sizes = {file: picture.size(file) for file in self._some()}
+        if flat := [file for file, (height, width) in sizes.items() if height != width]:
+            height, width = sizes[flat[0]]
+            what = f"{len(flat)} of {len(sizes)} images that were looked at are not square, such as {flat[0].name}"
+            warnings.warn(
+                f"{what} of {height} x {width}; all are stretched to {self.size_pixels} x {self.size_pixels}", stacklevel=3
+            )
+
+    def _some(self) -> list[Path]:
+        """Some hundreds of the files, evenly."""
+        files = self.listing.files
+        return [files[index] for index in np.unique(np.linspace(0, len(files) - 1, _SIZES).astype(int)).tolist()]
 
     def _hold(self, file: Path, found: tuple[int, int], size: tuple[int, int]) -> None:
         """An image must be (height, width) `size`."""
@@ -110,46 +127,44 @@ class ImageFiles(Source):
 
 
 def files_below(folder: Path) -> tuple[list[Path], list[Path]]:
-    """The image files and the other files in `folder` and its sub-folders, sorted; hidden ones are passed over."""
+    """The image files in `folder` and its sub-folders, sorted, and the other files; images that are hidden are among those.
+
+    Raises:
+        DataError: a folder that may not be read.
+    """
     found: list[tuple[str, ...]] = []
     seen: set[str] = set()
-    for place, folders, names in os.walk(folder, followlinks=True):
+    for place, folders, names in os.walk(folder, followlinks=True, onerror=_unreadable):
         real = os.path.realpath(place)
         if real in seen:  # links may lead in circles
             folders.clear()
             continue
         seen.add(real)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        folders.sort()
         parts = Path(place).relative_to(folder).parts
-        found += [(*parts, name) for name in names if not name.startswith(".")]
+        found += [(*parts, name) for name in names]
+        found += [(*parts, name) for name in folders if name.lower().endswith(SUFFIXES)]
     images: list[Path] = []
     others: list[Path] = []
     for parts in sorted(found):
-        (images if parts[-1].lower().endswith(SUFFIXES) else others).append(folder.joinpath(*parts))
+        hidden, is_image = any(part.startswith(".") for part in parts), parts[-1].lower().endswith(SUFFIXES)
+        if is_image or not hidden:
+            file = folder.joinpath(*parts)
+            (images if is_image and not hidden and not file.is_dir() else others).append(file)
     return images, others
 
 
-def _open(file: Path) -> Image.Image:
-    image = Image.open(file)
-    if image.mode.startswith(_DEEP_MODES):
-        image.close()
-        raise DataError(f"pixels of mode {image.mode}", where=str(file), valid="8 bits per channel")
-    return image
+def entries(folder: Path) -> list[Path]:
+    """What lies in a folder.
 
-
-def _load(file: Path) -> Image.Image:
-    """One image in RGB."""
+    Raises:
+        DataError: it may not be read.
+    """
     try:
-        with _open(file) as image:
-            return image.convert("RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as problem:  # what Pillow's decoders raise
-        raise DataError(f"not a readable image ({problem})", where=str(file), valid=", ".join(SUFFIXES)) from problem
+        return list(folder.iterdir())
+    except OSError as problem:
+        raise unreadable(problem, folder) from problem
 
 
-def _size(file: Path) -> tuple[int, int]:
-    """(height, width) in pixels, from the file's header."""
-    try:
-        with _open(file) as image:
-            return image.height, image.width
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as problem:
-        raise DataError(f"not a readable image ({problem})", where=str(file), valid=", ".join(SUFFIXES)) from problem
+def _unreadable(problem: OSError) -> None:
+    raise unreadable(problem, Path(problem.filename)) from problem

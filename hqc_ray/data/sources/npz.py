@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -13,8 +12,8 @@ from typing import Literal, Self
 import numpy as np
 from numpy.lib import format as npy
 
-from hqc_ray.data.source import distinct_images, existing_file
-from hqc_ray.data.sources.arrays import Arrays
+from hqc_ray.data.source import distinct_images, existing_file, first_bytes
+from hqc_ray.data.sources.arrays import MAX_BYTES, Arrays
 from hqc_ray.errors import DataError
 
 Header = tuple[tuple[int, ...], np.dtype]
@@ -74,19 +73,24 @@ class Npz(Arrays):
         if size != expected:
             valid = f"{expected} bytes for {dtype} {list(shape)} by its header"
             raise DataError(f"{name} has {size} bytes", where=self.path, valid=valid)
+        if size > MAX_BYTES:
+            raise DataError(f"{name} has {size:,} bytes", where=self.path, valid=f"{MAX_BYTES:,} or fewer, unpacked")
         return shape, dtype
 
     @contextmanager
     def _member(self, part: str) -> Iterator[tuple[zipfile.ZipFile, str]]:
         """The open archive, and the name of an array in it; trouble while it is read becomes a DataError."""
         file, name = existing_file(self.path), f"{self.split}_{part}.npy"
+        first_bytes(file)  # whether it can be opened
         try:
             with zipfile.ZipFile(file) as archive:
                 if name not in archive.namelist():
                     found = ", ".join(sorted(Path(n).stem for n in archive.namelist())) or "none"
                     raise DataError(f"no array {self.split}_{part}", where=str(file), valid=found)
                 yield archive, name
-        except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, NotImplementedError, RuntimeError) as problem:
+        except DataError:
+            raise
+        except Exception as problem:  # damaged bytes make zipfile and numpy raise errors of many classes
             what = f"truncated, or not an .npz file ({str(problem).splitlines()[0] if str(problem) else type(problem).__name__})"
             raise DataError(what, where=str(file), valid="fetch it again") from problem
 

@@ -10,8 +10,9 @@ from typing import ClassVar, Literal, Self, get_args
 import h5py
 import numpy as np
 
-from hqc_ray.data.source import Source, as_indices, distinct_images, existing_folder
+from hqc_ray.data.source import Source, as_indices, distinct_images, existing_folder, first_bytes
 from hqc_ray.errors import DataError
+from hqc_ray.spec import MAX_IMAGES
 
 Split = Literal["train", "valid", "test"]
 Part = Literal["x", "y"]
@@ -92,18 +93,34 @@ class PCam(Source):
     def _open(self, part: Part) -> Iterator[h5py.Dataset]:
         """The validated dataset of one file; trouble while it is read becomes a DataError too."""
         file = self._file(part)
-        if not file.exists():
-            raise DataError(f"no {file.name} in {file.parent}", where="path", valid=f"hqc data pcam --download {file.parent}")
+        if (head := first_bytes(file)) is None:
+            raise DataError(f"no {file.name} in {file.parent}", where="path", valid=_instead(file))
         try:
             with h5py.File(file, "r") as opened:
                 yield _dataset(opened, part, file)
-        except (OSError, RuntimeError) as problem:  # h5py's two for damage
-            reason = str(problem).splitlines()[0]
+        except DataError:
+            raise
+        except BlockingIOError as problem:
+            valid = "the program that writes it to end, or HDF5_USE_FILE_LOCKING=FALSE"
             raise DataError(
-                f"truncated, or not an HDF5 file ({reason})",
-                where=str(file),
-                valid=f"delete it, then: hqc data pcam --download {file.parent}",
+                "locked by another program, or on a file system without locks", where=str(file), valid=valid
             ) from problem
+        except Exception as problem:  # h5py raises errors of many classes on damage
+            what = "a gzip file" if head.startswith(b"\x1f\x8b") else "a web page" if head.lstrip()[:1] == b"<" else ""
+            reason = (str(problem).splitlines() or [type(problem).__name__])[0]
+            raise DataError(
+                f"{what}, not an HDF5 file" if what else f"truncated, or not an HDF5 file ({reason})",
+                where=str(file),
+                valid="gunzip it" if what == "a gzip file" else f"delete it, then: hqc data pcam --download {file.parent}",
+            ) from problem
+
+
+def _instead(file: Path) -> str:
+    """Where a file that is not there may be: not unpacked, or where torchvision puts it."""
+    packed, folder = file.with_name(f"{file.name}.gz"), file.parent
+    if packed.exists():
+        return f"gunzip {packed}"
+    return f"path={folder / 'pcam'}" if (folder / "pcam" / file.name).exists() else f"hqc data pcam --download {folder}"
 
 
 def _dataset(opened: h5py.File, part: Part, file: Path) -> h5py.Dataset:
@@ -114,6 +131,8 @@ def _dataset(opened: h5py.File, part: Part, file: Path) -> h5py.Dataset:
         raise DataError(f"no dataset {part!r}, only {sorted(opened)}", where=str(file), valid=valid)
     if dataset.dtype != np.uint8 or dataset.shape is None or dataset.shape[1:] != _SHAPES[part]:
         raise DataError(f"dataset {part!r} is {dataset.dtype} {list(dataset.shape or ())}", where=str(file), valid=valid)
+    if len(dataset) > MAX_IMAGES:
+        raise DataError(f"dataset {part!r} promises {len(dataset):,} images", where=str(file), valid=f"{MAX_IMAGES:,} or fewer")
     return dataset
 
 

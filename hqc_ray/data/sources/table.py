@@ -17,6 +17,7 @@ from pydantic import Field
 from hqc_ray.data.source import MAX_CLASSES, distinct_images, existing_folder, natural
 from hqc_ray.data.sources.imagefiles import ImageFiles, Listing, files_below
 from hqc_ray.errors import DataError
+from hqc_ray.guard import one_line
 
 
 class Csv(ImageFiles):
@@ -58,7 +59,7 @@ class Csv(ImageFiles):
         by_id = _by_id(found, folder)
         missing = [name for name in rows if name not in by_id]
         if missing:
-            what = f"{len(missing)} of {len(rows)} images are not in {folder}, such as {missing[0]!r}"
+            what = f"{len(missing)} of {len(rows)} images are not in {folder}, such as {one_line(missing[0])!r}"
             raise DataError(what, where=str(file), valid="ids that are names of image files, with or without suffix")
         files = tuple(_only(by_id[name]) for name in rows)
         position = {name: label for label, name in enumerate(classes)}
@@ -80,11 +81,12 @@ class Csv(ImageFiles):
                 for option in ("id_column", "label_column"):
                     if getattr(self, option) not in columns:
                         found = f"{file}: no column {getattr(self, option)!r}"
-                        raise DataError(found, where=option, valid=", ".join(columns) or "a first row with the columns' names")
+                        shown = one_line(", ".join(columns)) or "a first row with the columns' names"
+                        raise DataError(found, where=option, valid=shown)
                 for row in reader:
                     name, label = ((row[column] or "").strip() for column in (self.id_column, self.label_column))
                     if not name or not label or name in rows:
-                        what = f"id {name!r} twice" if name in rows else f"no {'label' if name else 'id'}"
+                        what = f"id {one_line(name)!r} twice" if name in rows else f"no {'label' if name else 'id'}"
                         raise DataError(f"{what} in line {reader.line_num}", where=str(file), valid="an id and a label per row")
                     rows[name] = _plain(label, f"{file}: line {reader.line_num}")
         except (OSError, UnicodeDecodeError, csv.Error) as problem:
@@ -114,7 +116,7 @@ def _plain(label: str, where: str) -> str:
         float(label)
     except ValueError:
         return label
-    raise DataError(f"label {label!r}", where=where, valid="whole numbers, or names")
+    raise DataError(f"label {one_line(label)!r}", where=where, valid="whole numbers, or names")
 
 
 def _classes(rows: Mapping[str, str], file: Path) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ class Model:
 
     backbone: str
     weights: str
-    image_size: int
+    image_size: int | str  # side in pixels, or 'height x width'
     head: str
     head_kind: str
     n_qubits: int | None
@@ -103,7 +103,7 @@ class Model:
     @property
     def order(self) -> tuple[Any, ...]:
         """Sorts lines as the paper does: by backbone, size and head."""
-        place = (self.data_source, natural(self.backbone), self.weights, self.image_size, self.data_size, self.task)
+        place = (self.data_source, natural(self.backbone), self.weights, natural(str(self.image_size)), self.data_size, self.task)
         head = head_order(self.head, self.hybrid)
         circuit = (self.n_qubits or 0, self.layers or 0, self.reuploads, self.embedding, self.readout)
         values = tuple(map(order, self.settings))
@@ -137,6 +137,8 @@ def models(rows: Sequence[Row]) -> Callable[[Row], Model]:
         names = ("backbone", "weights", "head", "head_kind", "data_source", "class_names", "device", "device_kind")
         fields: dict[str, Any] = {k: str(row[k]) for k in (*names, "backbone_title", "head_title")}
         fields |= {k: int(row[k]) for k in ("image_size", "data_size", "n_classes")}
+        if not pd.isna(width := row.get("image_width")):
+            fields["image_size"] = f"{row['image_size']} x {int(width)}"
         fields |= {k: None if pd.isna(row[k]) else int(row[k]) for k in ("n_qubits", "layers", "shots")}
         fields |= {k: "" if pd.isna(row[k]) else str(row[k]) for k in ("embedding", "readout", "train_device")}
         return Model(

@@ -140,7 +140,7 @@ class Builder:
         found = self.lookup.subset(training)
         split = self._split(found)
         if trainable(training.model):
-            images = Images(self.lookup.source(training.data), found.indices)
+            images = Images(self.lookup.source(training.data), found.indices, found.hashes)
             return Inputs(split, images=self._input(f"images/{found.digest}/all", images))
         chunks = self.chunks[self.lookup.features_key(training.model)]
         return Inputs(split, tuple(sorted({chunks[h] for h in found.hashes.tolist()})))
@@ -179,8 +179,9 @@ class Builder:
         tasks = tuple(self._judge(judge, search) for judge in judges)
         images, inputs = "", Inputs(self._split(found))
         if search.attack.level == "pixels":
-            first = Images(self.lookup.source(training.data), found.indices[found.test[:n]])
-            images = self._input(f"images/{found.digest}/{n}", first)
+            first = found.test[:n]
+            images_of = Images(self.lookup.source(training.data), found.indices[first], found.hashes[first])
+            images = self._input(f"images/{found.digest}/{n}", images_of)
         else:
             inputs = self._inputs(training)
         judged = tuple(next(i for i, one in enumerate(judges) if one.id == judge.id) for _, judge in rows)

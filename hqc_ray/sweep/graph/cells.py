@@ -10,10 +10,10 @@ from hqc_ray import attacks
 from hqc_ray.attacks.spaces import SPACES
 from hqc_ray.models import backbones, heads
 from hqc_ray.plan import Group, Judge, Plan, Search, Training, attack_label, content_key
+from hqc_ray.redaction import without_homes
 from hqc_ray.results.folder import EXAMPLES
-from hqc_ray.results.private import without_homes
 from hqc_ray.results.row import Planned
-from hqc_ray.spec import ModelSpec
+from hqc_ray.spec import ModelSpec, sides
 from hqc_ray.sweep.graph import resolve
 from hqc_ray.sweep.graph.lookup import Lookup, trainable
 
@@ -97,9 +97,9 @@ def _of_model(training: Training) -> dict[str, Any]:
     """The columns of backbone and head; None for what does not apply to the head."""
     model = training.model
     head = heads.get(model)
-    circuit = head.circuit()
+    circuit, (height, width) = head.circuit(), sides(model.image_size or 0)
     return {
-        "backbone": model.backbone, "image_size": model.image_size, "head": model.head,
+        "backbone": model.backbone, "image_size": height, "image_width": width if width != height else None, "head": model.head,
         "head_kind": head.kind, "n_qubits": head.width,
         "embedding": circuit.embedding if circuit else None, "layers": circuit.layers if circuit else None,
         "reuploads": circuit.reuploads if circuit else None, "readout": circuit.readout if circuit else None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cache
 
@@ -10,7 +11,7 @@ from hqc_ray.evaluation.sampled import SPREAD
 from hqc_ray.models import backbones, heads
 from hqc_ray.plan import Group, Plan, Search, Training
 from hqc_ray.quantum.cores import surrogate
-from hqc_ray.spec import DataSpec, DeviceSpec, ModelSpec
+from hqc_ray.spec import DataSpec, DeviceSpec, ModelSpec, sides
 from hqc_ray.sweep.graph import resolve
 
 GMACS_PER_SECOND = 50.0  # of float32 convolutions on one core of a current server
@@ -28,7 +29,7 @@ def n_classes(data: DataSpec) -> int:
 
 def forward(model: ModelSpec) -> float:
     """Seconds to extract the features of one image."""
-    size = model.image_size or PUBLISHED_SIZE
+    size = round(math.prod(sides(model.image_size or PUBLISHED_SIZE)) ** 0.5)  # the side of a square of as many pixels
     gmacs = backbones.entry(model).gmacs(size)
     return (UNKNOWN_GMACS * (size / PUBLISHED_SIZE) ** 2 if gmacs is None else gmacs) / GMACS_PER_SECOND
 

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from hqc_ray.data import Source
+from hqc_ray.data.splits import read_again
 from hqc_ray.errors import HqcError
 from hqc_ray.results.store import Store
 
@@ -51,14 +52,15 @@ class Stored:
 
 @dataclass(frozen=True)
 class Images:
-    """Images of a source: [n, H, W, 3] uint8."""
+    """Images of a source: [n, H, W, 3] uint8; `hashes` [n] of their contents, as they were when they were chosen."""
 
     source: Source
     indices: np.ndarray
+    hashes: np.ndarray
 
     def make(self, store: Store) -> np.ndarray:
         """The images, in the order of the indices."""
-        return self.source.read(self.indices)
+        return read_again(self.source, self.indices, self.hashes.tolist())
 
 
 @dataclass(frozen=True)
@@ -72,9 +74,10 @@ class Pixels:
         """`hashes` [n] and `images` [n, H, W, 3] uint8."""
         source = self.places[0][0]
         if all(s is source for s, _ in self.places):  # the usual case: one read
-            images = source.read(np.array([i for _, i in self.places]))
+            images = read_again(source, np.array([i for _, i in self.places]), self.hashes)
         else:
-            images = np.concatenate([s.read(np.array([i])) for s, i in self.places])
+            one = zip(self.places, self.hashes, strict=True)
+            images = np.concatenate([read_again(s, np.array([i]), [wanted]) for (s, i), wanted in one])
         return {"hashes": np.array(self.hashes), "images": images}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -9,13 +10,16 @@ import numpy as np
 
 from hqc_ray import attacks, data
 from hqc_ray.attacks import trial as attack_trial
+from hqc_ray.data.checked import check, checked_classes, checked_labels, checked_size, using
 from hqc_ray.data.splits import multiple, parts, smallest
 from hqc_ray.errors import AttackError, DataError, InputError, ModelError, SpecError
 from hqc_ray.models import backbones, heads
 from hqc_ray.models import trial as head_trial
+from hqc_ray.models.probe import probe
 from hqc_ray.quantum import circuits, devices
 from hqc_ray.quantum.cores import noisy_layer, surrogate
 from hqc_ray.quantum.study import trial
+from hqc_ray.redaction import refer
 from hqc_ray.spec import MAX_SIDE, MIN_IMAGES, AttackSpec, DataSpec, DeviceSpec, EvaluateSpec, ModelSpec, TrainSpec, expand
 
 UNKNOWN_FEATURES = 512  # with which a user's head is tried, where the backbone's weights are not here yet
@@ -24,7 +28,7 @@ TRIED_FEATURES = 16  # of each image, where a user's own attack is tried on rand
 
 
 def source(spec: DataSpec) -> data.Source:
-    """The data source of a section, with ${NAME} in its options replaced.
+    """The data source of a section, with ${NAME} in its options replaced; no error of it shows what stands for a name.
 
     Raises:
         InputError: an unknown source or option, or an unset variable.
@@ -76,11 +80,12 @@ class Rooms:
     def data(self, data: DataSpec) -> DataSpec:
         """Opens the source, and counts its labels."""
         opened = _at("data", source, data)
-        _at("data", opened.check)
-        names = _at("data", lambda: opened.classes)
+        _at("data", check, opened)
+        names = _at("data", checked_classes, opened)
         _at("data", parts, data.size, data.test_fraction, data.validation_fraction, len(names))
-        _check_size(data, names, np.bincount(opened.labels(), minlength=len(names)))
-        filled = {k: v for k, v in opened.model_dump(mode="json").items() if k not in data.options}
+        _check_size(data, names, np.bincount(_at("data", checked_labels, opened), minlength=len(names)))
+        with using(opened, "write down the options of"):
+            filled = {k: refer(v) for k, v in opened.model_dump(mode="json").items() if k not in data.options}
         return DataSpec(**{**data.model_dump(), **filled})
 
     def model(self, model: ModelSpec, data: DataSpec) -> ModelSpec:
@@ -89,7 +94,10 @@ class Rooms:
         if isinstance(head, heads.CircuitHead):
             _at("model", head.circuit)
         common = {"backbone": model.backbone, "weights": "random" if backbone.trainable else model.weights, "head": model.head}
-        size = {"image_size": model.image_size or _own_size(data)}
+        height, width = _own_size(data, resized=model.image_size is not None)
+        if isinstance(model.image_size, int) and height != width:
+            warnings.warn(f"images of {height} x {width} pixels are stretched to image_size {model.image_size}", stacklevel=2)
+        size = {"image_size": model.image_size or (height if height == width else (height, width))}
         filled = ModelSpec(**{**backbone.model_dump(mode="json"), **head.model_dump(mode="json"), **common, **size})
         n_features = self._check_weights(model.model_copy(update=size), str(expand(model.weights, "model.weights")))
         if ":" in model.head and not isinstance(head, heads.CircuitHead):
@@ -105,7 +113,8 @@ class Rooms:
         remote = identity.origin.startswith("torchvision") and weights == "imagenet"
         key = (repr(_at("model", backbones.entry, model)), model.backbone, weights, model.image_size)
         if key not in self._loaded and (self.download or not remote):
-            self._loaded[key] = _at("model", backbones.build, model).n_features
+            tried = probe if ":" in model.backbone else backbones.build
+            self._loaded[key] = _at("model", tried, model).n_features
             if ":" in model.backbone:
                 _at("model", backbones.identify, model)
         return self._loaded.get(key, UNKNOWN_FEATURES)
@@ -218,13 +227,13 @@ def _check_size(data: DataSpec, names: Sequence[str], counts: np.ndarray) -> Non
         )  # fmt: skip
 
 
-def _own_size(data: DataSpec) -> int:
-    """The size of the images, where they are not resized: the longer side in pixels."""
-    side = int(max(_at("data", lambda: source(data).image_size)))
-    if side > MAX_SIDE:
-        what = f"the images have {side:,} pixels along a side, too many for a network"
+def _own_size(data: DataSpec, resized: bool) -> tuple[int, int]:
+    """(height, width) of the images in pixels, which are not too many where nothing resizes them."""
+    size: tuple[int, int] = _at("data", lambda: checked_size(source(data)))
+    if max(size) > MAX_SIDE and not resized:
+        what = f"the images have {max(size):,} pixels along a side, too many for a network"
         raise ModelError(what, where="model.image_size", valid=f"a size to which they are resized, up to {MAX_SIDE:,}")
-    return side
+    return size
 
 
 def _at(where: str, function: Any, *args: Any, **kwargs: Any) -> Any:

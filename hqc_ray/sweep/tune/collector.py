@@ -12,6 +12,7 @@ from ray.tune import Callback
 from ray.tune.experiment import Trial
 
 from hqc_ray.errors import HqcError
+from hqc_ray.redaction import clean
 from hqc_ray.sweep.driver import Driver
 from hqc_ray.sweep.graph.jobs import Outcome
 from hqc_ray.sweep.graph.schedule import LOSSES
@@ -100,4 +101,4 @@ def _reason(trial: Trial) -> str:
     """The text of a trial's last failure from Tune's error file; its pickled copy is written only later."""
     file = Path(trial.error_file or "")
     text = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
-    return text.rpartition("Failure #")[2].partition("\n")[2].strip() or "its process died"
+    return clean(text.rpartition("Failure #")[2].partition("\n")[2].strip()) or "its process died"

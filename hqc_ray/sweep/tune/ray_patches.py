@@ -1,4 +1,8 @@
-"""Monkey patch: Ray Tune treats an out-of-memory kill as any other death of an actor. Importing this module applies it."""
+"""Monkey patches of Ray Tune, which importing this module applies.
+
+An out-of-memory kill is a death of an actor like any other. No credentials are copied into an actor's runtime environment, which
+Ray's agent prints into a log that everybody on its node can read.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +10,12 @@ from typing import Any
 
 from ray.air.execution._internal import RayActorManager
 from ray.exceptions import OutOfMemoryError, RayActorError
-from ray.tune.execution import tune_controller
+from ray.tune.execution import class_cache, tune_controller
+
+from hqc_ray.redaction import PRIVATE
 
 PATCHED = "RayActorManager"  # the private name by which Tune's controller makes its manager of actors
+COPIED = "ENV_VARS_TO_PROPAGATE"  # the private name of the variables that Tune copies
 
 
 class _OutOfMemory(RayActorError):
@@ -42,4 +49,19 @@ def patch(controller: Any) -> None:
     setattr(controller, PATCHED, _Deaths)
 
 
+def withhold(cache: Any) -> None:
+    """Take private variables out of those that Tune copies from the driver's environment.
+
+    Args:
+        cache: the module of Tune's classes of actors.
+
+    Raises:
+        ImportError: this Ray has no such name.
+    """
+    if not isinstance(getattr(cache, COPIED, None), set | frozenset):
+        raise ImportError(f"this version of Ray Tune has no {COPIED} to patch; install the pinned one")
+    setattr(cache, COPIED, {name for name in getattr(cache, COPIED) if not PRIVATE.search(name)})
+
+
 patch(tune_controller)
+withhold(class_cache)

@@ -12,7 +12,6 @@ import math
 import platform
 import signal
 import sys
-import tempfile
 import threading
 import uuid
 from collections.abc import Iterator
@@ -25,6 +24,7 @@ from ray.tune import CheckpointConfig, FailureConfig, RunConfig, TuneConfig, Tun
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from hqc_ray.errors import InputError
+from hqc_ray.files import scratch
 from hqc_ray.sweep.driver import Driver
 from hqc_ray.sweep.graph.jobs import Outcome
 from hqc_ray.sweep.tune import ray_patches  # noqa: F401 - importing it patches Tune
@@ -109,7 +109,7 @@ def run_tune(driver: Driver, elastic: bool, workers: int | None = None, workers_
             )
         driver.live.say("no node has a GPU yet: every worker waits for one")
     stopper = _Stopper(driver)
-    with _interrupts(stopper), tempfile.TemporaryDirectory(prefix="hqc_tune_") as scratch:
+    with _interrupts(stopper), scratch("tune") as folder:
         inputs = {name: [ray.put(recipe.make(driver.store))] for name, recipe in driver.graph.inputs.items()}
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)  # a worker's node may vanish
         actor: Any = ray.remote(Dispatcher)
@@ -119,7 +119,7 @@ def run_tune(driver: Driver, elastic: bool, workers: int | None = None, workers_
         share = {"cpu": 1.0} | ({"gpu": 1 / workers_per_gpu} if workers_per_gpu else {})
         while driver.open and not stopper.interrupted:
             before = len(driver.open)
-            _fit(driver, dispatcher, stopper, min(_tickets(driver, elastic), workers or sys.maxsize), scratch, share)
+            _fit(driver, dispatcher, stopper, min(_tickets(driver, elastic), workers or sys.maxsize), str(folder), share)
             if len(driver.open) == before and not stopper.interrupted:
                 raise WorkerError("every worker was lost before it had done anything")
 
@@ -131,14 +131,14 @@ def _tickets(driver: Driver, elastic: bool) -> int:
     return max(1, min(max(cpus, math.ceil(seconds / TICKET_SECONDS) if elastic else 0), len(driver.open)))
 
 
-def _fit(driver: Driver, dispatcher: Any, stopper: _Stopper, tickets: int, scratch: str, share: dict[str, float]) -> None:
+def _fit(driver: Driver, dispatcher: Any, stopper: _Stopper, tickets: int, folder: str, share: dict[str, float]) -> None:
     """One run of Tune, until no job is left or all tickets are lost."""
     collector = Collector(driver, dispatcher)
     tuner = Tuner(
         tune.with_resources(tune.with_parameters(TicketTrial, dispatcher=dispatcher), share),
         tune_config=TuneConfig(num_samples=tickets, reuse_actors=True),
         run_config=RunConfig(
-            name=f"hqc_{uuid.uuid4().hex[:8]}", storage_path=scratch, verbose=0, stop=stopper,
+            name=f"hqc_{uuid.uuid4().hex[:8]}", storage_path=folder, verbose=0, stop=stopper,
             callbacks=[collector], failure_config=FailureConfig(max_failures=-1),
             checkpoint_config=CheckpointConfig(checkpoint_at_end=False),
         ),

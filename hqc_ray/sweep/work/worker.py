@@ -20,6 +20,7 @@ from hqc_ray.evaluation.statistics import pack
 from hqc_ray.models import backbones, classifier, features, training
 from hqc_ray.models.backbone import Backbone
 from hqc_ray.models.classifier import Classifier
+from hqc_ray.redaction import clean
 from hqc_ray.results.row import Deployed
 from hqc_ray.spec import ModelSpec
 from hqc_ray.sweep.graph import resolve
@@ -72,7 +73,7 @@ class Worker:
             except Exception:
                 self._recent.clear()  # what raised may have changed a model that is kept
                 if attempt == ATTEMPTS:
-                    outcome = Outcome(job.id, 0.0, error=traceback.format_exc(limit=20))
+                    outcome = Outcome(job.id, 0.0, error=clean(traceback.format_exc(limit=20)))
         return replace(outcome, seconds=time.perf_counter() - start, host=self.host)
 
     def keep(self, key: tuple[str, ...], make: Callable[[], T]) -> T:

@@ -7,7 +7,6 @@ digest of the job's content. No line names an account: who pays is known to qisk
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import functools
 import io
 import json
@@ -19,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from hqc_ray import files
+from hqc_ray import files, locks
 from hqc_ray.errors import DeviceError, WriteError
 
 VARIABLE = "HQC_JOBS"
@@ -55,7 +54,7 @@ class Jobs:
         """
         line = json.dumps({"event": event, "key": key, **facts, "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())})
         with self._writable():
-            handle = os.open(self.folder / "jobs.jsonl", os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+            handle = files.open_regular(self.folder / "jobs.jsonl", os.O_RDWR | os.O_CREAT | os.O_APPEND)
             try:
                 size = os.fstat(handle).st_size
                 torn = size and os.pread(handle, 1, size - 1) != b"\n"
@@ -92,8 +91,7 @@ class Jobs:
         """
         with contextlib.ExitStack() as stack:
             with self._writable():
-                file = stack.enter_context((self.folder / "lock").open("a"))
-                fcntl.flock(file, fcntl.LOCK_EX)
+                stack.enter_context(locks.take(self.folder / "lock", wait=True))
             yield
 
     @contextlib.contextmanager
