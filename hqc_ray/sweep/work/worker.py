@@ -15,6 +15,8 @@ from torch import Tensor
 
 from hqc_ray import attacks
 from hqc_ray.attacks.spaces import SPACES
+from hqc_ray.certify.certificate import certifiable, certify
+from hqc_ray.evaluation.certified import Certified
 from hqc_ray.evaluation.measure import Seen, example, measure
 from hqc_ray.evaluation.statistics import pack
 from hqc_ray.models import backbones, classifier, features, training
@@ -194,6 +196,8 @@ def _search(worker: Worker, job: Job) -> Outcome:
         keep=EXAMPLES if any(row.example for row in job.rows) else 0,
     )
     seen = [_seen(worker, known, one, hashes) for (_, known), one in zip(crew, task.judges, strict=True)]
+    certified = [_certified(worker, task, i, who, values, labels) for i, (who, _) in enumerate(crew)]
+    seen = [replace(known, certified=found) for known, found in zip(seen, certified, strict=True)]
     cells = list(zip(job.rows, task.judged, strict=True))
     measured = tuple(measure(result, labels, row.epsilon, j, seen[j]) for row, j in cells)
     pictures = {r.example: example(result, values.cpu().numpy(), labels, r.epsilon, j, EXAMPLES) for r, j in cells if r.example}
@@ -226,6 +230,17 @@ def _seen(worker: Worker, known: Deployed, judge: JudgeTask, hashes: np.ndarray)
     own = worker.fetch(judge.split)
     trained_on = own.hashes[np.concatenate([own.train, own.validation])]
     return Seen(known, repeats, ~np.isin(hashes, trained_on))
+
+
+def _certified(
+    worker: Worker, task: SearchTask, judge: int, model: Classifier, values: Tensor, labels: np.ndarray
+) -> Certified | None:
+    """The certificates of values [N, ...] where a judge is asked for them and its head has some; made once for all attacks."""
+    level, deployed = task.search.attack.level, task.judges[judge].deployed
+    if not task.judges[judge].certificate or not certifiable(model.head, level):
+        return None
+    key = ("certificate", deployed.trained, deployed.surrogate, task.searched.trained, task.inputs.split, str(len(labels)), level)
+    return worker.keep(key, lambda: Certified(certify(model.head, level, values, labels.tolist()), values))
 
 
 def _told(job: Job, kind: type[T]) -> T:
