@@ -158,9 +158,7 @@ class Decided(Part):
     certified_radius_high: float | None = Field(
         default=None, description="the same of the radius at which a counterexample is known; None if half of them have none"
     )
-    certified_correct: str = Field(
-        default="", description="as `robust_correct`: certified at epsilon; empty without certificates"
-    )
+    certified_correct: str | None = Field(default=None, description="as `robust_correct`: certified at epsilon")
 
 
 class Measured(Deployed, Searched, Decided):
