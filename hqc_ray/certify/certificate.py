@@ -119,7 +119,7 @@ def _bottleneck(judge: _Judge, values: Array, labels: list[int], boxes: int | No
 
 
 def _is_linear(head: Head) -> bool:
-    return isinstance(head, Dense) and isinstance(head.layers, nn.Linear)
+    return type(head) is Dense and type(head.layers) is nn.Linear
 
 
 def _linear(judge: _Judge, values: Array, labels: list[int], boxes: int | None) -> Certificate:

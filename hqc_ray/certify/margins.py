@@ -14,6 +14,7 @@ from hqc_ray.errors import ModelError
 from hqc_ray.models.head import Bottleneck, Direct, Fourier, Head
 from hqc_ray.quantum.cores.surrogate import Surrogate
 from hqc_ray.quantum.devices import get
+from hqc_ray.quantum.ideal.layer import CircuitLayer
 
 UNIT = 2.0**-24  # of rounding to float32
 CUBE = float(np.float32(np.pi / 2))  # half the side of the cube of angles, as float32 has it: a little more than pi / 2
@@ -138,10 +139,11 @@ class Decision:
 
 
 def covers(head: Head) -> bool:
-    """Whether `decision` knows a head as a function of its angles: a circuit or its surrogate, Fourier, or tanh."""
-    if not isinstance(head, Bottleneck) or head.stochastic:
-        return False
-    return head.ideal is not None or isinstance(head.core, Surrogate | Fourier | Direct)
+    """Whether `decision` knows a head as a function of its angles: a circuit or its surrogate, Fourier, or tanh.
+
+    A subclass may compute something else.
+    """
+    return type(head) is Bottleneck and type(head.core) in (CircuitLayer, Surrogate, Fourier, Direct)
 
 
 def decision(head: Head) -> Decision:

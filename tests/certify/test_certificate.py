@@ -235,7 +235,15 @@ def test_a_constant_head_is_certified_as_far_as_anything_is():
 def test_what_has_no_certificate():
     circuit = head("vqc1", 3)
     native = circuit.with_core(Native(circuit.core.circuit, circuit.core.weights, devices.get("default.qubit")))
-    for made, level in ((head("mlp"), "features"), (native, "angles"), (circuit, "pixels"), (head("linear"), "angles")):
+    users = head("fourier", 3)
+    users.__class__ = type("Users", (type(users),), {"decided": lambda self, angles: -angles})
+    for made, level in (
+        (users, "angles"),
+        (head("mlp"), "features"),
+        (native, "angles"),
+        (circuit, "pixels"),
+        (head("linear"), "angles"),
+    ):
         assert not certifiable(made, level)
         with pytest.raises(ModelError, match="no certificate"):
             certify(made, level, torch.zeros(1, 3), [0])
