@@ -6,6 +6,8 @@ import difflib
 import functools
 from collections.abc import Callable, Iterable, Mapping
 
+from hqc_ray.redaction import clean
+
 LONGEST, LONGEST_PLACE = 335, 250  # characters of what is wrong, and of what is valid; of where it is
 
 
@@ -28,7 +30,7 @@ class InputError(HqcError):
 
     def __init__(self, what: str, *, where: str = "", valid: str = "") -> None:
         self.what, self.where, self.valid = what, where, valid
-        place, what, valid = _cut(where, LONGEST_PLACE), _cut(what), _cut(valid)
+        place, what, valid = _cut(where, LONGEST_PLACE), _cut(what), _cut(valid)  # of which none shows a private value
         super().__init__(" ".join(f"{place + ': ' if place else ''}{what}{f' (valid: {valid})' if valid else ''}".split()))
 
     def __reduce__(self) -> tuple[Callable[[], InputError], tuple[()]]:
@@ -88,6 +90,7 @@ def shown(value: object) -> str:
 
 
 def _cut(text: str, longest: int = LONGEST) -> str:
+    text = clean(text)  # before it is cut, where a part of a private value would not be found
     return text if len(text) <= longest else f"{text[:longest]}..."
 
 

@@ -8,7 +8,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "hqc_ray"
 OF_RAY = ("sweep/tune/", "cluster/")
 ROOMS = [
-    "errors", "redaction", "seeds", "guard", "entries", "files", "locks", "spec", "usercode", "results", "plan", "data",
+    "redaction", "errors", "seeds", "guard", "entries", "files", "locks", "spec", "usercode", "results", "plan", "data",
     "quantum", "models", "certify", "attacks", "evaluation", "sweep", "report", "cluster", "commands", "cli",
 ]  # fmt: skip
 SUBROOMS = {  # the same inside a room that has sub-rooms; rooms in one tuple do not know each other

@@ -218,7 +218,7 @@ def test_the_options_of_a_users_backbone_are_other_weights_and_the_tables_keep_t
 
 def test_a_backbone_that_is_another_one_each_time_is_refused(checkpoint):
     model = ModelSpec(backbone="lookup_checkpoint:other_each_time", weights="random", image_size=8)
-    says = r"backbone 'lookup_checkpoint:other_each_time': builds other weights each time \(.*lookup_checkpoint.py, line 29\)"
+    says = r"backbone 'lookup_checkpoint:other_each_time': is another network when it is built again \(.*checkpoint.py, line 29\)"
     with pytest.raises(ModelError, match=says):
         Rooms().model(model, training().data)
 

@@ -27,6 +27,7 @@ import json, os
 from pathlib import Path
 
 import psutil
+import ray
 
 from hqc_ray.attacks import FGSM
 from hqc_ray.data.sources.synthetic import Synthetic
@@ -49,6 +50,8 @@ def look():
 
 class Spy(FGSM):
     def search(self, *args):
+        if not ray.is_initialized():  # the plan's trial
+            return super().search(*args)
         Path(os.environ["SPY"]).write_text(json.dumps(look()))
         raise RuntimeError(f"{[v for v in os.environ.values() if 'planted' in v]} in {Path.home() / 'x'}: s3://me:pass@bucket")
 """
