@@ -9,10 +9,11 @@ PACKAGE = Path(__file__).parent.parent / "hqc_ray"
 OF_RAY = ("sweep/tune/", "cluster/")
 ROOMS = [
     "redaction", "errors", "seeds", "guard", "entries", "files", "locks", "spec", "usercode", "results", "plan", "data",
-    "quantum", "models", "attacks", "evaluation", "sweep", "report", "cluster", "commands", "cli",
+    "quantum", "models", "certify", "attacks", "evaluation", "sweep", "report", "cluster", "commands", "cli",
 ]  # fmt: skip
 SUBROOMS = {  # the same inside a room that has sub-rooms; rooms in one tuple do not know each other
     "data": [("source",), ("checked",), ("splits", "selection", "sources"), ("sheet",)],
+    "certify": [("basis",), ("margins",), ("reach",), ("search",), ("certificate",), ("bounds",)],
     "attacks": [
         ("spaces", "losses", "result", "steady"),
         ("balls", "view"),
@@ -27,7 +28,7 @@ SUBROOMS = {  # the same inside a room that has sub-rooms; rooms in one tuple do
 }  # fmt: skip
 FORBIDDEN = {
     "spec": {"torch", "ray"}, "plan": {"torch", "ray"}, "results": {"torch", "ray"}, "data": {"torch", "ray"}, "quantum": {"ray"},
-    "models": {"ray"}, "attacks": {"ray", "h5py"}, "evaluation": {"ray"}, "report": {"torch", "ray"},
+    "models": {"ray"}, "certify": {"ray"}, "attacks": {"ray", "h5py"}, "evaluation": {"ray"}, "report": {"torch", "ray"},
 }  # fmt: skip
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

@@ -103,6 +103,14 @@ def test_a_row_of_before_the_settings_is_read():
     assert (old.data_options, old.train_epochs, old.head_title) == ("", None, "")
 
 
+def test_a_row_of_before_the_certificates_is_read():
+    line = json.loads(row().model_dump_json())
+    old = parse(json.dumps({k: v for k, v in line.items() if "certifi" not in k}).encode(), "line 1")
+    assert (old.certified_accuracy, old.certified_correct, old.evaluate_certificate) == (None, None, False)
+    with pytest.raises(ResultsError, match="certified_correct"):
+        parse(json.dumps(line | {"certified_correct": "zz"}).encode(), "line 1")
+
+
 def test_an_error_holds_no_home_no_private_value_and_none_that_the_sweep_file_names(monkeypatch):
     monkeypatch.setattr(redaction, "_named", {"MY_PLACE"})
     monkeypatch.setenv("MY_TOKEN", "s3cr3t")

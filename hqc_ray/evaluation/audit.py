@@ -35,6 +35,7 @@ _FACTS = (
     "bad_gradient_share", "outputs_normalised", "surrogate_error", "surrogate_standard_error", "clean_low", "robust_low", "norm",
     "epsilon", "attack_kind", "level", "n_classes", "model_key", "search_model_key", "not_finite_share", "test_accuracy",
     "clean_accuracy", "n_test", "n_evaluated", "seed", "search_seed", "shots", "random_share", "batch_dependent_share",
+    "certified_correct", "robust_correct",
 )  # fmt: skip
 
 
@@ -103,6 +104,8 @@ def _of_one(row: dict[str, Any]) -> Iterator[str]:
         yield "depends_on_batch"
     if _number(row.get("not_finite_share")) > 0:
         yield "candidates_not_finite"
+    if _contradicted(row):
+        yield "certificate_contradicted"
     if _differ(row):
         yield "accuracies_differ"
     chance = 1 / _number(row["n_classes"])
@@ -112,6 +115,15 @@ def _of_one(row: dict[str, Any]) -> Iterator[str]:
     unbounded = row["norm"] == "linf" and row["epsilon"] >= UNBOUNDED.get(row["level"], math.inf)
     if own and unbounded and _number(row.get("robust_low")) > chance:
         yield "survives_unbounded"
+
+
+def _contradicted(row: dict[str, Any]) -> bool:
+    """Whether an exact judge gets an image wrong that is certified; one that samples is certified as its exact twin only."""
+    texts = [row.get(name) for name in ("certified_correct", "robust_correct")]
+    if not math.isnan(_number(row.get("shots"))) or not all(isinstance(text, str) and text for text in texts):
+        return False
+    certified, robust = (unpack(str(text), int(row["n_evaluated"])) for text in texts)
+    return bool((certified & ~robust).any())
 
 
 def _differ(row: dict[str, Any]) -> bool:

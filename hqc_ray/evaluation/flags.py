@@ -37,6 +37,10 @@ FLAGS: dict[str, str] = {
         "smaller epsilon fooled many: the search is stuck, which is no robustness; read the worst case, and add "
         "`{name: bottleneck}`."
     ),
+    "certificate_contradicted": (
+        "the attack succeeded where a certificate says that nothing can: one of them is wrong, or the model that judged is not "
+        "the one that was certified; believe neither, and report it."
+    ),
     "survives_unbounded": (
         "more images stay right than chance explains, though epsilon lets all become the same one (grey): the attack failed, "
         "the model is not robust; check its gradients and steps."

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from hqc_ray.attacks.result import Found, Predictions, Result, Verdict
+from hqc_ray.evaluation.certified import Certified
 from hqc_ray.evaluation.statistics import NORMAL, pack, wilson
 from hqc_ray.results.row import Decided, Deployed, Measured, Searched
 
@@ -20,11 +21,13 @@ class Seen:
         deployed: what is known about the model on its device.
         repeats: evaluations that count, if the judge samples; None: it is exact.
         fresh: [N] bool, the images that this judge's model was not trained on; None: all of them.
+        certified: the images' certificates; None: not asked for, or the judge's head has none.
     """
 
     deployed: Deployed
     repeats: int | None = None
     fresh: np.ndarray | None = None
+    certified: Certified | None = None
 
 
 def measure(result: Result, labels: np.ndarray, epsilon: float, judge: int, seen: Seen) -> Measured:
@@ -41,6 +44,8 @@ def measure(result: Result, labels: np.ndarray, epsilon: float, judge: int, seen
     found, verdict = result.per_epsilon[at], result.verdicts[judge]
     kept = np.ones(len(labels), dtype=bool) if seen.fresh is None else seen.fresh
     decided = _decided(result, verdict, at, labels, kept, seen.repeats)
+    if seen.certified is not None:
+        decided = decided.model_copy(update=seen.certified.columns(epsilon, kept))
     return Measured.of(seen.deployed, _searched(result, found, verdict.clean_correct(labels) & kept & result.attacked), decided)
 
 

@@ -115,8 +115,9 @@ class _Builder:
         # of the seat that judges, whoever is attacked: only a circuit on an exact device runs natively, only samples repeat
         mode: Mode = point.evaluate.mode if judging.device and not judging.shots else "surrogate"
         repeats = point.evaluate.repeats if judging.shots else 1
-        id = self._key("judge", judging.training.id, judging.key, mode, repeats)
-        made = Judge(judging.training, judging.device, self._twin(judging)[0], repeats, mode, id)
+        certificate = point.evaluate.certificate
+        id = self._key("judge", judging.training.id, judging.key, mode, repeats, *(["certificate"] if certificate else []))
+        made = Judge(judging.training, judging.device, self._twin(judging)[0], repeats, mode, id, certificate)
         judge = self.judges.setdefault((judging.place, id), made)
         self.members.setdefault((search.training.place, search.id), {}).setdefault((id, epsilon), Cell(search, epsilon, judge))
 

@@ -57,7 +57,7 @@ class Search:
 
 @dataclass(frozen=True)
 class Judge:
-    """Who decides: a model on a device (with its exact `twin`), `repeats` times where that samples."""
+    """Who decides: a model on a device (with its exact `twin`), `repeats` times where that samples; whether it certifies too."""
 
     training: Training
     device: DeviceSpec | None
@@ -65,6 +65,7 @@ class Judge:
     repeats: int
     mode: Mode
     id: str
+    certificate: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,6 +93,7 @@ class Planned(Part):
     evaluate_images: int | None = Field(default=None, description="as the sweep file has it; None: all of the test part")
     evaluate_batch_size: int | None = None
     evaluate_repeats: int | None = None
+    evaluate_certificate: bool = Field(default=False, description="asked for, of an attack whose perturbations are certified")
 
 
 class Deployed(Part):
@@ -159,6 +160,20 @@ class Decided(Part):
     robust_shot_low: float | None = Field(default=None, description="the same of the same perturbations")
     robust_shot_high: float | None = None
     shot_flip_share: float | None = Field(default=None, description="of clean images and repeats: shots changed the prediction")
+    certified_accuracy: Share | None = Field(
+        default=None, description="right, and certified that nothing within epsilon changes that, over the evaluated images"
+    )
+    certified_undecided: Share | None = Field(
+        default=None,
+        description="right, but neither certified nor a counterexample known within epsilon, over the evaluated images",
+    )
+    certified_radius: float | None = Field(
+        default=None, description="median over the right images of the radius that is certified, in the unit of epsilon"
+    )
+    certified_radius_high: float | None = Field(
+        default=None, description="the same of the radius at which a counterexample is known; None if half of them have none"
+    )
+    certified_correct: str | None = Field(default=None, description="as `robust_correct`: certified at epsilon")
 
 
 class Measured(Deployed, Searched, Decided):
@@ -199,6 +214,8 @@ class Row(Planned, _MeasuredOrNone):
         for name in ("clean_correct", "robust_correct") if self.status == "ok" else ():
             if not holds(getattr(self, name), self.n_evaluated):
                 raise ValueError(f"{name!r} is not one bit for each of {self.n_evaluated} images")
+        if self.certified_correct and not holds(self.certified_correct, self.n_evaluated or 0):
+            raise ValueError(f"'certified_correct' is not one bit for each of {self.n_evaluated} images")
         if large := [name for name in _WHOLE if abs(getattr(self, name) or 0) > LARGEST]:
             raise ValueError(f"{large[0]!r} is beyond {LARGEST}")
         return self

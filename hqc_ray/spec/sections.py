@@ -148,7 +148,8 @@ class EvaluateSpec(Section):
     `access`: the attacker differentiates the device's exact expectations, estimates gradients from its shots (parameter
     shift), or attacks the ideal twin; success is always judged on the device. `repeats`: a sampled device judges each
     image this often, with fresh shots. All three apply to models with a circuit only. `judges`: who else judges; each search
-    still runs once, on all images and with its whole budget.
+    still runs once, on all images and with its whole budget. `certificate`: each judge also certifies the images, where an attack
+    perturbs angles (linf) or features (l2); of other attacks, and of heads without a certificate, it says nothing.
     """
 
     images: Annotated[int, Field(ge=1, le=MAX_IMAGES)] | None = 200
@@ -157,6 +158,7 @@ class EvaluateSpec(Section):
     access: Access = "exact"
     repeats: Annotated[int, Field(ge=1, le=10_000)] = 1
     judges: JudgesSpec = JudgesSpec()
+    certificate: bool = False
 
 
 class Point(BaseModel):

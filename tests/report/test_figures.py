@@ -50,6 +50,24 @@ def test_panels_and_curves(sweep):
     assert legend(figure) == ["FGSM", "DeepFool", "PGD", "Noise", "clean", "the paper's"]
 
 
+def test_a_band_from_the_certified_share_to_the_worst_case():
+    """The truth lies between what nothing can break and what the strongest attack has left."""
+    given = [
+        make_row(attack, epsilon, level="angles", epsilon_unit="radian", robust=robust, certified_accuracy=share, head=head)
+        for head in ("vqc1", "tanh")
+        for epsilon, share in ((0.1, 0.8), (0.3, 0.4))
+        for attack, robust in (("pgd", 170 if epsilon < 0.2 else 90), ("fgsm", 172))
+    ]
+    (figure,) = drawn(accuracy.accuracy, as_frame(given)).values()
+    (band,) = [c for c in figure.axes[1].collections if c.get_gid() == "certified"]
+    corners = {tuple(point) for point in np.round(band.get_paths()[0].vertices, 9).tolist()}
+    assert corners == {(0.1, 80.0), (0.1, 85.0), (0.3, 40.0), (0.3, 45.0)}
+    assert "certified to worst case" in legend(figure)
+    (without,) = drawn(accuracy.accuracy, as_frame([row | {"certified_accuracy": None} for row in given])).values()
+    assert not [c for ax in without.axes for c in ax.collections if c.get_gid() == "certified"]
+    assert "certified to worst case" not in legend(without)
+
+
 def test_flagged_points_are_hollow_and_in_the_legend(suspect, sweep):
     (figure,) = drawn(accuracy.accuracy, suspect).values()
     hollow = [line for line in figure.axes[0].lines if line.get_gid() == "flagged"]

@@ -56,6 +56,7 @@ class Line:
     clean: Value
     attacks: Mapping[Shown, Value]  # on the model itself
     worst: Value | None  # over all attacks on the same images, transferred ones included, at this or a smaller epsilon
+    certified: Value | None = None  # what no attack can break; None: nobody asked
 
     @property
     def epsilon(self) -> float:
@@ -120,8 +121,16 @@ def _lines(model: Model, rows: Sequence[Row], show: Callable[[Row], Shown]) -> l
     for ball in sorted(balls, key=lambda b: b.order):
         ordered = sorted(balls[ball].items(), key=lambda item: item[0].order)
         attacks = {attack: value_of(its, "robust", _of_table2(model, ball, attack)) for attack, its in ordered}
-        lines.append(Line(model, ball, clean, attacks, _worst(rows, ball)))
+        lines.append(Line(model, ball, clean, attacks, _worst(rows, ball), _certified(balls[ball])))
     return lines
+
+
+def _certified(attacks: Mapping[Shown, Sequence[Row]]) -> Value | None:
+    """The certified accuracy: it is of the images, whatever attack stands beside it."""
+    found = value_of(
+        [row for rows in attacks.values() for row in rows if not pd.isna(row.get("certified_accuracy"))], "certified"
+    )
+    return found if found.seeds else None
 
 
 def _clean_rows(rows: Sequence[Row]) -> list[Row]:

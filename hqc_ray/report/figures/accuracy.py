@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import NullLocator
 
 from hqc_ray.report.content import reference
@@ -29,6 +30,7 @@ RC: Any = {
     "text.parse_math": False,
 }  # fmt: skip
 _SYMBOL: dict[str, Any] = {"color": "#555555", "linestyle": "", "markeredgewidth": 1.2}
+_BAND: dict[str, Any] = {"facecolor": "none", "edgecolor": "#777777", "hatch": "////", "linewidth": 0.0, "zorder": 1.8}
 Curve = Sequence[tuple[float, Value]]
 T = TypeVar("T")
 
@@ -45,7 +47,8 @@ def accuracy(lines: Sequence[Line]) -> Iterator[tuple[str, Figure]]:
             for ax, (model, its_lines) in zip(axes, chosen, strict=True):
                 _attack_panel(ax, model, its_lines, styles)
             drawn = [line for _, some in chosen for line in some]
-            _legend(figure, {a.text: styles[a] for a in attacks_of(drawn)}, _values(drawn))
+            certified = any(line.certified for line in drawn)
+            _legend(figure, {a.text: styles[a] for a in attacks_of(drawn)}, _values(drawn), certified=certified)
             yield slug("accuracy", *place, "" if level == "pixels" else level, norm, page), figure
 
 
@@ -98,12 +101,22 @@ def _attack_panel(ax: Axes, model: Model, lines: Sequence[Line], styles: Mapping
     clean = lines[0].clean
     if clean.seeds:
         ax.axhline(clean.mean, color=BLACK, dashes=(5, 3), linewidth=1, zorder=1.5)
+    _certified_band(ax, lines)
     for attack in attacks_of(lines):
         curve = [(line.epsilon, line.attacks[attack]) for line in lines if attack in line.attacks]
         _draw(ax, curve, styles[attack], clean, band=True)
         paper = [(e, v.paper) for e, v in curve if v.paper is not None]
         if paper:
             ax.plot(*zip(*paper, strict=True), "x", color=styles[attack][0], markersize=4.5, markeredgewidth=1.2, zorder=4)
+
+
+def _certified_band(ax: Axes, lines: Sequence[Line]) -> None:
+    """From what is certified up to what the worst case of all attacks leaves: the truth lies between."""
+    known = [(line.epsilon, line.certified.mean, line.worst.mean) for line in lines if line.certified and line.worst]
+    if known:
+        x, low, high = zip(*sorted(known), strict=True)
+        ax.fill_between(x, low, high, gid="certified", **_BAND)
+        ax.plot(x, low, color=_BAND["edgecolor"], linewidth=0.8, zorder=1.8)
 
 
 def _draw(ax: Axes, curve: Curve, style: Style, clean: Value, band: bool) -> None:
@@ -172,14 +185,18 @@ def _epsilon_axis(ax: Axes, epsilons: Sequence[float], level: str) -> None:
     ax.set_xlim(0, largest * (1.15 if wide else 1.04))
 
 
-def _legend(figure: Figure, styles: Mapping[str, Style], values: Sequence[Value], clean: bool = True) -> None:
-    handles = [
+def _legend(
+    figure: Figure, styles: Mapping[str, Style], values: Sequence[Value], clean: bool = True, certified: bool = False
+) -> None:
+    handles: list[Line2D | Patch] = [
         Line2D([], [], color=c, marker=m, linestyle=d, label=wrapped(name, 2 * TITLE)) for name, (c, m, d) in styles.items()
     ]
     if clean:
         handles.append(Line2D([], [], color=BLACK, dashes=(5, 3), linewidth=1, label="clean"))
     if clean and any(v.paper is not None for v in values):
         handles.append(Line2D([], [], marker="x", label="the paper's", **_SYMBOL))
+    if certified:
+        handles.append(Patch(label="certified to worst case", **_BAND))
     if any(v.flags for v in values):
         handles.append(Line2D([], [], marker="o", markerfacecolor="white", label="flagged by the audit", **_SYMBOL))
     width, height = figure.get_size_inches()

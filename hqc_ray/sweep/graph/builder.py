@@ -191,7 +191,7 @@ class Builder:
             needs |= dict.fromkeys(n for n in (one.trained, one.surrogate, one.weights.file) if n)
         needs |= dict.fromkeys(t.split for t in tasks if t.split)
         epsilons = len({*search.epsilons, *(row.epsilon for row, _ in rows)})
-        cost = costs.search(search, epsilons, len(judges), n)
+        cost = costs.search(search, epsilons, len(judges), n, sum(judge.certificate for judge in judges))
         id = f"search/{content_key(search.id, [row.key for row, _ in rows])}"
         self._job(Job(id, "search", tuple(needs), task, cost, tuple(row for row, _ in rows), affinity=searched.trained))
 
@@ -199,4 +199,4 @@ class Builder:
         deployed = self._deployed(judge.training, judge.device, judge.twin, judge.mode == "native" and judge.device is not None)
         known = self.lookup.subset(judge.training)
         stranger = known.digest != self.lookup.subset(search.training).digest
-        return JudgeTask(deployed, judge.repeats, self._split(known) if stranger else "")
+        return JudgeTask(deployed, judge.repeats, self._split(known) if stranger else "", judge.certificate)

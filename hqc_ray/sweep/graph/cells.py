@@ -91,6 +91,7 @@ class Cells:
             "device": _device_label(judge), "device_kind": resolve.device_of(device).kind if device else "classical",
             "shots": device.options.get("shots") if device else None,
             "device_options": _as_json(device.options if device else {}), "evaluate_repeats": judge.repeats,
+            "evaluate_certificate": judge.certificate,
         }  # fmt: skip
 
 

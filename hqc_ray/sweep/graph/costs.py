@@ -17,6 +17,7 @@ from hqc_ray.sweep.graph import resolve
 GMACS_PER_SECOND = 50.0  # of float32 convolutions on one core of a current server
 BACKWARD = 1.4  # an input gradient on top of its forward pass
 BEHIND = 2e-5  # seconds of a head, per image
+CERTIFICATE = 0.05  # seconds, per image
 UNKNOWN_GMACS = 4.0  # of a network that nobody has counted, at 224 pixels
 PUBLISHED_SIZE = 224
 
@@ -79,12 +80,13 @@ def fit(model: ModelSpec, device: DeviceSpec) -> float:
     return checks + circuits(model, device) * (1e-3 if device.options.get("noise") else 5e-4)
 
 
-def search(search: Search, epsilons: int, judges: int, images: int) -> float:
-    """Seconds of one search at all its epsilons, and of its judges; without the backbone it costs next to nothing."""
+def search(search: Search, epsilons: int, judges: int, images: int, certificates: int = 0) -> float:
+    """Seconds of one search at all its epsilons, of its judges, and of those that certify; without backbone next to nothing."""
     attack = search.attack
     gradients = attacks.get(attack.name, **attack.options).cost(epsilons, n_classes(search.training.data))
     passes = gradients * (1 + BACKWARD) + (1 + epsilons) * judges
-    return images * passes * (forward(search.training.model) if attack.level == "pixels" else BEHIND)
+    one = passes * (forward(search.training.model) if attack.level == "pixels" else BEHIND)
+    return images * (one + CERTIFICATE * certificates)
 
 
 def total(plan: Plan) -> float:
@@ -93,7 +95,10 @@ def total(plan: Plan) -> float:
     distinct = {(m.model.backbone, m.model.image_size, m.model.weights, m.data.source, m.seed): m for m in
                 sorted(plan.trainings, key=lambda m: m.data.size) if not backbones.entry(m.model).trainable}  # fmt: skip
     seconds += sum(m.data.size * forward(m.model) for m in distinct.values())
-    return seconds + sum(search(g.search, len(g.epsilons), len(g.judges), _images(g.search)) for g in plan.groups)
+    return seconds + sum(
+        search(g.search, len(g.epsilons), len(g.judges), _images(g.search), sum(j.certificate for j in g.judges))
+        for g in plan.groups
+    )
 
 
 def _images(search: Search) -> int:

@@ -104,11 +104,14 @@ class FitTask:
 
 @dataclass(frozen=True)
 class JudgeTask:
-    """A judge: a model on its device, `repeats` times if that samples; and its split, if it is not that of the searched model."""
+    """A judge: a model on its device, `repeats` times if that samples; its split, if it is not that of the searched model; and
+    whether it certifies the images.
+    """
 
     deployed: Deployment
     repeats: int
     split: str = ""
+    certificate: bool = False
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import numpy as np
 
 from hqc_ray import attacks, data
 from hqc_ray.attacks import trial as attack_trial
+from hqc_ray.certify import certificate
 from hqc_ray.data.checked import check, checked_classes, checked_labels, checked_size, using
 from hqc_ray.data.splits import multiple, parts, smallest
 from hqc_ray.errors import AttackError, DataError, InputError, ModelError, SpecError
@@ -224,7 +225,9 @@ class Rooms:
         return device_of(device).label
 
     def evaluate(self, evaluate: EvaluateSpec, device: DeviceSpec | None, attack: AttackSpec) -> EvaluateSpec:
-        """Checks `mode` and `access`, and drops what does not apply: both without a circuit, `repeats` without shots."""
+        """Checks `mode` and `access`, and drops what does not apply: both without a circuit, `repeats` without shots, and
+        `certificate` where an attack's perturbations are not of the kind that is certified.
+        """
         shots = device.options.get("shots") if device else None
         if device and evaluate.access == "shots" and not shots:
             raise SpecError(
@@ -234,7 +237,14 @@ class Rooms:
             raise SpecError(
                 "mode: native needs an exact device and access: exact", where="evaluate", valid="both, or mode: surrogate"
             )
-        return evaluate if device else evaluate.model_copy(update={"access": EvaluateSpec.model_fields["access"].default})
+        certified = (
+            evaluate.certificate and certificate.NORMS.get(attack.level) == attacks.get(attack.name, **attack.options).norm
+        )
+        if certified and device and evaluate.mode == "native":
+            what = "a certificate is of the exact function that a surrogate is"
+            raise SpecError(what, where="evaluate.certificate", valid="false, or mode: surrogate")
+        access = evaluate.access if device else EvaluateSpec.model_fields["access"].default
+        return evaluate.model_copy(update={"access": access, "certificate": certified})
 
 
 def _check_size(data: DataSpec, names: Sequence[str], counts: np.ndarray) -> None:

@@ -15,7 +15,9 @@ from torch import Tensor
 
 from hqc_ray import attacks
 from hqc_ray.attacks.spaces import SPACES
+from hqc_ray.certify.certificate import certifiable, certify
 from hqc_ray.evaluation.card import card
+from hqc_ray.evaluation.certified import Certified
 from hqc_ray.evaluation.measure import Seen, example, measure
 from hqc_ray.evaluation.statistics import pack
 from hqc_ray.models import backbones, classifier, features, training
@@ -203,6 +205,8 @@ def _search(worker: Worker, job: Job) -> Outcome:
         keep=EXAMPLES if any(row.example for row in job.rows) else 0,
     )
     seen = [_seen(worker, task, one, *of, attacked) for one, of in zip(task.judges, crew, strict=True)]
+    certified = [_certified(worker, task, i, who, values, labels) for i, (who, _) in enumerate(crew)]
+    seen = [replace(known, certified=found) for known, found in zip(seen, certified, strict=True)]
     cells = list(zip(job.rows, task.judged, strict=True))
     measured = tuple(measure(result, labels, row.epsilon, j, seen[j]) for row, j in cells)
     pictures = {r.example: example(result, values.cpu().numpy(), labels, r.epsilon, j, EXAMPLES) for r, j in cells if r.example}
@@ -249,6 +253,17 @@ def _seen(worker: Worker, task: SearchTask, judge: JudgeTask, who: Classifier, k
 
     key = (made.trained, made.surrogate, made.native, judge.split, task.inputs.split, task.n_images, level)
     return Seen(known.model_copy(update=worker.card(key, find)), repeats, fresh if judge.split else None)
+
+
+def _certified(
+    worker: Worker, task: SearchTask, judge: int, model: Classifier, values: Tensor, labels: np.ndarray
+) -> Certified | None:
+    """The certificates of values [N, ...] where a judge is asked for them and its head has some; made once for all attacks."""
+    level, deployed = task.search.attack.level, task.judges[judge].deployed
+    if not task.judges[judge].certificate or not certifiable(model.head, level):
+        return None
+    key = ("certificate", deployed.trained, deployed.surrogate, task.searched.trained, task.inputs.split, str(len(labels)), level)
+    return worker.keep(key, lambda: Certified(certify(model.head, level, values, labels.tolist()), values))
 
 
 def _told(job: Job, kind: type[T]) -> T:
