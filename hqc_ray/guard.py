@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import linecache
 import site
 import sysconfig
 import traceback
@@ -47,14 +48,14 @@ def guarded(
     """
     try:
         yield
-    except KeyboardInterrupt:
-        raise
     except InputError as problem:
         if not (place := _raised(problem, name) or _defined(by)):
             raise
         what = problem.what if repr(name) in str(problem) else f"{kind} {name!r}: {problem.what}"
-        raise type(problem)(f"{what}{place}", where=problem.where, valid=problem.valid) from problem
+        raise type(problem)(what if place in what else f"{what}{place}", where=problem.where, valid=problem.valid) from problem
     except BaseException as problem:  # a user's code may exit, or raise anything
+        if isinstance(problem, KeyboardInterrupt) and not _by_statement(problem):
+            raise
         raise error(
             f"cannot {to} {kind} {name!r}: {said(problem)}{_raised(problem, name) or _defined(by)}", valid=valid
         ) from problem
@@ -104,6 +105,13 @@ def _raised(problem: BaseException, name: str) -> str:
         if _of_user(path) or (":" in name and _package(frame.f_globals.get("__name__")) == package != _package(__name__)):
             return _place(path, line)
     return ""
+
+
+def _by_statement(problem: KeyboardInterrupt) -> bool:
+    """Whether a line of code raised it, and not the keyboard."""
+    frame, line = list(traceback.walk_tb(problem.__traceback__))[-1]
+    file = frame.f_code.co_filename
+    return _of_user(file) and "raise " in linecache.getline(file, line)
 
 
 def _package(module: object) -> str:

@@ -49,6 +49,15 @@ def test_the_sweep_files_of_the_readme_can_be_planned(text, monkeypatch):
         assert (len(made.groups), made.n_cells) == (int(told[1]), int(told[2]))
 
 
+def test_the_users_module_of_the_readme_can_be_planned(tmp_path, monkeypatch):
+    (text,) = blocks("py")
+    (tmp_path / "readme_mine.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    model = {"backbone": "readme_mine:network", "weights": "random", "head": "readme_mine:ansatz"}
+    raw = {"name": "own", "blocks": [{"model": model, "data": {"source": "synthetic", "size": 40}, "attack": {"name": "clean"}}]}
+    assert plan.build(spec.parse(raw, "readme"), Rooms()).n_cells == 1
+
+
 def test_the_python_of_the_readme_runs(tmp_path, monkeypatch):
     (text,) = blocks("python")
     model = ModelSpec(backbone="squeezenet1_1", weights="random", image_size=32, head="vqc1")

@@ -9,7 +9,7 @@ from hqc_ray.errors import CircuitError, DeviceError, InputError
 from hqc_ray.guard import LENGTH, guarded, said, wrong
 
 MODULE = """
-import sys
+import signal, sys
 from hqc_ray.errors import AttackError
 
 def lines(): raise ValueError("one\\n  two\\x1b[31m\\u2028three")
@@ -27,9 +27,11 @@ def mute(): raise Mute
 
 def ours(): raise AttackError("two of them", where="epsilon", valid="one")
 
-def stops(): raise KeyboardInterrupt
+def stops(): signal.raise_signal(signal.SIGINT)
 
 def library(): sorted([1, "a"])
+
+def says_stop(): raise KeyboardInterrupt
 """
 
 
@@ -86,6 +88,8 @@ def test_an_error_of_ours_that_no_users_code_raised_is_left_alone():
 def test_an_interrupt_passes(mine):
     with pytest.raises(KeyboardInterrupt):
         run(mine.stops)
+    with pytest.raises(CircuitError, match=r"KeyboardInterrupt \(~/guarded_code.py, line \d+\)"):
+        run(mine.says_stop)
 
 
 def test_a_module_that_cannot_be_read_is_named(tmp_path, mine):

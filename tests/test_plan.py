@@ -40,6 +40,9 @@ class Echo:
     def attack(self, attack, model, data):
         return attack
 
+    def nested(self, attack):
+        return attack.name == "autoattack"
+
     def device(self, device, model):
         return device
 
@@ -344,3 +347,26 @@ def test_the_order_of_members_is_in_the_label():
     one, other = (AttackSpec(name="ensemble", members=m) for m in ({"a": {}, "b": {}}, {"b": {}, "a": {}}))
     assert plan.attack_label(one, [one, other]) != "ensemble"
     assert plan.attack_label(one, [one, one]) == "ensemble"
+
+
+NESTED = """
+name: x
+defaults: {data: {source: d, size: 100}, model: {backbone: b, head: h}, attack: {name: NAME, epsilon: [EPSILONS]}}
+blocks: [{}]
+"""
+
+
+def keys_at(name, epsilons):
+    built = build(NESTED.replace("NAME", name).replace("EPSILONS", epsilons))
+    (group,) = built.groups
+    assert all(cell.search is group.search for cell in group.cells)
+    return group.search
+
+
+def test_the_list_of_epsilons_is_part_of_the_key_where_they_are_nested():
+    one, more, other = (keys_at("autoattack", e) for e in ("0.1, 0.2", "0.2, 0, 0.1", "0.1, 0.2, 0.3"))
+    assert one.id == more.id != other.id
+    assert (one.epsilons, more.epsilons, other.epsilons) == ((0.1, 0.2), (0.1, 0.2), (0.1, 0.2, 0.3))
+    plain, longer = keys_at("pgd", "0.1, 0.2"), keys_at("pgd", "0.1, 0.2, 0.3")
+    assert plain.id == longer.id
+    assert plain.epsilons == longer.epsilons == ()

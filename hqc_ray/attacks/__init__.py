@@ -9,11 +9,16 @@ from hqc_ray.attacks.base import Attack
 from hqc_ray.attacks.contract import run
 from hqc_ray.attacks.judges import Exact, Judge
 from hqc_ray.attacks.result import Found, Predictions, Result, Verdict
+from hqc_ray.attacks.searches.apgd import APGD
+from hqc_ray.attacks.searches.autoattack import AutoAttack
 from hqc_ray.attacks.searches.bottleneck import Bottleneck
 from hqc_ray.attacks.searches.deepfool import DeepFool
 from hqc_ray.attacks.searches.ensemble import Ensemble
+from hqc_ray.attacks.searches.fab import FAB
 from hqc_ray.attacks.searches.gradient import FGSM, PGD
+from hqc_ray.attacks.searches.momentum import Momentum
 from hqc_ray.attacks.searches.simple import Clean, Noise
+from hqc_ray.attacks.searches.square import Square
 from hqc_ray.attacks.spaces import SPACES, Space
 from hqc_ray.attacks.view import View, outputs_normalised
 from hqc_ray.entries import make
@@ -21,11 +26,14 @@ from hqc_ray.errors import AttackError
 from hqc_ray.spec import AttackSpec
 
 __all__ = [
+    "APGD",
     "ATTACKS",
+    "FAB",
     "FGSM",
     "PGD",
     "SPACES",
     "Attack",
+    "AutoAttack",
     "Bottleneck",
     "Clean",
     "DeepFool",
@@ -33,10 +41,12 @@ __all__ = [
     "Exact",
     "Found",
     "Judge",
+    "Momentum",
     "Noise",
     "Predictions",
     "Result",
     "Space",
+    "Square",
     "Verdict",
     "View",
     "contract",
@@ -50,9 +60,14 @@ ATTACKS: dict[str, type[Attack]] = {
     "noise": Noise,
     "fgsm": FGSM,
     "pgd": PGD,
+    "momentum": Momentum,
     "deepfool": DeepFool,
+    "apgd": APGD,
+    "fab": FAB,
+    "square": Square,
     "bottleneck": Bottleneck,
     "ensemble": Ensemble,
+    "autoattack": AutoAttack,
 }
 
 

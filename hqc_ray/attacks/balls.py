@@ -94,6 +94,11 @@ def steepest(gradients: Tensor, norm: Norm) -> Tensor:
     return scaled / per_image(lengths(scaled, "l2").clamp_min(tiny), finite)
 
 
+def slopes(gradients: Tensor, norm: Norm) -> Tensor:
+    """How fast a function with these gradients [B, ...] can change per unit of distance in `norm`: [B] (l1 for linf)."""
+    return gradients.flatten(1).abs().sum(1) if norm == "linf" else lengths(gradients, "l2")
+
+
 def random_directions(like: Tensor, norm: Norm, generator: torch.Generator) -> Tensor:
     """Random vectors of length 1 in `norm`, one for each of `like` [B, ...]: signs (linf), or uniform on the sphere (l2)."""
     normal = torch.randn(like.shape, generator=generator, dtype=like.dtype)

@@ -18,6 +18,7 @@ from hqc_ray.errors import AttackError
 from hqc_ray.spec import LEVELS, Level
 
 Kind = Literal["none", "budget", "minimal"]
+QUERY = 0.4  # what an evaluation of the model costs, in gradients
 
 
 def _is_one(value: int) -> bool:
@@ -37,7 +38,10 @@ class Attack(Entry):
         norms: that it works in.
         levels: that it works at.
         random: it draws random numbers, so that restarts make sense.
+        black_box: it asks the model for logits only, never for a gradient.
         one_search: one search serves every epsilon (False: each epsilon is searched on its own).
+        nested: what was found at a smaller epsilon counts at the larger ones, so that the result at one depends on which smaller
+            ones there are. Epsilons come in rising order then.
         norm: of the ball that epsilon is the radius of, in the unit of the space (pixels: of [0, 1]).
         restarts: runs from different random numbers, each on the images that the earlier ones did not fool.
         draws: of a stochastic model, over which each gradient is averaged. Other models have nothing to average.
@@ -49,7 +53,9 @@ class Attack(Entry):
     norms: ClassVar[tuple[Norm, ...]] = NORMS
     levels: ClassVar[tuple[Level, ...]] = LEVELS
     random: ClassVar[bool] = False
+    black_box: ClassVar[bool] = False
     one_search: ClassVar[bool] = True
+    nested: ClassVar[bool] = False
     norm: Norm = "linf"
     # at their default they are not among the options that a row names: most attacks have no use for them
     restarts: int = Field(1, ge=1, le=1000, exclude_if=_is_one)
@@ -66,7 +72,7 @@ class Attack(Entry):
             raise ValueError(f"norm={self.norm}: {self.title} works in {', '.join(self.norms)}")
         if self.restarts > 1 and (self.kind == "none" or not self.varies):
             raise ValueError(f"restarts above 1: {self.title} draws no random numbers to search from, all would be the same run")
-        if self.draws > 1 and self.kind == "none":
+        if self.draws > 1 and (self.kind == "none" or self.black_box):
             raise ValueError(f"draws above 1: {self.title} takes no gradients to average")
         return self
 
@@ -85,6 +91,15 @@ class Attack(Entry):
         """The levels that it works at with these options."""
         return self.levels
 
+    def applies(self, view: View) -> bool:
+        """Whether it is of use on this model, among others: its levels, and what it is made for."""
+        return view.space.name in self.reaches
+
+    @property
+    def least_classes(self) -> int:
+        """How many classes a model must have for it with these options."""
+        return 2
+
     @property
     def gradient_steps(self) -> int | None:
         """How many steps one run climbs along the loss's gradient; None: it does not climb so, or nobody said."""
@@ -96,7 +111,10 @@ class Attack(Entry):
         return self.one_search and self.restarts == 1
 
     def per_search(self, n_classes: int) -> float:
-        """Expected gradients per image of one search, without restarts and draws: 1, unless a subclass says more."""
+        """Expected gradients per image of one search, without restarts and draws: 1, unless a subclass says more.
+
+        Without gradients, what its evaluations cost: `QUERY` each.
+        """
         return 0.0 if self.kind == "none" else 1.0
 
     def cost(self, n_epsilons: int, n_classes: int = 2) -> float:
@@ -117,7 +135,7 @@ class Attack(Entry):
             values: [B, ...] in `view.space`: images [B, C, H, W] in [0, 1], or features or angles [B, n]. Those that are
                 to be attacked; if `view.decides`, all of them are classified correctly so far.
             labels: [B] int64, the true classes.
-            epsilons: all greater than 0; only one, unless `one_search`.
+            epsilons: all greater than 0; only one, unless `one_search` or `nested`.
             generator: the random stream of this batch, on the CPU whatever the device of the values.
         """
 
@@ -126,8 +144,8 @@ class Attack(Entry):
     ) -> Iterator[Tensor | None]:
         """Yield what `search` does, with the restarts and draws asked for; None where it yields nothing.
 
-        The candidate of one epsilon does not depend on the others: without a shared search, each is searched with the same
-        random numbers, whatever was drawn before.
+        The candidate of one epsilon does not depend on the others, unless they are nested: without a shared search, each is
+        searched with the same random numbers, whatever was drawn before.
 
         Raises:
             AttackError: the attack does not work at the level of the values, or does not yield one candidate per epsilon.
@@ -138,8 +156,8 @@ class Attack(Entry):
             view.draws = self.draws
         search: Search = self.search
         if self.restarts > 1:
-            search = restarted(search, self.restarts, self.norm, repr(self))
-        if self.shared:
+            search = restarted(search, self.restarts, self.norm, repr(self), self.nested)
+        if self.shared or self.nested:
             yield from one_each(search(view, values, labels, epsilons, generator), len(epsilons), repr(self))
             return
         for epsilon in epsilons:

@@ -151,17 +151,20 @@ class _Job:
         names = ("attack", type(self.attack).__name__.lower(), index)
         generator = torch.Generator().manual_seed(stream(self.seed, *names))
         # copies: a search that works in place must not move what its candidates are projected onto
-        searching = self.attack.find(view, values.clone(), labels.clone(), list(budgets), generator)
-        found = []
+        order = list(range(len(budgets)))
+        if self.attack.nested:
+            order.sort(key=budgets.__getitem__)
+        searching = self.attack.find(view, values.clone(), labels.clone(), [budgets[i] for i in order], generator)
+        found: list[_Candidate] = []
         with closing(searching):  # type: ignore[type-var]  # a generator
-            for epsilon in budgets:
+            for epsilon in (budgets[i] for i in order):
                 before = Counts() if self.attack.shared else view.counts
                 yielded = self._step(searching, stream(self.seed, *names, repr(epsilon)), values.device)
                 candidate, lost = admitted(yielded, values, epsilon, self.norm, self.space, repr(self.attack))
                 bad = view.bad_gradient
                 found.append(_Candidate(candidate, nothing if bad is None else bad, lost, view.counts - before))
             self._step(searching, stream(self.seed, *names), values.device)  # there are no more, or it raises
-        rest = iter(found)
+        rest = iter(found[order.index(i)] for i in range(len(budgets)))
         return [next(rest) if e > 0 else untouched for e in self.epsilons]
 
     def _step(self, searching: Iterator[Tensor | None], seed: int, device: torch.device) -> Tensor | None:

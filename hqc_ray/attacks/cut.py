@@ -27,6 +27,11 @@ class Jacobian(NamedTuple):
     at: Tensor
 
 
+def has_bottleneck(model: object) -> bool:
+    """Whether a model can be cut in front of something small: it says so by `bottleneck`, or has `preactivations`."""
+    return bool(getattr(model, "bottleneck", hasattr(model, "preactivations")))
+
+
 class Cut:
     """The model of a view, cut at its pre-activations; counts in the view.
 

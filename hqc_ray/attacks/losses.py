@@ -7,6 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from hqc_ray.errors import AttackError
+
 Loss = Callable[[Tensor, Tensor], Tensor]  # logits [B, K], labels [B] -> losses [B]
 
 _ROUNDING = 1e-5  # of the largest logit; float32 logits of one image differ by less between batches
@@ -29,6 +31,20 @@ def margin(logits: Tensor, labels: Tensor) -> Tensor:
     return logits.scatter(1, labels[:, None], -torch.inf).amax(1) - own
 
 
+def dlr(logits: Tensor, labels: Tensor) -> Tensor:
+    """The difference of logits ratio: the margin over z[1st] - z[3rd], [B], so that the scale of the logits does not matter.
+
+    Source: Croce and Hein, arXiv 2003.01690, equation (6).
+
+    Raises:
+        AttackError: fewer than three classes.
+    """
+    if logits.shape[1] < 3:
+        raise AttackError(f"dlr for {logits.shape[1]} classes", where="loss", valid="margin; dlr from three classes on")
+    largest = logits.topk(3, dim=1).values
+    return margin(logits, labels) / (largest[:, 0] - largest[:, 2] + 1e-12)
+
+
 def targeted(targets: Tensor, loss: Loss = cross_entropy) -> Loss:
     """The loss that leads towards the classes `targets` [B], whatever the labels: `loss` about the target, negated."""
     return lambda logits, labels: -loss(logits, targets)
@@ -37,6 +53,11 @@ def targeted(targets: Tensor, loss: Loss = cross_entropy) -> Loss:
 def fooled(logits: Tensor, labels: Tensor) -> Tensor:
     """Which images [B] are misclassified by more than rounding, so that it holds in another batch as well."""
     return ~(margin(logits, labels) <= _ROUNDING * logits.abs().amax(1))  # NaN counts as misclassified
+
+
+def at_boundary(logits: Tensor, labels: Tensor) -> Tensor:
+    """Which images [B] are misclassified, or would be but for rounding."""
+    return ~(margin(logits, labels) < -_ROUNDING * logits.abs().amax(1))
 
 
 def predicted(logits: Tensor) -> Tensor:

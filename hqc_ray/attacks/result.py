@@ -10,7 +10,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Found:
-    """What a search found at one epsilon. It does not depend on the other epsilons of the call.
+    """What a search found at one epsilon. It does not depend on the other epsilons of the call, unless the attack nests them.
 
     Attributes:
         epsilon: radius of the ball in the attack's norm, in the unit of the space.
@@ -19,7 +19,7 @@ class Found:
         bad_gradient: [N] bool, attacked images whose first gradient (at the clean value, PGD: at its start) was all zero
             or not finite; all False for attacks without gradients, and at epsilon 0.
         not_finite: [N] bool, attacked images whose candidate held a NaN or an infinity: they stay as they are, not fooled.
-        gradients: input gradients of single images that this epsilon costs on its own.
+        gradients: input gradients of single images that this epsilon costs on its own; of nested ones, on top of the smaller.
         forwards: evaluations of single images that this epsilon costs on its own, those of the gradients included, those of
             judges not.
         adversarial: [k, ...], the first k values of the call after the attack, on the CPU.

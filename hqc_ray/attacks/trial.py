@@ -129,8 +129,11 @@ def _check_facts(name: str, attack: Attack, n_classes: int) -> None:
         "kind": (attack.kind in get_args(Kind), ", ".join(get_args(Kind))),
         "norms": (_some_of(attack.norms, NORMS), f"some of {', '.join(NORMS)}"),
         "levels": (_some_of(attack.reaches, LEVELS), f"some of {', '.join(LEVELS)}"),
+        "least_classes": (_is_count(attack.least_classes), "a number from 1"),
         "gradient_steps": (attack.gradient_steps is None or _is_count(attack.gradient_steps), "a number from 1, or None"),
         "cost": (_is_cost(attack.cost(2, n_classes)), "a finite number of gradients, from 0"),
+        "black_box": (isinstance(attack.black_box, bool), "true or false"),
+        "nested": (isinstance(attack.nested, bool), "true or false"),
         "perturbs": (isinstance(attack.perturbs, bool), "true or false"),
         "one_search": (isinstance(attack.shared, bool), "true or false"),
     }

@@ -81,4 +81,6 @@ class Backbone(nn.Module):
             raise ModelError(f"gives a {type(features).__name__} for one image", valid="features [B, F]")
         if features.ndim != 2 or not features.numel():
             raise ModelError(f"gives {list(features.shape)} for one image", valid="features [B, F]")
+        if not bool(torch.isfinite(features).all()):
+            raise ModelError("gives NaN or infinity for a black image", where="weights", valid="weights of a trained network")
         return int(features.shape[1])

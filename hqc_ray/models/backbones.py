@@ -113,7 +113,7 @@ def identify(spec: ModelSpec) -> WeightsId:
     if first != second:
         valid = "weights from a file, or drawn from torch's random numbers"
         raise faulty(spec.backbone, "builds other weights each time", valid)
-    return WeightsId(found.origin, first)
+    return WeightsId("own" if found.origin == "random" else found.origin, first)
 
 
 def check_same(backbone: Backbone, spec: ModelSpec, digest: str) -> Backbone:

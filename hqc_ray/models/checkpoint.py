@@ -47,6 +47,8 @@ def tensors(state: Any, where: str) -> Mapping[str, Tensor]:
 
 def check_plain(key: str, value: Tensor, where: str) -> None:
     """A tensor of a weights file must have all its values, one after another: a view may promise more than the file holds."""
+    if value.is_complex():
+        raise ModelError(f"the tensor {key!r} holds complex numbers", where=where, valid="real ones")
     if value.layout != torch.strided or value.is_meta or value.numel() * value.itemsize > value.untyped_storage().nbytes():
         found = "has fewer values than its shape" if value.layout == torch.strided else f"is {value.layout}"
         raise ModelError(f"the tensor {key!r} {found}", where=where, valid="plain tensors")

@@ -53,6 +53,11 @@ class Classifier(nn.Module):
         """Logits [B, K] of features [B, F]."""
         return self.head(features)
 
+    @property
+    def bottleneck(self) -> bool:
+        """Whether the head has one."""
+        return self.head.bottleneck
+
     def preactivations(self, images: Tensor) -> Tensor:
         """Pre-activations [B, Q] of the head (see `Head`), of images [B, 3, H, W] in [0, 1]."""
         return self.head.preactivations(self.head.standardised(self.backbone(images)))

@@ -68,6 +68,11 @@ class Head(nn.Module):
         """Features [B, F] -> [B, F]."""
         return (features - self.center) * self.scale
 
+    @property
+    def bottleneck(self) -> bool:
+        """Whether there is something between pre-activations and logits."""
+        return "angles" in self.levels
+
     def preactivations(self, values: Tensor) -> Tensor:
         """Pre-activations [B, Q] of standardised features [B, F], what tanh squeezes into angles; of a head without a bottleneck
         its logits.

@@ -23,6 +23,11 @@ class Rest(nn.Module):
         """Logits [B, K]."""
         return self.head.logits(values) if self.level == "features" else self.head.decided(values)
 
+    @property
+    def bottleneck(self) -> bool:
+        """Whether the head has one."""
+        return self.head.bottleneck
+
     def preactivations(self, values: Tensor) -> Tensor:
         """Pre-activations [B, Q] of the head (see `Head`); the angles themselves, where these are the values."""
         return self.head.preactivations(values) if self.level == "features" else values

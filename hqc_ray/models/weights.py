@@ -35,7 +35,7 @@ class WeightsId:
     """Which weights a backbone has: what to call them in a table, and what they are.
 
     Attributes:
-        origin: for people: "file resnet18.pth", "torchvision IMAGENET1K_V1", "random"; never a folder of one machine.
+        origin: for people: "file resnet18.pth", "torchvision IMAGENET1K_V1", "random", "own"; never a folder of one machine.
         digest: the first digits of the file's SHA-256; equal digests are equal weights.
     """
 
@@ -140,8 +140,10 @@ def initialise(module: nn.Module, generator: torch.Generator) -> None:
 
 
 def digest(module: nn.Module) -> str:
-    """The first digits of a SHA-256 over a module's parameters and buffers: names, shapes, types and values."""
+    """The first digits of a SHA-256 over a module's parameters, buffers and other tensors: names, shapes, types and values."""
     tensors = {**dict(module.named_parameters(remove_duplicate=False)), **dict(module.named_buffers(remove_duplicate=False))}
+    for place, part in module.named_modules():
+        tensors |= {f"{place}.{name}": value for name, value in vars(part).items() if isinstance(value, Tensor)}
     found = hashlib.sha256()
     for name in sorted(tensors):
         values = tensors[name].detach().cpu().contiguous()
@@ -173,6 +175,9 @@ def _has_published(name: str) -> bool:
 
 
 def _url(name: str) -> str:
+    if ":" in name:
+        valid = "weights: random keeps what its code builds or loads; or the path of a state-dict file (.pth, .pt)"
+        raise ModelError(f"nobody publishes imagenet weights of {name!r}, your own backbone", where="weights", valid=valid)
     if not _has_published(name):
         place = f"$HQC_WEIGHTS/{name}.pth"
         raise ModelError(f"torchvision publishes no {TORCHVISION} weights of {name!r}", valid=f"{place}, random, or a path")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from hqc_ray.errors import InputError, SpecError
@@ -44,7 +45,7 @@ def build(spec: SweepSpec, resolver: Resolver) -> Plan:
     builder.transfers(points)
     if not builder.members:
         raise SpecError("the grid has no cell", where=spec.name)
-    groups = tuple(Group(builder.searches[key], tuple(cells.values())) for key, cells in builder.members.items())
+    groups = tuple(builder.group(builder.searches[key], tuple(cells.values())) for key, cells in builder.members.items())
     plan = Plan(spec.name, groups)
     for training, twin in plan.deployments:
         builder.memo("surrogate", training.model, twin)
@@ -131,6 +132,14 @@ class _Builder:
 
     def _key(self, *parts: Any) -> str:
         return self.ids.get(parts) or self.ids.setdefault(parts, content_key(*parts))
+
+    def group(self, search: Search, cells: tuple[Cell, ...]) -> Group:
+        """A search and its cells. Where epsilons are nested, the list of them is part of its key: it computes them together."""
+        if not self.memo("nested", search.attack)[0]:
+            return Group(search, cells)
+        epsilons = tuple(sorted({cell.epsilon for cell in cells if cell.epsilon > 0}))
+        whole = replace(search, id=self._key("nested", search.id, epsilons), epsilons=epsilons)
+        return Group(whole, tuple(replace(cell, search=whole) for cell in cells))
 
     def transfers(self, points: Sequence[Resolved]) -> None:
         """Add the cells that others of the sweep judge, where `evaluate.judges` asks for them."""

@@ -39,6 +39,7 @@ class Search:
         evaluate: which images, in which batches, and how the circuit runs.
         audience: "itself" (the attacked model judges, exactly), "samples" (it judges by its shots), "others".
         id: the content key of all this.
+        epsilons: all that it is asked for, in rising order, where they are nested; none where each stands alone.
     """
 
     training: Training
@@ -51,6 +52,7 @@ class Search:
     mode: Mode
     audience: Audience
     id: str
+    epsilons: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

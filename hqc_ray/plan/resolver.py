@@ -32,6 +32,9 @@ class Resolver(Protocol):
     def attack(self, attack: AttackSpec, model: ModelSpec, data: DataSpec) -> AttackSpec:
         """The same, with every option filled in; refused where the model does not have its level, or it fails on such images."""
 
+    def nested(self, attack: AttackSpec) -> bool:
+        """Whether what it finds at an epsilon depends on which others it is asked for."""
+
     def device(self, device: DeviceSpec, model: ModelSpec) -> DeviceSpec:
         """The same, with every option filled in; refused where it cannot run the model's circuit."""
 

@@ -146,7 +146,8 @@ class Folder:
         facts = _read_json(self.provenance)
         if facts is None and not self.provenance.exists():
             return {}
-        if not isinstance(facts, dict) or not isinstance(facts.get("runs"), list):
+        runs = facts.get("runs") if isinstance(facts, dict) else None
+        if not isinstance(runs, list) or not all(isinstance(run, dict) for run in runs):
             valid = "the runs of the sweep: mend it, or delete it, and the report stands without them"
             raise ResultsError("provenance.json is damaged", where=str(self.path), valid=valid)
         return facts

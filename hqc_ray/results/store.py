@@ -122,8 +122,10 @@ class Store:
             raise ResultsError(
                 "sweep.yaml is damaged", where=str(self.folder), valid="another --results, or a repaired file"
             ) from problem
-        stranger = owner is None and self.at.ledger.exists()
-        if stranger or owner not in (None, spec.name):
+        if owner is None and self.at.ledger.exists():
+            valid = "another --results, or the sweep.yaml that was there"
+            raise ResultsError("the results folder has rows, but no sweep.yaml", where=str(self.folder), valid=valid)
+        if owner not in (None, spec.name):
             raise ResultsError(
                 f"the results folder belongs to another sweep, {owner!r}", where=str(self.folder), valid="another --results"
             )

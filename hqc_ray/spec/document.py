@@ -15,10 +15,10 @@ MAX_BYTES = 64 * 1024  # of a file: 64 KiB, some 15,000 values
 MAX_VALUES = 100_000  # of a document, repeated ones counted as often as they stand there
 MAX_DEPTH = 20  # of values in values
 MAX_TEXT = 1000  # characters of one text
-_INTEGER = re.compile(r"[-+]?(0|[1-9][0-9_]{0,99})")
+_INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]{0,99})")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # what no name, path or number has
 _STANDARD = "tag:yaml.org,2002:"
-_FLOAT = re.compile(r"[-+]?([0-9][0-9_]*\.[0-9]*|\.[0-9]+|[0-9]+)([eE][-+]?[0-9]{1,3})?")
+_FLOAT = re.compile(r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+)([eE][-+]?[0-9]{1,3})?")
 
 
 def read(path: Path) -> Any:
@@ -115,12 +115,11 @@ class _Loader(yaml.SafeLoader):
         return str(node.value)
 
     def number(self, node: yaml.ScalarNode) -> int | float:
-        """A decimal number: YAML would read 010 as 8, and 1:30 as 90."""
-        plain = node.value.replace("_", "")
+        """A decimal number: YAML would read 010 as 8, 1:30 as 90, and 1_0 as 10."""
         if _INTEGER.fullmatch(node.value):
-            return int(plain)
-        if node.tag.endswith(":float") and _FLOAT.fullmatch(node.value) and abs(float(plain)) < float("inf"):
-            return float(plain)
+            return int(node.value)
+        if node.tag.endswith(":float") and _FLOAT.fullmatch(node.value) and abs(float(node.value)) < float("inf"):
+            return float(node.value)
         what = f"not a decimal, finite number: {node.value[:40]}"
         raise _Refused(what, node.start_mark, "12, 0.5 or 1e-3, up to 100 digits; in quotes it is text")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, field_validator
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, field_validator
 from pydantic_core import PydanticCustomError
 
 from hqc_ray.entries import Options, Seed
@@ -28,7 +28,12 @@ def _size(value: Any) -> int | tuple[int, int]:
     return given[0] if given[0] == given[1] else (given[0], given[1])
 
 
-Size = Annotated[int | tuple[int, int], PlainValidator(_size)]
+def _as_it_is(value: int | tuple[int, int]) -> Any:
+    """What pydantic writes down; its own serializer of the annotation warns of every tuple."""
+    return value
+
+
+Size = Annotated[int | tuple[int, int], PlainValidator(_size), PlainSerializer(_as_it_is)]
 
 
 class Section(Options):

@@ -93,7 +93,8 @@ def test_accuracy_falls_to_zero(attack, toy):
     result = attacks.run(attack, toy.model, toy.images, toy.labels, epsilons, seed=0)
     accuracy = accuracies(result, toy.labels)
     assert accuracy[0] == result.attacked.mean() > 0.85
-    assert accuracy[0] > accuracy[1] > accuracy[2] > accuracy[3] == 0
+    assert accuracy[0] > accuracy[1] > accuracy[2] > accuracy[3]
+    assert accuracy[3] <= (0.03 if attack.black_box else 0)
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
@@ -108,7 +109,7 @@ def test_attacks_are_stronger_than_noise_and_pgd_is_the_strongest(norm, toy):
     assert accuracy["pgd"] <= min(accuracy["fgsm"], accuracy["deepfool"]) + 0.005
 
 
-@every
+@pytest.mark.parametrize("attack", [a for a in CASES if not a.nested], ids=repr)
 def test_one_epsilon_does_not_depend_on_the_others(attack, toy, five):
     together = attacks.run(attack, toy.model, *five, EPSILONS[attack.norm], seed=3, keep=5)
     for part in together.per_epsilon:

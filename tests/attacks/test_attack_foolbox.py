@@ -61,6 +61,20 @@ def test_pgd(norm, random_start, case, request):
 
 @pytest.mark.parametrize("case", ["toy", "toy3"])
 @pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_momentum(norm, case, request):
+    case = request.getfixturevalue(case)
+    reference = {
+        "linf": foolbox.attacks.LinfMomentumIterativeFastGradientMethod,
+        "l2": foolbox.attacks.L2MomentumIterativeFastGradientMethod,
+    }[norm]
+    epsilons, step_size = (LINF[1:], 0.01) if norm == "linf" else (L2[1:], 0.1)
+    mine, _, _ = ours(attacks.get("momentum", norm=norm, steps=12, step_size=step_size, decay=0.9), case, epsilons)
+    other, _ = theirs(reference(abs_stepsize=step_size, steps=12, momentum=0.9), case, epsilons)
+    assert_close(mine, other)
+
+
+@pytest.mark.parametrize("case", ["toy", "toy3"])
+@pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_deepfool(norm, case, request):
     case = request.getfixturevalue(case)
     reference = {"linf": foolbox.attacks.LinfDeepFoolAttack, "l2": foolbox.attacks.L2DeepFoolAttack}[norm]

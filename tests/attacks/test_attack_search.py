@@ -124,6 +124,26 @@ def test_pgd_restarts_only_what_is_left(toy):
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_momentum_follows_the_sum_of_directions_of_length_1_in_l1(norm, toy):
+    model, epsilon = copy.deepcopy(toy.model).double(), 0.05 if norm == "linf" else 0.5
+    images, labels = toy.images[:6].double(), toy.labels[:6]
+    attack = attacks.get("momentum", norm=norm, steps=5, decay=0.7)
+    found = attacks.run(attack, model, images, labels, [epsilon], 0, audience="others", keep=6)
+    x, total = images.clone(), torch.zeros_like(images)
+    for _ in range(5):
+        at = x.clone().requires_grad_(True)
+        logits = model(at)
+        rival = logits.gather(1, 1 - labels[:, None]) - logits.gather(1, labels[:, None])
+        gradient = torch.autograd.grad(rival.sum(), at)[0]
+        total = 0.7 * total + gradient / gradient.abs().sum((1, 2, 3), keepdim=True)
+        step = total.sign() if norm == "linf" else total / total.square().sum((1, 2, 3), keepdim=True).sqrt()
+        x = (x + epsilon / 5 * step).clamp(0, 1)
+    assert (found.per_epsilon[0].linf if norm == "linf" else found.per_epsilon[0].l2).min() > 0
+    torch.testing.assert_close(found.per_epsilon[0].adversarial, x, atol=1e-7, rtol=0)
+    assert found.gradients == attack.gradient_steps * 6
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_pgd_starts_anywhere_in_the_ball(norm):
     draws = random_in_ball(torch.zeros(4000, 1, 1, 3, dtype=torch.float64), norm, torch.Generator().manual_seed(0))
     share = (lengths(draws, norm) < 0.5).double().mean()  # a ball of half the radius has 1/8 of the volume

@@ -155,7 +155,18 @@ def test_grey_images_become_three_channels(image_folder):
 
 
 @pytest.mark.parametrize(
-    "names", [("train", "test"), ("Train", "val"), ("images", "masks"), ("0", "1", "valid"), ("a", "labels")]
+    "names",
+    [
+        ("train", "test"),
+        ("Train", "val"),
+        ("images", "masks"),
+        ("0", "1", "valid"),
+        ("a", "labels"),
+        ("img", "mask"),
+        ("train_images", "test_images"),
+        ("dev", "eval"),
+        ("fold1", "fold2"),
+    ],
 )
 def test_folders_that_are_no_classes_are_refused(image_folder, names):
     wrong = [name for name in sorted(names) if name not in ("0", "1", "a")]
@@ -170,7 +181,7 @@ def test_the_layout_that_is_meant_is_said(tmp_path):
         write(tmp_path / file)
     assert "the source csv" in failure(folder(tmp_path / "kaggle"), "test, train: no names")
     assert f"here path={tmp_path / 'parts' / 'train'})" in failure(folder(tmp_path / "parts"), "test, train: no names")
-    assert "masks are not classes" in failure(folder(tmp_path / "pairs"), "images, masks: no names")
+    assert "parts and masks are not classes" in failure(folder(tmp_path / "pairs"), "images, masks: no names")
 
 
 def test_folders_of_patients_with_the_classes_inside(tmp_path):

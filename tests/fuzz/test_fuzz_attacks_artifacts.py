@@ -90,6 +90,9 @@ ATTACKS = {  # the module -> what the line says; those with a place name line 9,
     "infinite cost": (of_class("def per_search(self, n):", "    return float('inf')"), "cost is"),
     "cost in words": (of_class("def per_search(self, n):", "    return 'much'"), "cost"),
     "steps in words": (of_class("@property", "def gradient_steps(self):", "    return 'many'"), "gradient_steps is 'many'"),
+    "classes in words": (of_class("@property", "def least_classes(self):", "    return 'many'"), "least_classes is 'many'"),
+    "nested in words": (of_class("nested = 'yes'"), "nested is 'yes'"),
+    "a black box in words": (of_class("black_box = 'yes'"), "black_box is 'yes'"),
     "a title of nothing": (of_class("title = None"), "title is None"),
 }  # fmt: skip
 

@@ -28,6 +28,7 @@ def deep(b): deep(b)
 def stop(b): raise StopIteration
 def closed(b): raise GeneratorExit
 def broken(b): raise BrokenPipeError
+def keyboard(b): raise KeyboardInterrupt
 def memory(b): b.gates = [0] * 10**18
 def badgate(b): b.gate("NOPE", 99)
 def unknown(b): b.add("CRY", 0, 1)
@@ -160,6 +161,9 @@ deaf = made(lambda c, w, a: np.full((len(a), 2 ** c.n_qubits), 2.0 ** -c.n_qubit
 rounded = made(lambda c, w, a: true(c, w, a).astype(np.float32).astype(np.float64))
 trembles = made(lambda c, w, a: 0.99 * true(c, w, a) + 0.01 * np.random.default_rng().dirichlet(np.ones(2 ** c.n_qubits), len(a)))
 bends = made(lambda c, w, a: (true(c, w, a) + 0.1) ** 2 / ((true(c, w, a) + 0.1) ** 2).sum(1, keepdims=True))
+def turn(p, q): return p.reshape(-1, *[2] * q).transpose(0, *range(q, 0, -1)).reshape(len(p), -1)
+wires = made(lambda c, w, a: turn(true(c, w, a), c.n_qubits))
+outcomes = made(lambda c, w, a: 0.9 * true(c, w, a)[:, ::-1] + 0.1 / 2 ** c.n_qubits)
 three_only = made(lambda c, w, a: true(c, w, a) if c.n_qubits == 3 else raising(ValueError("3 qubits only")))
 turned = made(lambda c, w, a: true(c, w, a) if c.n_qubits == 3 else true(c, w, a)[:, ::-1].copy())
 """
@@ -200,7 +204,7 @@ def said(folder, sweep):
 def names(code, *but):
     found = [line.split("(")[0].split(":")[0].split(" =")[0] for line in code.splitlines() if line[:1] not in (" ", "")]
     own = (name.removeprefix("async ").removeprefix("def ").removeprefix("class ") for name in found)
-    skipped = {"made", "dense", "then", "raising", "true", "Good", "Layer", "Mute", "Alone", "RNG", *but}
+    skipped = {"made", "dense", "then", "raising", "turn", "true", "Good", "Layer", "Mute", "Alone", "RNG", *but}
     return [name for name in own if name.isidentifier() and name not in skipped]
 
 

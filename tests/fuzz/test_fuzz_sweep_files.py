@@ -71,6 +71,8 @@ TEXTS = {  # a file's text, and what is said of it
     'name: "a\\e[2J"': "a text with control characters",
     'name: "\\ud800"': "a text with control characters",
     "defaults: {seed: 010}": "not a decimal, finite number: 010",
+    "defaults: {seed: 1_0}": "not a decimal, finite number: 1_0",
+    "defaults: {attack: {epsilon: 1_0.5}}": "not a decimal, finite number: 1_0.5",
     "defaults: {seed: 0x1F}": "not a decimal, finite number: 0x1F",
     "defaults: {seed: 0b11}": "not a decimal, finite number: 0b11",
     "defaults: {seed: 1:30}": "not a decimal, finite number: 1:30",

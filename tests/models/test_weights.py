@@ -143,6 +143,14 @@ def test_a_backbone_without_published_weights_says_so(monkeypatch):
         backbones.weights_id("vit_h_14")
 
 
+def test_a_users_own_backbone_has_no_published_weights_and_the_error_says_what_to_write(monkeypatch):
+    monkeypatch.delenv("HQC_WEIGHTS", raising=False)
+    with pytest.raises(
+        ModelError, match=r"weights: nobody publishes .* 'mine:net', your own backbone \(valid: weights: random keeps"
+    ):
+        weights.identify("mine:net", "imagenet")
+
+
 def test_random_and_trained_identities_differ_by_name():
     assert backbones.weights_id("resnet18", "random") != backbones.weights_id("resnet34", "random")
     assert backbones.weights_id("resnet18", "random").origin == "random"

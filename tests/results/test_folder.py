@@ -108,5 +108,8 @@ def test_no_ledger_and_a_line_that_is_no_row_are_refused(folder):
 
 def test_facts_are_those_of_the_file_or_none(folder):
     assert folder.facts() == {}
+    folder.provenance.write_text('{"runs": [5]}')
+    with pytest.raises(ResultsError, match=r"provenance.json is damaged"):
+        folder.facts()
     folder.provenance.write_text('{"runs": [{"python": "3.11"}]}')
     assert folder.facts() == {"runs": [{"python": "3.11"}]}

@@ -24,8 +24,8 @@ def test_every_column_of_a_classical_cell():
     columns = first.model_dump()
     assert {k: v for k, v in columns.items() if not k.endswith(("key", "digest"))} == {
         "sweep": "cases", "data_source": "tests.sweep.cases:Dots", "data_size": 40, "n_classes": 2, "class_names": '["0", "1"]',
-        "n_train": 32, "n_test": 8, "seed": 3, "backbone": "tests.sweep.cases:tiny", "weights": "random",
-        "weights_origin": "random", "image_size": 8, "image_width": None, "head": "tanh", "head_kind": "classical", "n_qubits": 2,
+        "n_train": 32, "n_test": 8, "seed": 3, "backbone": "tests.sweep.cases:tiny", "weights": "own",
+        "weights_origin": "own", "image_size": 8, "image_width": None, "head": "tanh", "head_kind": "classical", "n_qubits": 2,
         "embedding": None,
         "layers": None, "reuploads": None, "readout": None, "model_options": '{"n_qubits": 2}', "train_device": "",
         "search_head": "tanh", "search_seed": 3, "search_device": "classical", "access": "exact", "audience": "itself",

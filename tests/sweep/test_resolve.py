@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hqc_ray.data.sources.idx import encode
-from hqc_ray.errors import InputError
+from hqc_ray.errors import AttackError, InputError
 from hqc_ray.spec import AttackSpec, DataSpec, DeviceSpec, EvaluateSpec, ModelSpec
 from hqc_ray.sweep.graph import resolve
 from hqc_ray.sweep.graph.resolve import Rooms
@@ -132,6 +132,13 @@ def test_each_backbone_is_loaded_once(monkeypatch):
     assert len(built) == 4  # a user's own, to see that it is the same network each time
     rooms.model(MODEL.model_copy(update={"image_size": 16}), DATA)
     assert len(built) == 8
+
+
+@pytest.mark.parametrize("name", ["fgsm", "pgd", "noise", "deepfool", "bottleneck"])
+def test_an_attack_without_a_strength_is_refused(name):
+    with pytest.raises(AttackError, match=rf"attack\.epsilon: '{name}' has no epsilon \(valid: a strength, such as 8/255\)"):
+        Rooms().attack(AttackSpec(name=name), MODEL, DATA)
+    assert Rooms().attack(AttackSpec(name=name, epsilon=0), MODEL, DATA).epsilon == 0
 
 
 def test_an_attack_that_changes_nothing_has_no_strength():

@@ -194,3 +194,21 @@ def test_a_task_of_another_kind_is_an_error(done):
     graph, store, _ = done
     doer, _ = worker(graph, store)
     assert "AssertionError" in doer.run(replace(only(graph, "train"), kind="fit")).error
+
+
+def test_nested_epsilons_are_searched_together_though_some_rows_are_there():
+    attack = "name: autoattack, members: {fgsm: {}, pgd: {steps: 2}}, epsilon: [0.4, 0.01, 0.1]"
+    text = changed(("name: fgsm, epsilon: [0.01, 0.1]", attack))
+    graph, store = build(text), Shelf()
+    job = only(graph, "search")
+    whole = do(graph, store)[job.id].measured
+    for at, row in enumerate(job.rows):
+        store.finished.remove(row.key)
+        (rest,) = build(text, store).jobs
+        doer, _ = worker(graph, store)
+        (measured,) = doer.run(rest).measured
+        assert measured.model_dump(exclude={"seconds"}) == whole[at].model_dump(exclude={"seconds"})
+        store.finished.add(row.key)
+    assert not build(text, store).jobs
+    keys = {row.key for row in only(build(text.replace("0.01, 0.1]", "0.01]")), "search").rows}
+    assert not keys & {row.key for row in job.rows}  # another list is another search

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from hqc_ray.attacks.balls import Norm, per_image, project, steepest
 from hqc_ray.attacks.base import Attack
-from hqc_ray.attacks.cut import Cut
+from hqc_ray.attacks.cut import Cut, has_bottleneck
 from hqc_ray.attacks.losses import fooled, margin
 from hqc_ray.attacks.searches.loop import iterate
 from hqc_ray.attacks.view import View
@@ -52,6 +52,10 @@ class Bottleneck(Attack):
     def example(cls, **options: Any) -> Self:
         """Two targets, few directions."""
         return cls(**{"directions": 16, "rounds": 2, "steps": 3, **options})
+
+    def applies(self, view: View) -> bool:
+        """Where there is a bottleneck; elsewhere it climbs to logits, as others do."""
+        return super().applies(view) and has_bottleneck(view.model)
 
     def per_search(self, n_classes: int) -> float:
         """The whole budget of a model that is cut at its logits; with Q pre-activations, Q + steps per round."""

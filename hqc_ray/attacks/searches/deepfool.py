@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from hqc_ray.attacks.balls import Norm, lengths, per_image, steepest
+from hqc_ray.attacks.balls import per_image, slopes, steepest
 from hqc_ray.attacks.base import Attack, Kind
 from hqc_ray.attacks.losses import fooled
 from hqc_ray.attacks.searches.loop import iterate
@@ -72,14 +72,8 @@ class DeepFool(Attack):
     def _step(self, gradients: Tensor, differences: Tensor) -> Tensor:
         """The shortest step onto one of the k linearised boundaries: [B, k, ...], [B, k] -> [B, ...]."""
         batch, k = differences.shape
-        slopes = _slopes(gradients.flatten(0, 1), self.norm).reshape(batch, k)
-        distances = differences.abs() / (slopes + 1e-8)
+        distances = differences.abs() / (slopes(gradients.flatten(0, 1), self.norm).reshape(batch, k) + 1e-8)
         nearest = distances.argmin(1)
         rows = torch.arange(batch, device=nearest.device)
         distance = distances[rows, nearest] + _BEYOND
         return per_image(distance, gradients[:, 0]) * steepest(gradients[rows, nearest], self.norm)
-
-
-def _slopes(gradients: Tensor, norm: Norm) -> Tensor:
-    """How fast a function with these gradients [B, ...] can change per unit of distance in `norm`: [B] (l1 for linf)."""
-    return gradients.flatten(1).abs().sum(1) if norm == "linf" else lengths(gradients, "l2")

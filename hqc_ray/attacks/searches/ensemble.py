@@ -33,6 +33,7 @@ class Ensemble(Attack):
     def _make_members(cls, options: Any) -> Any:
         from hqc_ray.attacks import get  # the table of attacks, in which this class stands
 
+        options = {**cls._default(), **options} if isinstance(options, Mapping) else options
         if not isinstance(options, Mapping) or not isinstance(options.get("members"), Mapping):
             return options
         norm, made = options.get("norm", cls.model_fields["norm"].default), {}
@@ -44,6 +45,11 @@ class Ensemble(Attack):
             except AttackError as problem:
                 raise problem.at(f"members.{name}") from problem
         return {**options, "members": made}
+
+    @classmethod
+    def _default(cls) -> Mapping[str, Any]:
+        """The members of one that is asked for without any."""
+        return {}
 
     @model_validator(mode="after")
     def _check_members(self) -> Self:
@@ -67,13 +73,23 @@ class Ensemble(Attack):
         """The levels that every member works at."""
         return tuple(level for level in self.levels if all(level in member.reaches for member in self.members.values()))
 
+    @property
+    def least_classes(self) -> int:
+        """As many as the most demanding member needs."""
+        return max(member.least_classes for member in self.members.values())
+
     def per_search(self, n_classes: int) -> float:
         """The sum over the members, as if none of them fooled an image."""
         return sum(member.cost(1, n_classes) for member in self.members.values())
+
+    def running(self, view: View) -> dict[str, Attack]:
+        """The members that run on a model: all of them."""
+        return self.members
 
     def search(
         self, view: View, values: Tensor, labels: Tensor, epsilons: Sequence[float], generator: torch.Generator
     ) -> Iterator[Tensor]:
         """Yield the strongest candidate of each image; each member has a random stream of its own."""
-        runs = [Run(member.find, ("member", name), f"member {name}") for name, member in self.members.items()]
-        return strongest(runs, self.norm)(view, values, labels, epsilons, generator)
+        members = self.running(view).items()
+        runs = [Run(member.find, ("member", name), f"member {name}", member.shared) for name, member in members]
+        return strongest(runs, self.norm, self.nested)(view, values, labels, epsilons, generator)

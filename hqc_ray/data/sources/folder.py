@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -16,7 +17,10 @@ from hqc_ray.data.sources.picture import SUFFIXES
 from hqc_ray.errors import DataError
 
 _PARTS = ("train", "training", "test", "testing", "val", "valid", "validation")
-_NO_CLASSES = (*_PARTS, "images", "masks", "labels", "annotations")
+_NO_CLASS = re.compile(
+    rf"({'|'.join(_PARTS)}|dev|eval|fold_?[0-9]+|ima?ge?s?|masks?|labels?|annotations?)([_ -](ima?ge?s?|masks?|labels?|set))?",
+    re.IGNORECASE,
+)
 _LAYOUT = "PATH/CLASS/... with a folder per class, such as PATH/0 and PATH/1"
 
 
@@ -59,7 +63,7 @@ class Folder(ImageFiles):
         """The K class folders in the order of their labels."""
         folders = sorted((p for p in entries(root) if p.is_dir() and not p.name.startswith(".")), key=lambda p: natural(p.name))
         names = [p.name for p in folders]
-        if wrong := [name for name in names if name.lower() in _NO_CLASSES]:
+        if wrong := [name for name in names if _NO_CLASS.fullmatch(name)]:
             raise DataError(f"{', '.join(wrong)}: no names of classes", where=str(root), valid=_meant(root, wrong))
         if not 2 <= len(folders) <= MAX_CLASSES:
             found = ", ".join(names[:5]) or "none"
@@ -117,4 +121,4 @@ def _meant(root: Path, wrong: list[str]) -> str:
         return f"{_LAYOUT}; here path={part}"
     if part:
         return f"{_LAYOUT}; for images with a table of labels, the source csv"
-    return f"{_LAYOUT}; masks are not classes"
+    return f"{_LAYOUT}; parts and masks are not classes"

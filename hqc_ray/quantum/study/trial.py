@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 
 import numpy as np
 import torch
@@ -32,7 +33,8 @@ def tried(name: str, device: Device, circuit: Circuit, connect: bool = False) ->
         DeviceError: it cannot run `circuit`, gives no probabilities, or others than the trained layer without its noise; of a
             user's device or a plugin whatever it raises.
     """
-    with _guarded(name, device):
+    with _guarded(name, device), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"pennylane\.")  # what it cannot do is an error, of one line
         (device.prepare if connect else device.check)(circuit)
         if device.exactness == "measured":
             return
@@ -44,6 +46,7 @@ def tried(name: str, device: Device, circuit: Circuit, connect: bool = False) ->
                 raise wrong(
                     "device", name, "has a label that is no text, or facts that are no CompiledFacts", DeviceError, type(twin)
                 )
+            _refuse_turned(name, twin, circuit)
         _refuse_another(twin, circuit)
 
 
@@ -76,11 +79,31 @@ def _refuse_deaf(name: str, device: Device) -> None:
         raise wrong("device", name, "run gives the same probabilities for all angles", DeviceError, type(device).run)
 
 
-def _refuse_another(device: Device, circuit: Circuit) -> None:
-    """Compare the device, without its noise, with the trained layer, at random weights and one random angle of each wire."""
+def _refuse_turned(name: str, device: Device, circuit: Circuit) -> None:
+    """Refuse a device that counts its wires, or its outcomes, from the other end, which is more than any noise."""
+    weights, angles = _anywhere(circuit)
+    found = device.checked(device.run(circuit, weights.numpy(), angles.numpy()), circuit, 1)[0]
+    wanted = _trained(circuit, weights, angles)[0]
+    turned = {
+        "the wires": wanted.reshape([2] * circuit.n_qubits).transpose().reshape(-1), "the outcomes": wanted[::-1]
+    }  # fmt: skip
+    error = np.abs(found - wanted).max()
+    for what, other in turned.items():
+        if error > parity.EQUAL and np.abs(found - other).max() < error / 2:
+            valid = "probabilities of |00...0>, |00...1>, ..., of which the first digit is wire 0"
+            raise wrong("device", name, f"run gives {what} in reverse order", DeviceError, type(device).run, valid)
+
+
+def _anywhere(circuit: Circuit) -> tuple[torch.Tensor, torch.Tensor]:
+    """Random weights [P], and one random angle of each wire [1, Q]."""
     generator = torch.Generator().manual_seed(stream(0, "trial"))
     weights = 6 * torch.rand(circuit.n_weights, generator=generator, dtype=torch.float64)
-    angles = 6 * torch.rand(1, circuit.n_qubits, generator=generator, dtype=torch.float64) - 3
+    return weights, 6 * torch.rand(1, circuit.n_qubits, generator=generator, dtype=torch.float64) - 3
+
+
+def _refuse_another(device: Device, circuit: Circuit) -> None:
+    """Compare the device, without its noise, with the trained layer, at random weights and one random angle of each wire."""
+    weights, angles = _anywhere(circuit)
     found = device.without_noise(circuit, weights.numpy(), angles.numpy())
     if found is not None and not (error := np.abs(found - _trained(circuit, weights, angles)).max()) < parity.EQUAL:
         what = f"{device.label} runs another circuit than the one that is trained: a probability differs by {error:.1e}"

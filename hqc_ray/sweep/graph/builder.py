@@ -190,7 +190,7 @@ class Builder:
         for one in (searched, *(t.deployed for t in tasks)):
             needs |= dict.fromkeys(n for n in (one.trained, one.surrogate, one.weights.file) if n)
         needs |= dict.fromkeys(t.split for t in tasks if t.split)
-        epsilons = len({row.epsilon for row, _ in rows})
+        epsilons = len({*search.epsilons, *(row.epsilon for row, _ in rows)})
         cost = costs.search(search, epsilons, len(judges), n, sum(judge.certificate for judge in judges))
         id = f"search/{content_key(search.id, [row.key for row, _ in rows])}"
         self._job(Job(id, "search", tuple(needs), task, cost, tuple(row for row, _ in rows), affinity=searched.trained))

@@ -122,8 +122,10 @@ def _through(search: Search) -> str:
 
 
 def _weights_label(model: ModelSpec) -> str:
-    """The weights as the sweep file names them; of a path, the file's name only."""
-    return "trained" if trainable(model) else Path(model.weights).name
+    """The weights as the sweep file names them; of a path, the file's name only; a user's own code may load any."""
+    if trainable(model):
+        return "trained"
+    return "own" if ":" in model.backbone and model.weights == "random" else Path(model.weights).name
 
 
 def _device_label(judge: Judge) -> str:

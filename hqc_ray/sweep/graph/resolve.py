@@ -153,7 +153,12 @@ class Rooms:
         if attack.level not in (levels := heads.levels(model)):
             what = f"{model.backbone} + {model.head} has no level {attack.level!r}"
             raise AttackError(what, where="attack.level", valid=", ".join(levels))
+        if entry.perturbs and "epsilon" not in attack.model_fields_set:
+            raise AttackError(f"{attack.name!r} has no epsilon", where="attack.epsilon", valid="a strength, such as 8/255")
         self._try(attack, entry, model, data)
+        if entry.least_classes > 2 and (k := len(_at("data", lambda: source(data).classes))) < entry.least_classes:
+            what = f"{attack.name!r} with these options needs {entry.least_classes} classes, and the data has {k}"
+            raise AttackError(what, where="attack", valid="other options, or data of more classes")
         epsilon = attack.epsilon if entry.perturbs else 0.0
         if epsilon > 1 and attack.level == "pixels" and entry.norm == "linf":
             hint = f"; did you mean {epsilon:g}/255?" if epsilon <= 255 else ""
@@ -172,6 +177,10 @@ class Rooms:
         if key not in self._tried:
             _at("attack", attack_trial.check, attack.name, entry, attack.level, shape, len(opened.classes))
             self._tried.add(key)
+
+    def nested(self, attack: AttackSpec) -> bool:
+        """See `Attack.nested`."""
+        return attacks.get(attack.name, **attack.options).nested
 
     def device(self, device: DeviceSpec, model: ModelSpec) -> DeviceSpec:
         """The device's options, defaults included, checked against the model's circuit."""

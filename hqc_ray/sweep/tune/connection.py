@@ -16,6 +16,7 @@ from ray._private import ray_constants
 from hqc_ray import usercode
 from hqc_ray.errors import HqcError
 from hqc_ray.files import scratch
+from hqc_ray.guard import one_line
 from hqc_ray.sweep.tune import place
 
 LOOPBACK = "127.0.0.1"
@@ -78,9 +79,7 @@ def _start(workers: int | None, options: dict[str, Any]) -> None:
                 address="local", num_cpus=workers, include_dashboard=False, _temp_dir=folder, _node_ip_address=LOOPBACK, **options
             )
     except (OSError, RuntimeError, ray.exceptions.RayError) as problem:
-        raise HqcError(
-            f"Ray cannot start on this machine: {' '.join(str(problem).split())[:500]}; its logs: {folder}"
-        ) from problem
+        raise HqcError(f"Ray cannot start on this machine: {one_line(str(problem))}; its logs: {folder}") from problem
 
 
 @contextmanager

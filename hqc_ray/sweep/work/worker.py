@@ -186,7 +186,7 @@ def _search(worker: Worker, job: Job) -> Outcome:
         deployed.differentiated(reference, search).at(level).rest,
         values,
         labels,
-        list(dict.fromkeys(row.epsilon for row in job.rows)),
+        list(dict.fromkeys([*search.epsilons, *(row.epsilon for row in job.rows)])),
         search.training.seed,
         space=SPACES[level],
         audience=search.audience,
