@@ -9,7 +9,7 @@ from hqc_ray.models import backbones
 from hqc_ray.results.ledger import frame
 from hqc_ray.results.row import Row
 from hqc_ray.sweep.graph import resolve
-from hqc_ray.sweep.work import worker as room
+from hqc_ray.sweep.work import searching as room
 from tests.sweep.cases import NOISY, Shelf, build, changed, worker
 
 
@@ -65,9 +65,8 @@ def test_angles_and_native_circuits_are_not_descended(monkeypatch):
 
 
 def test_rows_say_which_attacks_aim(monkeypatch):
-    attacks = (
-        "[{name: bottleneck, steps: 1}, {name: pgd, steps: 1}, {name: ensemble, members: {fgsm: {}, bottleneck: {steps: 1}}}]"
-    )
+    members = "{fgsm: {}, bottleneck: {steps: 1}}"
+    attacks = f"[{{name: [bottleneck, pgd], steps: 1, epsilon: 0.1}}, {{name: ensemble, epsilon: 0.1, members: {members}}}]"
     rows, _ = rows_of(changed(("{name: fgsm, epsilon: [0.01, 0.1]}", attacks)), monkeypatch)
     assert {planned.attack: planned.aims for planned, _ in rows} == {"bottleneck": True, "pgd": False, "ensemble": True}
 

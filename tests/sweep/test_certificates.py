@@ -126,7 +126,7 @@ def test_a_native_circuit_has_no_certificate():
 def test_the_certificates_are_made_once_for_all_attacks(rows, tmp_path, monkeypatch):
     called = []
     real = certificate.certify
-    monkeypatch.setattr("hqc_ray.sweep.work.worker.certify", lambda *a, **k: called.append(a[1]) or real(*a, **k))
+    monkeypatch.setattr("hqc_ray.sweep.work.searching.certify", lambda *a, **k: called.append(a[1]) or real(*a, **k))
     path = tmp_path / "once.yaml"
     path.write_text(CERTIFIED.replace("[vqc1, tanh]", "tanh"))
     swept(path)

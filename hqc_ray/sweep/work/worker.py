@@ -7,18 +7,11 @@ import traceback
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import asdict, replace
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from hqc_ray import attacks
-from hqc_ray.attacks.spaces import SPACES
-from hqc_ray.certify.certificate import certifiable, certify
-from hqc_ray.evaluation.card import card
-from hqc_ray.evaluation.certified import Certified
-from hqc_ray.evaluation.measure import Seen, example, measure
 from hqc_ray.evaluation.statistics import pack
 from hqc_ray.models import backbones, classifier, features, training
 from hqc_ray.models.backbone import Backbone
@@ -33,16 +26,13 @@ from hqc_ray.sweep.graph.jobs import (
     FitTask,
     Inputs,
     Job,
-    JudgeTask,
     Outcome,
-    SearchTask,
     TrainTask,
     Weights,
 )
-from hqc_ray.sweep.work import deployed
+from hqc_ray.sweep.work import deployed, searching
 
 RECENT = 8  # models that a worker keeps
-EXAMPLES = 4  # images that a pictured cell keeps
 ATTEMPTS = 2  # of a job that raises, before it counts as failed
 
 T = TypeVar("T")
@@ -183,93 +173,15 @@ def _fit(worker: Worker, job: Job) -> Outcome:
     return Outcome(job.id, 0.0, deployed.dumps(model, known.model_copy(update={"test_accuracy": float(correct.mean())})))
 
 
-def _search(worker: Worker, job: Job) -> Outcome:
-    task = _told(job, SearchTask)
-    search, level = task.search, task.search.attack.level
-    attacked = _attacked(worker, task)
-    labels, values = attacked.labels, attacked.values
-    reference, _ = worker.on_device(task.searched)
-    crew = [worker.on_device(one.deployed) for one in task.judges]
-    result = attacks.run(
-        attacks.get(search.attack.name, **search.attack.options),
-        deployed.differentiated(reference, search).at(level).rest,
-        values,
-        labels,
-        list(dict.fromkeys([*search.epsilons, *(row.epsilon for row in job.rows)])),
-        search.training.seed,
-        space=SPACES[level],
-        audience=search.audience,
-        judges=[deployed.judge(who, one, level) for (who, _), one in zip(crew, task.judges, strict=True)],
-        reference=reference.at(level).rest,
-        batch_size=search.batch_size,
-        keep=EXAMPLES if any(row.example for row in job.rows) else 0,
-    )
-    seen = [_seen(worker, task, one, *of, attacked) for one, of in zip(task.judges, crew, strict=True)]
-    certified = [_certified(worker, task, i, who, values, labels) for i, (who, _) in enumerate(crew)]
-    seen = [replace(known, certified=found) for known, found in zip(seen, certified, strict=True)]
-    cells = list(zip(job.rows, task.judged, strict=True))
-    measured = tuple(measure(result, labels, row.epsilon, j, seen[j]) for row, j in cells)
-    pictures = {r.example: example(result, values.cpu().numpy(), labels, r.epsilon, j, EXAMPLES) for r, j in cells if r.example}
-    return Outcome(job.id, 0.0, measured=measured, examples=pictures)
-
-
-class _Attacked(NamedTuple):
-    """The images that are attacked: labels [N], content hashes [N], and their values [N, ...] at the search's level."""
-
-    labels: np.ndarray
-    hashes: np.ndarray
-    values: Tensor
-
-
-def _attacked(worker: Worker, task: SearchTask) -> _Attacked:
-    """At other levels than pixels values come from cached features: the backbone does not run."""
-    split, level = worker.fetch(task.inputs.split), task.search.attack.level
-    chosen = split.test[: task.n_images]
-    if level == "pixels":
-        values = features.pixels(worker.fetch(task.images))
-    else:
-        searched = worker.trained(task.searched)
-        cached = torch.from_numpy(worker.inputs(task.inputs)[chosen]).to(searched.device)
-        with torch.no_grad():
-            values = searched.at(level).from_features(cached)
-    return _Attacked(split.labels[chosen], split.hashes[chosen], values)
-
-
-def _seen(worker: Worker, task: SearchTask, judge: JudgeTask, who: Classifier, known: Deployed, attacked: _Attacked) -> Seen:
-    """What is known about a judge; if it has another split, which of the images it was not trained on."""
-    device, fresh = judge.deployed.device, np.ones(len(attacked.hashes), dtype=bool)
-    repeats = judge.repeats if device and device.options.get("shots") else None
-    if judge.split:
-        own = worker.fetch(judge.split)
-        fresh = ~np.isin(attacked.hashes, own.hashes[np.concatenate([own.train, own.validation])])
-    made, level = judge.deployed, task.search.attack.level
-
-    def find() -> dict[str, Any]:
-        size = {"head_parameters": sum(p.numel() for p in worker.trained(made).head.parameters())}
-        if made.native:  # a hundred evaluations of each image's circuit on the device itself take too long
-            return size
-        labels, values = torch.from_numpy(attacked.labels[fresh]), attacked.values[torch.from_numpy(fresh)]
-        return size | card(who, values, labels, level, task.search.batch_size)
-
-    key = (made.trained, made.surrogate, made.native, judge.split, task.inputs.split, task.n_images, level)
-    return Seen(known.model_copy(update=worker.card(key, find)), repeats, fresh if judge.split else None)
-
-
-def _certified(
-    worker: Worker, task: SearchTask, judge: int, model: Classifier, values: Tensor, labels: np.ndarray
-) -> Certified | None:
-    """The certificates of values [N, ...] where a judge is asked for them and its head has some; made once for all attacks."""
-    level, deployed = task.search.attack.level, task.judges[judge].deployed
-    if not task.judges[judge].certificate or not certifiable(model.head, level):
-        return None
-    key = ("certificate", deployed.trained, deployed.surrogate, task.searched.trained, task.inputs.split, str(len(labels)), level)
-    return worker.keep(key, lambda: Certified(certify(model.head, level, values, labels.tolist()), values))
-
-
 def _told(job: Job, kind: type[T]) -> T:
     """The task of a job, whose kind the graph has matched to its function."""
     assert isinstance(job.task, kind), job.id  # noqa: S101 - the graph made both
     return job.task
 
 
-KINDS: dict[str, Callable[[Worker, Job], Outcome]] = {"features": _features, "train": _train, "fit": _fit, "search": _search}
+KINDS: dict[str, Callable[[Worker, Job], Outcome]] = {
+    "features": _features,
+    "train": _train,
+    "fit": _fit,
+    "search": searching.search,
+}

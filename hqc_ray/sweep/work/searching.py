@@ -1,0 +1,108 @@
+"""What a worker does with a search: one attack on one model, and everybody who judges what it finds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hqc_ray import attacks
+from hqc_ray.attacks.spaces import SPACES
+from hqc_ray.certify.certificate import certifiable, certify
+from hqc_ray.evaluation.card import card
+from hqc_ray.evaluation.certified import Certified
+from hqc_ray.evaluation.measure import Seen, example, measure
+from hqc_ray.models import features
+from hqc_ray.models.classifier import Classifier
+from hqc_ray.results.row import Deployed
+from hqc_ray.sweep.graph.jobs import Job, JudgeTask, Outcome, SearchTask
+from hqc_ray.sweep.work import deployed
+
+if TYPE_CHECKING:
+    from hqc_ray.sweep.work.worker import Worker
+
+PICTURED = 4  # images that a pictured cell keeps
+
+
+def search(worker: Worker, job: Job) -> Outcome:
+    """Search, and let every judge decide: what was measured of each row of the job, and the pictures that it keeps."""
+    task = job.task
+    assert isinstance(task, SearchTask), job.id  # noqa: S101 - the graph made both
+    asked, level = task.search, task.search.attack.level
+    attacked = _attacked(worker, task)
+    labels, values = attacked.labels, attacked.values
+    reference, _ = worker.on_device(task.searched)
+    crew = [worker.on_device(one.deployed) for one in task.judges]
+    result = attacks.run(
+        attacks.get(asked.attack.name, **asked.attack.options),
+        deployed.differentiated(reference, asked).at(level).rest,
+        values,
+        labels,
+        list(dict.fromkeys([*asked.epsilons, *(row.epsilon for row in job.rows)])),
+        asked.training.seed,
+        space=SPACES[level],
+        audience=asked.audience,
+        judges=[deployed.judge(who, one, level) for (who, _), one in zip(crew, task.judges, strict=True)],
+        reference=reference.at(level).rest,
+        batch_size=asked.batch_size,
+        keep=PICTURED if any(row.example for row in job.rows) else 0,
+    )
+    seen = [_seen(worker, task, one, *of, attacked) for one, of in zip(task.judges, crew, strict=True)]
+    cells = list(zip(job.rows, task.judged, strict=True))
+    measured = tuple(measure(result, labels, row.epsilon, j, seen[j]) for row, j in cells)
+    pictures = {r.example: example(result, values.cpu().numpy(), labels, r.epsilon, j, PICTURED) for r, j in cells if r.example}
+    return Outcome(job.id, 0.0, measured=measured, examples=pictures)
+
+
+class _Attacked(NamedTuple):
+    """The images that are attacked: labels [N], content hashes [N], and their values [N, ...] at the search's level."""
+
+    labels: np.ndarray
+    hashes: np.ndarray
+    values: Tensor
+
+
+def _attacked(worker: Worker, task: SearchTask) -> _Attacked:
+    """At other levels than pixels values come from cached features: the backbone does not run."""
+    split, level = worker.fetch(task.inputs.split), task.search.attack.level
+    chosen = split.test[: task.n_images]
+    if level == "pixels":
+        values = features.pixels(worker.fetch(task.images))
+    else:
+        searched = worker.trained(task.searched)
+        cached = torch.from_numpy(worker.inputs(task.inputs)[chosen]).to(searched.device)
+        with torch.no_grad():
+            values = searched.at(level).from_features(cached)
+    return _Attacked(split.labels[chosen], split.hashes[chosen], values)
+
+
+def _seen(worker: Worker, task: SearchTask, judge: JudgeTask, who: Classifier, known: Deployed, attacked: _Attacked) -> Seen:
+    """What is known about a judge: numbers, certificates; if it has another split, which of the images it was not trained on."""
+    device, fresh = judge.deployed.device, np.ones(len(attacked.hashes), dtype=bool)
+    repeats = judge.repeats if device and device.options.get("shots") else None
+    if judge.split:
+        own = worker.fetch(judge.split)
+        fresh = ~np.isin(attacked.hashes, own.hashes[np.concatenate([own.train, own.validation])])
+    made, level = judge.deployed, task.search.attack.level
+
+    def find() -> dict[str, Any]:
+        size = {"head_parameters": sum(p.numel() for p in worker.trained(made).head.parameters())}
+        if made.native:  # a hundred evaluations of each image's circuit on the device itself take too long
+            return size
+        labels, values = torch.from_numpy(attacked.labels[fresh]), attacked.values[torch.from_numpy(fresh)]
+        return size | card(who, values, labels, level, task.search.batch_size)
+
+    key = (made.trained, made.surrogate, made.native, judge.split, task.inputs.split, task.n_images, level)
+    certified = _certified(worker, task, judge, who, attacked)
+    return Seen(known.model_copy(update=worker.card(key, find)), repeats, fresh if judge.split else None, certified)
+
+
+def _certified(worker: Worker, task: SearchTask, judge: JudgeTask, model: Classifier, attacked: _Attacked) -> Certified | None:
+    """The images' certificates where a judge is asked for them and its head has some; made once for all attacks."""
+    level, made, labels = task.search.attack.level, judge.deployed, attacked.labels.tolist()
+    if not judge.certificate or not certifiable(model.head, level):
+        return None
+    key = ("certificate", made.trained, made.surrogate, task.searched.trained, task.inputs.split, str(len(labels)), level)
+    return worker.keep(key, lambda: Certified(certify(model.head, level, attacked.values, labels), attacked.values))
