@@ -19,7 +19,10 @@ ATTACKS = {
     "fgsm": (SKY, "o"),
     "deepfool": (GREEN, "s"),
     "pgd": (VERMILLION, "^"),
+    "apgd": (ORANGE, "<"),
+    "fab": (PURPLE, "P"),
     "bottleneck": (BLUE, "v"),
+    "autoattack": (BLACK, "*"),
     "noise": (GREY, "D"),
 }
 CONTROLS = {
@@ -92,11 +95,12 @@ def differences(options: Iterable[str], hidden: Iterable[str] = ()) -> dict[str,
 
 
 def epsilon_text(epsilon: float, level: str = "pixels") -> str:
-    """'0.05'; for pixels '1/255' if it is a multiple of 1/255."""
+    """'0.05'; for pixels '1/255' or '0.5/255' if it is a multiple of half a grey level."""
     if round(epsilon, 3) == epsilon:
         return f"{epsilon:g}"
     steps = epsilon * 255
-    return f"{round(steps)}/255" if level == "pixels" and abs(steps - round(steps)) < 1e-4 else f"{epsilon:.3g}"
+    halves = round(2 * steps)
+    return f"{halves / 2:g}/255" if level == "pixels" and abs(2 * steps - halves) < 1e-4 else f"{epsilon:.3g}"
 
 
 def strength_text(epsilon: float, level: str) -> str:

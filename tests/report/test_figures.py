@@ -233,7 +233,7 @@ def test_matrices_go_over_pages_and_levels_stand_apart():
     assert found["transfer_pcam_1000_resnet18_imagenet_features_linf"].axes[0].get_title() == "PGD, ε = 0.5 std (L∞)"
 
 
-WRITTEN = [(0.05, "0.05"), (1 / 255, "1/255"), (8 / 255, "8/255"), (0.2, "0.2"), (0.12345, "0.123")]
+WRITTEN = [(0.05, "0.05"), (1 / 255, "1/255"), (0.5 / 255, "0.5/255"), (8 / 255, "8/255"), (0.2, "0.2"), (0.12345, "0.123")]
 
 
 @pytest.mark.parametrize(("epsilon", "text"), WRITTEN)
