@@ -51,7 +51,10 @@ def build(spec: SweepSpec, resolver: Resolver) -> Plan:
     groups = tuple(builder.group(builder.searches[key], tuple(cells.values())) for key, cells in builder.members.items())
     plan = Plan(spec.name, groups)
     for training, twin in plan.deployments:
-        builder.memo("surrogate", training.model, twin)
+        try:
+            builder.memo("surrogate", training.model, twin)
+        except InputError as problem:
+            raise _moved(problem, next(point.places for point in points if point.seat.training is training)) from problem
     return plan
 
 

@@ -243,7 +243,10 @@ def test_devices_that_train(folder, name):
 @pytest.mark.parametrize(
     ("sweep", "message"),
     [
-        (text(options=", n_qubits: 11"), r"n_qubits=11.* 362797056 coefficients \(2.7 GiB\) \(valid: up to 134217728, 10 qubits"),
+        (
+            text(options=", n_qubits: 11"),
+            r"blocks\[0\]\.model: .*n_qubits=11.* 362797056 coefficients \(2.7 GiB\) \(valid: up to 134217728, 10 qubits",
+        ),
         (text(options=", n_qubits: 12"), "up to 134217728, 10 qubits"),
         (text(options=", n_qubits: 9, reuploads: 2"), "8 qubits where each angle enters 2 times"),
         (text(device="name: default.gaussian"), "Gate RX not supported"),
