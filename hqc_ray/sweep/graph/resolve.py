@@ -103,7 +103,7 @@ class Rooms:
         filled = ModelSpec(**{**backbone.model_dump(mode="json"), **head.model_dump(mode="json"), **common, **size})
         n_features = self._check_weights(model.model_copy(update=size), str(expand(model.weights, "model.weights")))
         if ":" in model.head and not isinstance(head, heads.CircuitHead):
-            _at("model", head_trial.tried, model.head, head, n_features, len(_at("data", lambda: source(data).classes)))
+            _at("model", head_trial.tried, model.head, head, n_features, _n_classes(data))
         return filled
 
     def _check_weights(self, model: ModelSpec, weights: str) -> int:
@@ -137,7 +137,7 @@ class Rooms:
         key = (model.backbone, repr(backbones.entry(model)), model.image_size)
         if key not in self._features:
             self._features[key] = _at("model", backbones.build, model, "random").n_features
-        n_classes = len(_at("data", lambda: source(data).classes))
+        n_classes = _n_classes(data)
         return heads.controls(model, self._features[key], n_classes)
 
     def reaches(self, model: ModelSpec, level: Level) -> bool:
@@ -171,7 +171,7 @@ class Rooms:
         if entry.perturbs and "epsilon" not in attack.model_fields_set:
             raise AttackError(f"{attack.name!r} has no epsilon", where="attack.epsilon", valid="a strength, such as 8/255")
         self._try(attack, entry, model, data)
-        if entry.least_classes > 2 and (k := len(_at("data", lambda: source(data).classes))) < entry.least_classes:
+        if entry.least_classes > 2 and (k := _n_classes(data)) < entry.least_classes:
             what = f"{attack.name!r} with these options needs {entry.least_classes} classes, and the data has {k}"
             raise AttackError(what, where="attack", valid="other options, or data of more classes")
         epsilon = attack.epsilon if entry.perturbs else 0.0
@@ -185,12 +185,11 @@ class Rooms:
         """Runs a user's own attack once on a few random values, of the images' size at pixels."""
         if ":" not in attack.name and "members" not in attack.options:
             return
-        opened = _at("data", source, data)
         width = {"features": TRIED_FEATURES, "angles": heads.get(model).width or TRIED_FEATURES}
-        shape = (3, *opened.image_size) if attack.level == "pixels" else (width[attack.level],)
-        key = (repr(entry), attack.name, attack.level, shape, len(opened.classes))
+        shape = (3, *_own_size(data, resized=True)) if attack.level == "pixels" else (width[attack.level],)
+        key = (repr(entry), attack.name, attack.level, shape, _n_classes(data))
         if key not in self._tried:
-            _at("attack", attack_trial.check, attack.name, entry, attack.level, shape, len(opened.classes))
+            _at("attack", attack_trial.check, attack.name, entry, attack.level, shape, _n_classes(data))
             self._tried.add(key)
 
     def nested(self, attack: AttackSpec) -> bool:
@@ -259,6 +258,10 @@ def _check_size(data: DataSpec, names: Sequence[str], counts: np.ndarray) -> Non
             f"{names[int(counts.argmin())]!r}", where="data.size",
             valid=f"{multiple(k)} from {least:,} to {k * fewest:,}" if possible else of_each,
         )  # fmt: skip
+
+
+def _n_classes(data: DataSpec) -> int:
+    return len(_at("data", lambda: checked_classes(source(data))))
 
 
 def _own_size(data: DataSpec, resized: bool) -> tuple[int, int]:
