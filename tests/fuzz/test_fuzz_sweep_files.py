@@ -152,7 +152,11 @@ VALUES = [  # a place in the good file, a value, and what is said of it
     ("defaults.attack.0.epsilon", "10%", "not '10%'"),
     ("defaults.attack.0.epsilon", -0.1, "(valid: 0 to 10,000)"),
     ("defaults.attack", {"name": "ensemble", "members": {"pgd": {"steps": 0}}}, "blocks[0].attack.members.pgd.steps: "),
-    ("blocks.1.attack", [{"name": "fgsm"}, {"name": "noise"}, {"name": "pdg"}], "blocks[1].attack[2]: unknown attack 'pdg'"),
+    (
+        "blocks.1.attack",
+        [{"name": "clean"}, {"name": "fgsm", "epsilon": 0.1}, {"name": "pdg"}],
+        "blocks[1].attack[2]: unknown attack 'pdg'",
+    ),
     ("blocks.1.device", {"name": "default.qubti"}, "blocks[1].device: unknown device"),
     ("storage", "s3:/bucket/prefix", "t.yaml: storage: not a storage: 's3:/bucket/prefix'"),
     ("storage", "s3:bucket", "not a storage"),
