@@ -95,7 +95,7 @@ def hqc(head, tmp_path):
 
 
 def ended(process):
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=300)
     assert local_head.TOKEN not in out + err
     return process.returncode, out, err
 
