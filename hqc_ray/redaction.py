@@ -31,6 +31,8 @@ def clean(text: str, *, kept: bool = False) -> str:
         kept: it goes into a row, and names no folder of this machine that a variable of the sweep file stands for, and no other
             user's home, either.
     """
+    if not text:  # of nearly every row
+        return text
     for variable, value in _values(kept):
         text = text.replace(value, f"${{{variable}}}").replace(repr(value)[1:-1], f"${{{variable}}}")
     text = _USER.sub(r"\1***@", text)
