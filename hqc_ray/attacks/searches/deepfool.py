@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import ClassVar
-
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from hqc_ray.attacks.balls import per_image, slopes, steepest
-from hqc_ray.attacks.base import Attack, Kind
+from hqc_ray.attacks.balls import per_image, steepest
 from hqc_ray.attacks.losses import fooled
 from hqc_ray.attacks.searches.loop import iterate
+from hqc_ray.attacks.searches.minimal import Minimal
 from hqc_ray.attacks.view import View
 
 _BEYOND = 1e-4  # added to each distance, as the authors' code does, so that a step crosses the boundary it aims at
 _USUAL_STEPS = 8  # until an image is fooled
 
 
-class DeepFool(Attack):
+class DeepFool(Minimal):
     """DeepFool in the l2 or the linf norm. One run serves every epsilon; the contract clips it to each ball.
 
     Source: Moosavi-Dezfooli, Fawzi, Frossard, arXiv 1511.04599: algorithm 2 (l2), equation 11 (other norms). A model
@@ -31,24 +28,16 @@ class DeepFool(Attack):
         candidates: classes to consider, counting the true one.
     """
 
-    kind: ClassVar[Kind] = "minimal"
     max_iter: int = Field(50, ge=1, le=10_000)
     overshoot: float = Field(0.02, ge=0, le=100)
-    candidates: int = Field(10, ge=2, le=100)
 
-    def per_search(self, n_classes: int) -> float:
-        """One gradient per step and other class."""
-        return float(min(self.max_iter, _USUAL_STEPS) * (min(self.candidates, n_classes) - 1))
+    @property
+    def usual_steps(self) -> int:
+        """Few images need more."""
+        return min(self.max_iter, _USUAL_STEPS)
 
-    def search(
-        self, view: View, values: Tensor, labels: Tensor, epsilons: Sequence[float], generator: torch.Generator
-    ) -> Iterator[Tensor]:
-        """Yield the same minimal perturbation for every epsilon."""
-        minimal = self._minimal(view, values, labels)
-        for _ in epsilons:
-            yield minimal
-
-    def _minimal(self, view: View, values: Tensor, labels: Tensor) -> Tensor:
+    def minimal(self, view: View, values: Tensor, labels: Tensor) -> Tensor:
+        """See `Minimal`."""
         x, total = values.clone(), torch.zeros_like(values)
         others: Tensor | None = None
 
@@ -71,9 +60,5 @@ class DeepFool(Attack):
 
     def _step(self, gradients: Tensor, differences: Tensor) -> Tensor:
         """The shortest step onto one of the k linearised boundaries: [B, k, ...], [B, k] -> [B, ...]."""
-        batch, k = differences.shape
-        distances = differences.abs() / (slopes(gradients.flatten(0, 1), self.norm).reshape(batch, k) + 1e-8)
-        nearest = distances.argmin(1)
-        rows = torch.arange(batch, device=nearest.device)
-        distance = distances[rows, nearest] + _BEYOND
-        return per_image(distance, gradients[:, 0]) * steepest(gradients[rows, nearest], self.norm)
+        normals, _, distances = self.nearest(gradients, differences, 1e-8)
+        return per_image(distances + _BEYOND, normals) * steepest(normals, self.norm)

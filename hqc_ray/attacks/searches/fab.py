@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, Self
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from hqc_ray.attacks.balls import Norm, lengths, per_image, slopes
-from hqc_ray.attacks.base import Attack, Kind
+from hqc_ray.attacks.balls import Norm, lengths, per_image
 from hqc_ray.attacks.losses import at_boundary, fooled
+from hqc_ray.attacks.searches.minimal import Minimal
 from hqc_ray.attacks.spaces import Space
 from hqc_ray.attacks.view import View
 
@@ -19,7 +18,7 @@ _FAR = 1e30  # room where there is no box
 _TINY = 1e-8  # a shorter step has this length where lengths are compared
 
 
-class FAB(Attack):
+class FAB(Minimal):
     """FAB in linf or l2: steps onto the nearest linearised boundary, mixed with steps from the original onto the same boundary.
 
     One run serves every epsilon. An iterate that is fooled is kept where it is the nearest so far, and the next step begins
@@ -35,32 +34,23 @@ class FAB(Attack):
     """
 
     title: ClassVar[str] = "FAB"
-    kind: ClassVar[Kind] = "minimal"
     steps: int = Field(100, ge=1, le=10_000)
     alpha_max: float = Field(0.1, ge=0, le=1)
     eta: float = Field(1.05, ge=1, le=100)
     beta: float = Field(0.9, ge=0, le=1)
-    candidates: int = Field(10, ge=2, le=100)
 
     @classmethod
     def example(cls, **options: Any) -> Self:
         """Twelve steps."""
         return cls(**{"steps": 12, **options})
 
-    def per_search(self, n_classes: int) -> float:
-        """One gradient per step and other class."""
-        return float(self.steps * (min(self.candidates, n_classes) - 1))
+    @property
+    def usual_steps(self) -> int:
+        """All of them."""
+        return self.steps
 
-    def search(
-        self, view: View, values: Tensor, labels: Tensor, epsilons: Sequence[float], generator: torch.Generator
-    ) -> Iterator[Tensor]:
-        """Yield the same minimal perturbation for every epsilon."""
-        minimal = self._minimal(view, values, labels)
-        for _ in epsilons:
-            yield minimal
-
-    def _minimal(self, view: View, values: Tensor, labels: Tensor) -> Tensor:
-        """The nearest fooled iterate of each image, [B, ...]; the last one where none is fooled."""
+    def minimal(self, view: View, values: Tensor, labels: Tensor) -> Tensor:
+        """See `Minimal`."""
         x, best = values.clone(), values.clone()
         nearest = values.new_full((len(values),), torch.inf)
         others: Tensor | int = self.candidates - 1
@@ -81,10 +71,7 @@ class FAB(Attack):
         """Where one step leads from `x` [B, ...], given the k linearised boundaries: [B, k, ...], [B, k] -> [B, ...]."""
         gradients = torch.where(gradients.isfinite(), gradients, torch.zeros_like(gradients))
         differences = differences.nan_to_num()
-        batch, k = differences.shape
-        distances = differences.abs() / (slopes(gradients.flatten(0, 1), self.norm).reshape(batch, k) + 1e-12)
-        rows, chosen = torch.arange(batch, device=x.device), distances.argmin(1)
-        normal, value = gradients[rows, chosen], differences[rows, chosen]
+        normal, value, _ = self.nearest(gradients, differences, 1e-12)
         at_values = value.double() + (normal.double() * (values - x).double()).flatten(1).sum(1)
         here = onto_boundary(x, normal, value, self.norm, space)
         there = onto_boundary(values, normal, at_values, self.norm, space)
