@@ -10,7 +10,7 @@ from attack_outcomes import right
 
 from hqc_ray import attacks
 from hqc_ray.attacks.losses import margin
-from hqc_ray.attacks.searches.square import _get, _put, _pyramid, _pyramids
+from hqc_ray.attacks.searches.square import _get, _put, _pyramid, _pyramids, _Walk
 from hqc_ray.attacks.view import View
 
 
@@ -116,3 +116,15 @@ def test_what_is_longer_than_wide_has_rectangles_of_the_same_share(size, expecte
     assert attack.side(0, *size[::-1]) == expected[::-1]
     assert attack.side(4999, 1, 500) == (1, 1)
     assert attacks.get("square", norm="l2").side(4999, 1, 500) == (1, 3)
+
+
+def test_what_clipping_has_taken_from_a_perturbation_goes_into_the_next_lump(toy):
+    epsilon, images = 0.5, toy.images[:6]
+    attack = attacks.get("square", norm="l2")
+    one = _Walk(attack, View(toy.model, 6), images, toy.labels[:6], epsilon, torch.Generator().manual_seed(0))
+    one.shape = tuple(images.shape)
+    delta = torch.randn(images.shape, generator=torch.Generator().manual_seed(1), dtype=images.dtype)
+    delta *= 0.6 * epsilon / delta.flatten(1).norm(dim=1)[:, None, None, None]
+    corner, ids = torch.tensor([[0] * 6, [1] * 6]), torch.arange(6)
+    lengths = one._lumps(delta, ids, corner, 5, 5).flatten(1).norm(dim=1)
+    torch.testing.assert_close(lengths, torch.full_like(lengths, epsilon), rtol=1e-4, atol=0)
