@@ -109,6 +109,7 @@ def test_features_that_are_none(spec, case):
         ("needs", "missing 1 required positional argument"),
         ("nothing", "gives a NoneType .*valid: a torch.nn.Module"),
         ("unseeded", "is another network when it is built again"),
+        ("unused", "is another network when it is built again"),
     ],
 )
 def test_functions_that_build_no_network(spec, name, said):
@@ -131,3 +132,10 @@ def test_costs_that_are_no_number(spec, monkeypatch, gmacs):
 @pytest.mark.parametrize("size", [8, (8, 12)])
 def test_good_ones_pass(spec, size):
     assert probe(spec("good").model_copy(update={"image_size": size})).n_features > 0
+
+
+def unused():
+    """The same features each time, from other tensors: its digest would be another one in each process."""
+    body = good()
+    body.register_buffer("noise", torch.from_numpy(np.random.default_rng().normal(size=3)))
+    return body

@@ -117,8 +117,6 @@ class Rooms:
         if key not in self._loaded and (self.download or not remote):
             tried = probe if ":" in model.backbone else backbones.build
             self._loaded[key] = _at("model", tried, model).n_features
-            if ":" in model.backbone:
-                _at("model", backbones.identify, model)
         return self._loaded.get(key, UNKNOWN_FEATURES)
 
     def backbone(self, model: ModelSpec) -> ModelSpec:
