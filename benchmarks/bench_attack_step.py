@@ -12,7 +12,7 @@ import torch
 from hqc_ray import devices
 from hqc_ray.attacks.view import View
 from hqc_ray.models import backbones, heads
-from hqc_ray.models.backbone import Backbone
+from hqc_ray.models.backbones.backbone import Backbone
 from hqc_ray.models.classifier import Classifier
 from hqc_ray.spec import ModelSpec
 

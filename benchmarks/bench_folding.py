@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from hqc_ray.models import backbones
-from hqc_ray.models.backbone import Backbone
+from hqc_ray.models.backbones.backbone import Backbone
 
 
 def statistics(body: torch.nn.Module) -> None:

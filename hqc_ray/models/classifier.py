@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from hqc_ray.errors import HqcError, ModelError
 from hqc_ray.models import backbones, heads
-from hqc_ray.models.backbone import Backbone
-from hqc_ray.models.checkpoint import first_line
+from hqc_ray.models.backbones.backbone import Backbone
+from hqc_ray.models.backbones.checkpoint import first_line
 from hqc_ray.models.head import Bottleneck, Head
 from hqc_ray.models.levels import END_TO_END
 from hqc_ray.models.part import Part, Rest

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from hqc_ray.errors import ModelError
-from hqc_ray.models.backbone import Backbone
+from hqc_ray.models.backbones.backbone import Backbone
 
 
 def pixels(images: np.ndarray) -> Tensor:

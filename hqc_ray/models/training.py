@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy
 from hqc_ray import seeds
 from hqc_ray.errors import HqcError, ModelError
 from hqc_ray.models import backbones, heads
-from hqc_ray.models.backbone import Backbone
+from hqc_ray.models.backbones.backbone import Backbone
 from hqc_ray.models.classifier import Classifier
 from hqc_ray.models.features import extract, pixels
 from hqc_ray.quantum import devices

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from hqc_ray.evaluation.card import card
-from hqc_ray.models.backbone import Backbone
+from hqc_ray.models.backbones.backbone import Backbone
 from hqc_ray.models.classifier import Classifier
 from hqc_ray.models.head import Dense, linear
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from hqc_ray.evaluation.card import card
 from hqc_ray.evaluation.traps import trapped, trapped_share
-from hqc_ray.models.backbone import Backbone
+from hqc_ray.models.backbones.backbone import Backbone
 from hqc_ray.models.classifier import Classifier
 from hqc_ray.models.head import Bottleneck, Dense, Direct, linear
 

@@ -8,8 +8,8 @@ from torch.nn.functional import interpolate
 from torchvision.models import get_model_builder, list_models
 
 from hqc_ray.errors import ModelError
-from hqc_ray.models import backbone as module
 from hqc_ray.models import backbones, features, heads
+from hqc_ray.models.backbones import backbone as module
 from hqc_ray.spec import ModelSpec
 
 # name: features without the classification layer, image size that is cheap

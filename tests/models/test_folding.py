@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from hqc_ray.models import backbones, folding, weights
-from hqc_ray.models.backbone import Backbone
+from hqc_ray.models import backbones
+from hqc_ray.models.backbones import folding, weights
+from hqc_ray.models.backbones.backbone import Backbone
 
 IMAGES = torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 

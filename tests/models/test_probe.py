@@ -11,7 +11,7 @@ from torch.nn.functional import dropout
 from hqc_ray.errors import ModelError
 from hqc_ray.models import backbones
 from hqc_ray.models.backbones import BackboneEntry
-from hqc_ray.models.probe import probe
+from hqc_ray.models.backbones.probe import probe
 from hqc_ray.spec import ModelSpec
 
 

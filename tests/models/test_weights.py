@@ -8,7 +8,8 @@ import torch
 from torchvision import models as torchvision_models
 
 from hqc_ray.errors import ModelError
-from hqc_ray.models import backbones, weights
+from hqc_ray.models import backbones
+from hqc_ray.models.backbones import weights
 
 SQUEEZENET_HASH = "b66bff10"  # in torchvision's URL of squeezenet1_0
 

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from hqc_ray.attacks import SPACES
 from hqc_ray.evaluation.statistics import unpack
-from hqc_ray.models.backbone import Backbone
+from hqc_ray.models.backbones.backbone import Backbone
 from hqc_ray.sweep import run
 
 SWEEP = """

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from hqc_ray.models import classifier, features
-from hqc_ray.models.backbone import Backbone
+from hqc_ray.models.backbones.backbone import Backbone
 from hqc_ray.sweep.graph.jobs import Job, Outcome
 from hqc_ray.sweep.work import worker as room
 from hqc_ray.sweep.work.worker import ATTEMPTS, RECENT, Worker

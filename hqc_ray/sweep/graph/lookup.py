@@ -7,8 +7,9 @@ from collections.abc import Callable
 from hqc_ray.data import Source
 from hqc_ray.data.splits import Subset, subset
 from hqc_ray.errors import DataError
-from hqc_ray.models import backbones, weights
-from hqc_ray.models.weights import WeightsId
+from hqc_ray.models import backbones
+from hqc_ray.models.backbones import weights
+from hqc_ray.models.backbones.weights import WeightsId
 from hqc_ray.plan import Training, content_key
 from hqc_ray.spec import DataSpec, DeviceSpec, ModelSpec, expand
 from hqc_ray.sweep.graph import resolve

@@ -16,7 +16,7 @@ from hqc_ray.data.splits import multiple, parts, smallest
 from hqc_ray.errors import AttackError, DataError, InputError, ModelError, SpecError
 from hqc_ray.models import backbones, heads
 from hqc_ray.models import trial as head_trial
-from hqc_ray.models.probe import probe
+from hqc_ray.models.backbones.probe import probe
 from hqc_ray.quantum import circuits, devices
 from hqc_ray.quantum.cores import noisy_layer, surrogate
 from hqc_ray.quantum.study import trial

@@ -14,7 +14,7 @@ import torch
 
 from hqc_ray.evaluation.statistics import pack
 from hqc_ray.models import backbones, classifier, features, training
-from hqc_ray.models.backbone import Backbone
+from hqc_ray.models.backbones.backbone import Backbone
 from hqc_ray.models.classifier import Classifier
 from hqc_ray.redaction import clean
 from hqc_ray.results.row import Deployed

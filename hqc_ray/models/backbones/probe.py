@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from hqc_ray.models import backbones
-from hqc_ray.models.backbone import PROBE, Backbone
-from hqc_ray.models.weights import digest
+from hqc_ray.models.backbones.backbone import PROBE, Backbone
+from hqc_ray.models.backbones.weights import digest
 from hqc_ray.spec import ModelSpec
 
 _LIKE = 1e-4  # of the largest feature: rounding of other batches; what a draw or a batch changes is far more

@@ -16,8 +16,8 @@ from torchvision import models as torchvision_models
 from hqc_ray.entries import Entry, lookup
 from hqc_ray.errors import InputError, ModelError
 from hqc_ray.guard import guarded, wrong
-from hqc_ray.models import cnn
-from hqc_ray.models import weights as weight_files
+from hqc_ray.models.backbones import cnn
+from hqc_ray.models.backbones import weights as weight_files
 
 
 class BackboneEntry(Entry):

@@ -10,10 +10,10 @@ from torch import nn
 from hqc_ray import seeds
 from hqc_ray.entries import make
 from hqc_ray.errors import ModelError, shown
-from hqc_ray.models import weights as weight_files
-from hqc_ray.models.architectures import BACKBONES, BackboneEntry, faulty, of, own
-from hqc_ray.models.backbone import Backbone
-from hqc_ray.models.weights import WeightsId
+from hqc_ray.models.backbones import weights as weight_files
+from hqc_ray.models.backbones.architectures import BACKBONES, BackboneEntry, faulty, of, own
+from hqc_ray.models.backbones.backbone import Backbone
+from hqc_ray.models.backbones.weights import WeightsId
 from hqc_ray.spec import ModelSpec, expand, sides
 
 __all__ = ["BACKBONES", "BackboneEntry", "build", "check_same", "entry", "faulty", "get", "identify", "of", "own", "weights_id"]

@@ -21,7 +21,7 @@ from torchvision import models as torchvision_models
 
 from hqc_ray import seeds
 from hqc_ray.errors import ModelError, shown
-from hqc_ray.models import checkpoint
+from hqc_ray.models.backbones import checkpoint
 
 TORCHVISION = "IMAGENET1K_V1"
 _PREFIXES = ("module.", "_orig_mod.", "model.", "backbone.", "encoder.")  # of nn.DataParallel, torch.compile, Lightning, ...

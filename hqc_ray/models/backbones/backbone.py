@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from hqc_ray.errors import ModelError
-from hqc_ray.models import folding
-from hqc_ray.models.checkpoint import first_line
+from hqc_ray.models.backbones import folding
+from hqc_ray.models.backbones.checkpoint import first_line
 from hqc_ray.spec import sides
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
