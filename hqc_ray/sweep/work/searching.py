@@ -13,7 +13,7 @@ from hqc_ray.attacks.spaces import SPACES
 from hqc_ray.certify.certificate import certifiable, certify
 from hqc_ray.evaluation.card import card
 from hqc_ray.evaluation.certified import Certified
-from hqc_ray.evaluation.measure import Seen, example, measure
+from hqc_ray.evaluation.measure import Seen, attacked_images, example, measure
 from hqc_ray.models import features
 from hqc_ray.models.classifier import Classifier
 from hqc_ray.results.row import Deployed
@@ -27,7 +27,7 @@ PICTURED = 4  # images that a pictured cell keeps
 
 
 def search(worker: Worker, job: Job) -> Outcome:
-    """Search, and let every judge decide: what was measured of each row of the job, and the pictures that it keeps."""
+    """Search, and let every judge decide: what was measured of each row of the job, and the images that are kept."""
     task = job.task
     assert isinstance(task, SearchTask), job.id  # noqa: S101 - the graph made both
     asked, level = task.search, task.search.attack.level
@@ -35,8 +35,9 @@ def search(worker: Worker, job: Job) -> Outcome:
     labels, values = attacked.labels, attacked.values
     reference, _ = worker.on_device(task.searched)
     crew = [worker.on_device(one.deployed) for one in task.judges]
+    attack = attacks.get(asked.attack.name, **asked.attack.options)
     result = attacks.run(
-        attacks.get(asked.attack.name, **asked.attack.options),
+        attack,
         deployed.differentiated(reference, asked).at(level).rest,
         values,
         labels,
@@ -47,13 +48,14 @@ def search(worker: Worker, job: Job) -> Outcome:
         judges=[deployed.judge(who, one, level) for (who, _), one in zip(crew, task.judges, strict=True)],
         reference=reference.at(level).rest,
         batch_size=asked.batch_size,
-        keep=PICTURED if any(row.example for row in job.rows) else 0,
+        keep=len(labels) if task.kept else PICTURED if any(row.example for row in job.rows) else 0,
     )
     seen = [_seen(worker, task, one, *of, attacked) for one, of in zip(task.judges, crew, strict=True)]
     cells = list(zip(job.rows, task.judged, strict=True))
     measured = tuple(measure(result, labels, row.epsilon, j, seen[j]) for row, j in cells)
     pictures = {r.example: example(result, values.cpu().numpy(), labels, r.epsilon, j, PICTURED) for r, j in cells if r.example}
-    return Outcome(job.id, 0.0, measured=measured, examples=pictures)
+    kept = {name: attacked_images(result, values, labels, epsilon, attack.norm) for epsilon, name in task.kept}
+    return Outcome(job.id, 0.0, measured=measured, examples=pictures | kept)
 
 
 class _Attacked(NamedTuple):
