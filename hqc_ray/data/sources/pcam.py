@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import ClassVar, Literal, Self, get_args
 
@@ -12,6 +13,7 @@ import numpy as np
 
 from hqc_ray.data.source import Source, as_indices, distinct_images, existing_folder, first_bytes
 from hqc_ray.errors import DataError
+from hqc_ray.files import write
 from hqc_ray.spec import MAX_IMAGES
 
 Split = Literal["train", "valid", "test"]
@@ -23,6 +25,33 @@ _SHAPES: dict[Part, tuple[int, ...]] = {"x": (96, 96, 3), "y": (1, 1, 1)}
 def file_name(split: str, part: str) -> str:
     """The official name of a split's images (part 'x') or labels (part 'y')."""
     return f"camelyonpatch_level_2_split_{split}_{part}.h5"
+
+
+def write_split(folder: Path, split: Split, images: np.ndarray, labels: np.ndarray, **told: str | float) -> list[Path]:
+    """Write both files of a split in the official layout; each is whole or not there.
+
+    Args:
+        folder: created if it does not exist.
+        split: whose names they get.
+        images: [N, H, W, 3] uint8; PatchCamelyon's are 96 x 96.
+        labels: [N], 0 to 255; PatchCamelyon has 0 and 1.
+        told: attributes of the images' file.
+
+    Raises:
+        DataError: one of the files is there already.
+        WriteError: they cannot be written.
+    """
+    arrays: dict[Part, np.ndarray] = {"x": images, "y": labels.astype(np.uint8).reshape(-1, 1, 1, 1)}
+    paths = {part: folder / file_name(split, part) for part in arrays}
+    if there := next((path for path in paths.values() if path.is_symlink() or path.exists()), None):
+        raise DataError("is there already, and may be another data set", where=str(there), valid="another folder")
+    return [write(paths[part], partial(_fill, part=part, array=array, told=told)) for part, array in arrays.items()]
+
+
+def _fill(path: Path, part: Part, array: np.ndarray, told: Mapping[str, str | float]) -> None:
+    with h5py.File(path, "w") as file:
+        file.create_dataset(part, data=array)
+        file.attrs.update(told if part == "x" else {})
 
 
 class PCam(Source):
@@ -80,10 +109,7 @@ class PCam(Source):
     @classmethod
     def example(cls, folder: Path) -> Self:
         """Both classes, in the official layout."""
-        arrays = {"x": distinct_images(14, 96, 96, 3), "y": (np.arange(14, dtype=np.uint8) % 2).reshape(-1, 1, 1, 1)}
-        for part, array in arrays.items():
-            with h5py.File(folder / file_name("train", part), "w") as file:
-                file.create_dataset(part, data=array)
+        write_split(folder, "train", distinct_images(14, 96, 96, 3), np.arange(14) % 2)
         return cls(path=str(folder))
 
     def _file(self, part: Part) -> Path:
