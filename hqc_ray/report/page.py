@@ -89,7 +89,7 @@ def _results(report: Report) -> str:
     rows: list[str] = []
     before: Line | None = None
     for line in report.lines:
-        rows.append(_row(cells(line, report.attacks), first=before is None or line.model != before.model))
+        rows.append(_row(cells(line, report), first=before is None or line.model != before.model))
         before = line
     return _table(header(report), rows)
 

@@ -55,6 +55,11 @@ class Report:
     notes: tuple[str, ...]  # names of `hqc_ray.evaluation.flags.NOTES` that hold
     facts: Facts
 
+    @property
+    def certified(self) -> bool:
+        """Whether a line has a certificate."""
+        return any(line.certified for line in self.lines)
+
     @classmethod
     def of(cls, rows: pd.DataFrame) -> Report:
         """The report of a sweep's rows, whatever their order.
