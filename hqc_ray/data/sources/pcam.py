@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import ClassVar, Literal, Self, get_args
@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 
 from hqc_ray.data.source import Source, as_indices, distinct_images, existing_folder, first_bytes
-from hqc_ray.errors import DataError
+from hqc_ray.errors import DataError, WriteError
 from hqc_ray.files import write
 from hqc_ray.spec import MAX_IMAGES
 
@@ -38,14 +38,18 @@ def write_split(folder: Path, split: Split, images: np.ndarray, labels: np.ndarr
         told: attributes of the images' file.
 
     Raises:
-        DataError: one of the files is there already.
-        WriteError: they cannot be written.
+        DataError: one of the files is there already, or they cannot be written: none is there then.
     """
     arrays: dict[Part, np.ndarray] = {"x": images, "y": labels.astype(np.uint8).reshape(-1, 1, 1, 1)}
     paths = {part: folder / file_name(split, part) for part in arrays}
     if there := next((path for path in paths.values() if path.is_symlink() or path.exists()), None):
         raise DataError("is there already, and may be another data set", where=str(there), valid="another folder")
-    return [write(paths[part], partial(_fill, part=part, array=array, told=told)) for part, array in arrays.items()]
+    try:
+        return [write(paths[part], partial(_fill, part=part, array=array, told=told)) for part, array in arrays.items()]
+    except WriteError as problem:
+        with suppress(OSError):
+            paths["x"].unlink(missing_ok=True)  # without labels it is nothing
+        raise DataError(str(problem), valid="a folder that can be written to") from problem
 
 
 def _fill(path: Path, part: Part, array: np.ndarray, told: Mapping[str, str | float]) -> None:
