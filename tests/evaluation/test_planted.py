@@ -75,5 +75,5 @@ def test_gradients_of_random_signs_are_caught_where_noise_fools_nobody(rows):
 
 
 def test_an_embedding_on_which_nothing_depends_is_refused_by_the_plan(tmp_path):
-    with pytest.raises(HqcError, match="embedding 'rz' acts on .* as a phase only"):
+    with pytest.raises(HqcError, match=r"embedding 'rz' acts on .* as a phase only"):
         swept(tmp_path, SWEEP.replace("head: linear", "head: vqc1, embedding: rz"))
