@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -294,6 +295,12 @@ def test_notes():
 
 def test_every_flag_says_what_to_do():
     assert all(text.endswith(".") and len(text.split()) > 10 for text in (audit.FLAGS | audit.NOTES).values())
+
+
+def test_the_page_of_flags_says_the_same():
+    page = (Path(__file__).parents[2] / "docs" / "flags.md").read_text()
+    for name, said in (audit.FLAGS | audit.NOTES).items():
+        assert f"| `{name}` | {said[0].upper()}{said[1:]} |" in page
 
 
 def test_audit_needs_neither_torch_nor_ray():
