@@ -241,7 +241,7 @@ def test_transfers_stand_in_a_matrix_and_count_in_the_worst_case():
     assert [line["Worst case"][:4] for line in lines] == ["20.0", "25.0", "30.0"]
     assert [line["Flags"] for line in lines] == ["", "", "transfer_stronger (PGD)"]
     assert "attacks found on other models included" in notes
-    assert "- transfer_stronger: an attack found on another model leaves" in notes
+    assert "- transfer_stronger: an attack that needs no gradient of this model" in notes
     matrix = notes.partition("judged by:\n\n")[2].splitlines()
     assert matrix == [
         "| Attack | Epsilon | Found on | linear | tanh (4) | vqc1 |",

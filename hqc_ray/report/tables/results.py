@@ -13,7 +13,7 @@ from hqc_ray.report.content.attacks import Shown
 from hqc_ray.report.content.lines import Line, Value
 from hqc_ray.report.content.transfers import Matrix
 from hqc_ray.report.content.view import Report
-from hqc_ray.report.tables import controls, notes
+from hqc_ray.report.tables import cards, controls, notes
 from hqc_ray.report.tables.cell import NOTHING, Cell, ball_text, certified, number
 
 SHOWN_IN_TERMINAL = 5  # attacks
@@ -99,6 +99,8 @@ def table_markdown(report: Report) -> str:
         lines = controls.controls_lines(report)
         said = "\n".join(f"- {_escape(sentence)}" for sentence in controls.sentences(report))
         text += f"\n## Paired controls\n\n{controls.CONTROLS}\n\n{said}\n\n{_table(controls.HEADER, lines)}\n"
+    if report.cards:
+        text += f"\n## Models on their devices\n\n{cards.CARDS}\n\n{_table(cards.HEADER, cards.cards_lines(report))}\n"
     if report.transfers:
         text += f"\n## Transferred attacks\n\n{TRANSFERS}\n"
     for title, head, lines in transfer_tables(report):

@@ -94,7 +94,8 @@ def _seen(worker: Worker, task: SearchTask, judge: JudgeTask, who: Classifier, k
         if made.native:  # a hundred evaluations of each image's circuit on the device itself take too long
             return size
         labels, values = torch.from_numpy(attacked.labels[fresh]), attacked.values[torch.from_numpy(fresh)]
-        return size | card(who, values, labels, level, task.search.batch_size)
+        ideal = worker.trained(made) if made.surrogate else None
+        return size | card(who, values, labels, level, task.search.batch_size, ideal)
 
     key = (made.trained, made.surrogate, made.native, judge.split, task.inputs.split, task.n_images, level)
     certified = _certified(worker, task, judge, who, attacked)
