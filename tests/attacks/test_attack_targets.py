@@ -17,7 +17,8 @@ from hqc_ray.attacks.searches.targets import Linear, Targets
 from hqc_ray.attacks.spaces import SPACES
 from hqc_ray.attacks.view import View
 from hqc_ray.errors import AttackError
-from hqc_ray.models.head import Bottleneck, Fourier
+from hqc_ray.models.head import Bottleneck, Dense, Fourier
+from hqc_ray.models.part import Rest
 from hqc_ray.quantum.cores.surrogate import trig_features
 
 SHAPE = (2, 3, 4)
@@ -151,3 +152,39 @@ def test_a_model_of_which_no_target_is_known_is_refused(toy):
         attacks.run(attack, toy.model, toy.images[:4], toy.labels[:4], [0.05], 0)
     with pytest.raises(AttackError, match="nothing to aim at"):
         attacks.get("bottleneck", directions=0)
+
+
+def dead() -> Rest:
+    """An MLP on six features, all of whose three units are dead near 0; the second class wins where the first unit is above 1."""
+    first, last = nn.Linear(6, 3), nn.Linear(3, 2)
+    with torch.no_grad():
+        first.weight.copy_(torch.eye(3, 6) + 0.1)
+        first.bias.fill_(-2.0)
+        last.weight.copy_(torch.tensor([[0.0, 3.0, 3.0], [2.0, 0.0, 0.0]]))
+        last.bias.copy_(torch.tensor([1.0, 0.0]))
+    return Rest(Dense(6, 2, nn.Sequential(first, nn.ReLU(), last)).requires_grad_(False).eval(), "features")
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_dead_units_hold_gradients_and_not_the_attack(norm):
+    model, labels, epsilon = dead(), torch.zeros(4, dtype=torch.int64), 2.3 if norm == "linf" else 3.0
+    values = 0.05 * torch.randn(4, 6, generator=torch.Generator().manual_seed(0))
+    told = {"space": SPACES["features"]}
+    for name in ("apgd", "fab"):
+        climb = attacks.get(name, norm=norm, steps=20)
+        assert right(attacks.run(climb, model, values, labels, [epsilon], 0, **told), labels).any()
+    result = attacks.run(attacks.get("bottleneck", norm=norm), model, values, labels, [epsilon], 0, **told)
+    assert not right(result, labels).any()
+
+
+def test_a_wide_mlp_and_a_linear_head_are_cut_at_their_logits():
+    values = torch.randn(5, 6, generator=torch.Generator().manual_seed(0))
+    wide, linear = nn.Sequential(nn.Linear(6, 13), nn.ReLU(), nn.Linear(13, 2)), nn.Linear(6, 2)
+    for layers in (wide, linear):
+        head = Dense(6, 2, layers)
+        assert not head.bottleneck
+        assert torch.equal(head.concluded(head.preactivations(values)), head.logits(values))
+    narrow = dead().head
+    assert narrow.bottleneck
+    assert narrow.preactivations(values).shape == (5, 3)
+    assert torch.equal(narrow.concluded(narrow.preactivations(values)), narrow.logits(values))
