@@ -97,8 +97,8 @@ def nearest_wrong(
     Args:
         head: with a bottleneck and an exact core, see `margins.covers`.
         points: [N, Q], pre-activations, at which the search begins.
-        factors: [N, Q, Q], invertible: the points at a distance of 1 are those plus `factors` times vectors of length 1. Nothing
-            is sought beyond a distance of `reach.FARTHEST`.
+        factors: [N, Q, Q], invertible: the points at a distance of 1 are those plus `factors` times vectors of length 1. What
+            is farther than `reach.FARTHEST` may be missed.
         labels: [N], the true classes.
         tolerance: relative; the search ends when nothing can be nearer by more.
         boxes: of an image, at most.

@@ -70,7 +70,7 @@ class Model(nn.Module):
         return self.concluded(self.preactivations(values))
 
 
-LANDMARKS = Landmarks(torch.tensor([[-2.5], [-3.0], [0.5], [-2.0]], dtype=torch.float64), torch.tensor([1, 1, 0, 0]))
+LANDMARKS = Landmarks(torch.tensor([[-2.5], [-3.0], [0.5], [-2.0], [2.9]], dtype=torch.float64), torch.tensor([1, 1, 0, 0, 1]))
 
 
 def images(model: nn.Module) -> torch.Tensor:
@@ -132,7 +132,7 @@ def test_neighbours_are_of_other_classes_and_taken_for_them():
     way = asked.ways(linear, torch.zeros(3, dtype=torch.int64), 0.3, "linf", torch.Generator())
     gram = linear.gradients.flatten(2) @ linear.gradients.flatten(2).mT
     reached = linear.at[:, None] + torch.einsum("nkq,nqr->nkr", way, gram)
-    # -2.0 is of the image's own class, 0.5 as well: there is no third neighbour
+    # -2.0 and 0.5 are of the images' own class, 2.9 is taken for it: there is no third neighbour
     torch.testing.assert_close(reached[:, :2, 0], torch.tensor([[-2.5, -3.0]] * 3, dtype=torch.float64))
     assert (way[:, 2] == 0).all()
 

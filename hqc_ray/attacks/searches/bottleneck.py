@@ -28,8 +28,8 @@ class Bottleneck(Attack):
     trapped: with a trigonometric head the corner can be a local minimum of the margin. Behind the pre-activations u the model is
     small and exact, so it is simply evaluated, at many points that the ball can reach:
 
-    1. Q gradients give du/dx. Of the ball, linearised, the extreme points along random directions of u, and points on the way to
-       them, are candidates; the head is evaluated at all of them, and the one with the largest margin is the target.
+    1. Q gradients give du/dx. Of the ball, linearised, the extreme points along ways of u (see `Targets`), and points on the way
+       to them, are candidates; the head is evaluated at all of them, and the one with the largest margin is the target.
     2. The values jump towards it, and then climb: steps down the distance to the target, measured by how far the values have
        to move for it (the metric of du/dx). The whole model judges every iterate.
     3. Images that are still right are linearised again where they are now, and aim once more.
@@ -37,7 +37,9 @@ class Bottleneck(Attack):
     It needs no gradient of the circuit. A model without a bottleneck is cut at its logits.
 
     Attributes:
-        directions: random directions of u that are tried in each round.
+        directions: random directions of u that are tried in each round; 0 switches them off.
+        counterexamples: tries the way to about the nearest point at which the head is wrong, of a head that has certificates.
+        neighbours: nearest training images of other classes towards which it tries to go, where these are known.
         rounds: targets per image.
         steps: of the climb to each target; their size falls from 2.5 * epsilon / steps to 0.
     """
