@@ -111,6 +111,16 @@ class Attack(Entry):
         return False
 
     @property
+    def wants_landmarks(self) -> bool:
+        """Whether it makes use of training images, where the model has a bottleneck (`view.landmarks`)."""
+        return False
+
+    @property
+    def needs_bottleneck(self) -> bool:
+        """Whether it knows nothing to do with a model without a bottleneck."""
+        return False
+
+    @property
     def shared(self) -> bool:
         """Whether one search serves every epsilon with these options: restarts look at each epsilon on its own."""
         return self.one_search and self.restarts == 1

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from hqc_ray.attacks.balls import NORMS, Norm, admitted, in_grey_levels, lengths, rounding
 from hqc_ray.attacks.base import Attack
 from hqc_ray.attacks.judges import Exact, Judge
+from hqc_ray.attacks.landmarks import Landmarks
 from hqc_ray.attacks.losses import predicted
 from hqc_ray.attacks.result import Found, Predictions, Result, Verdict
 from hqc_ray.attacks.spaces import PIXELS, Space
@@ -37,6 +38,7 @@ def run(
     audience: Audience = "itself",
     judges: Sequence[Judge] = (),
     reference: Classify | None = None,
+    landmarks: Landmarks | None = None,
     batch_size: int = 50,
     keep: int = 0,
 ) -> Result:
@@ -58,6 +60,7 @@ def run(
             same images, but the whole budget; "others": all images, with the whole budget.
         judges: who decides; none: the model itself.
         reference: decides which images the model gets right, where that is another one (the exact twin of a sampled model).
+        landmarks: training images that the attacker knows, for attacks that aim at where others are.
         batch_size: images per batch, for all evaluations alike.
         keep: of how many of the first images the values after the attack are kept.
 
@@ -70,7 +73,7 @@ def run(
         raise AttackError(f"batch_size={batch_size}, keep={keep}", valid="batch_size >= 1, keep >= 0")
     crew, parts = tuple(judges) or (Exact(model),), []
     with frozen(model, reference, *(getattr(judge, "model", None) for judge in crew)) as held:
-        job = _Job(attack, attack.norm, model, crew, reference or model, int(seed), budgets, space, audience, held)
+        job = _Job(attack, attack.norm, model, crew, reference or model, int(seed), budgets, space, audience, landmarks, held)
         for index, start in enumerate(range(0, len(values), batch_size)):
             stop = min(start + batch_size, len(values))
             parts.append(job.batch(index, values[start:stop], labels[start:stop], min(stop, keep) - start))
@@ -112,6 +115,7 @@ class _Job:
     epsilons: list[float]
     space: Space
     audience: Audience
+    landmarks: Landmarks | None
     held: Held
 
     def batch(self, index: int, values: Tensor, labels: Tensor, keep: int) -> _Batch:
@@ -124,7 +128,7 @@ class _Job:
             raise AttackError(f"label {int(labels.max())} for a model with {logits.shape[1]} classes", where="labels")
         clean = predicted(logits)
         attacked = torch.ones_like(labels, dtype=torch.bool) if self.audience == "others" else clean == labels
-        view = View(self.model, int(attacked.sum()), self.space, decides=self.audience == "itself")
+        view = View(self.model, int(attacked.sum()), self.space, self.audience == "itself", self.landmarks)
         candidates = self._search(view, index, values[attacked], labels[attacked])
         self.held.check(repr(self.attack))
         seen = [[self._clean(judge, values, logits)] for judge in self.judges]

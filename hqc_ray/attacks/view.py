@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from hqc_ray.attacks.landmarks import Landmarks
 from hqc_ray.attacks.losses import Loss, cross_entropy, predicted, runners_up
 from hqc_ray.attacks.spaces import PIXELS, Space
 from hqc_ray.errors import AttackError
@@ -56,6 +57,7 @@ class View:
         n_values: B of the whole batch; the first gradient that covers it says which values have a bad one.
         space: of the values: its box, and the unit of epsilon.
         decides: whether this model is also the one that judges success.
+        landmarks: training images, where the attacker knows some.
 
     Attributes:
         draws: of a stochastic model, over which each gradient is averaged.
@@ -63,12 +65,19 @@ class View:
             not enough, and a search should use its whole budget.
     """
 
-    def __init__(self, model: Classify, n_values: int, space: Space = PIXELS, decides: bool = True) -> None:
+    def __init__(
+        self,
+        model: Classify,
+        n_values: int,
+        space: Space = PIXELS,
+        decides: bool = True,
+        landmarks: Landmarks | None = None,
+    ) -> None:
         self._model = model
         self._n_values, self._next_draw = n_values, 0
         self._stochastic = bool(getattr(model, "stochastic", hasattr(model, "drawn")))
         self.draws = 1
-        self.space, self.decides = space, decides
+        self.space, self.decides, self.landmarks = space, decides, landmarks
         self._counts = Counts()
         self._bad_gradient: Tensor | None = None
 

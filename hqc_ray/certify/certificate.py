@@ -87,6 +87,57 @@ def certify(head: Head, level: Level, values: Tensor, labels: Sequence[int] | Te
     return found(judge, values.detach().cpu().double().numpy(), asked, boxes)
 
 
+def nearest_wrong(
+    head: Head, points: Tensor, factors: Tensor, labels: Sequence[int] | Tensor, tolerance: float = 0.1, boxes: int = 200
+) -> Array:
+    """For each image about the nearest pre-activations at which the head is wrong, [N, Q] float64; NaN where none was found.
+
+    The search of `certify`, in any metric, and for an attack: it ends early, and says nothing of what is nearer.
+
+    Args:
+        head: with a bottleneck and an exact core, see `margins.covers`.
+        points: [N, Q], pre-activations, at which the search begins.
+        factors: [N, Q, Q], invertible: the points at a distance of 1 are those plus `factors` times vectors of length 1. What
+            is farther than `reach.FARTHEST` may be missed.
+        labels: [N], the true classes.
+        tolerance: relative; the search ends when nothing can be nearer by more.
+        boxes: of an image, at most.
+
+    Raises:
+        ModelError: the head is none that `covers` knows.
+    """
+    decided, found = decision(head), []
+    margins = {label: decided.margins(label) for label in {int(label) for label in labels}}
+    for point, factor, label in zip(points, factors, [int(label) for label in labels], strict=True):
+        judge = _Behind(head, point, factor)
+        reach = Ball(_plain(factor), _plain(point), np.zeros(len(point)))
+        ended = bracket(margins[label], reach, partial(judge.wrong, label=label), tolerance, boxes)
+        found.append(_plain(point) + _plain(factor) @ ended.counterexample)
+    return np.stack(found)
+
+
+def _misses(logits: Tensor, label: int) -> np.ndarray:
+    """Which of logits [n, K] are wrong by more than rounding, [n]."""
+    exact = logits.cpu().double().numpy()
+    others = np.delete(exact, label, 1).max(1)
+    return np.asarray(others - exact[:, label] > ROUNDING * np.abs(exact).max(1))
+
+
+@dataclass(frozen=True)
+class _Behind:
+    """The head itself, behind its pre-activations `point` [Q]."""
+
+    head: Head
+    point: Tensor
+    factor: Tensor
+
+    def wrong(self, moves: Array, label: int) -> np.ndarray:
+        """Which of `point` + `factor` @ moves [n, Q] it gets wrong, [n]."""
+        points = _plain(self.point) + moves @ _plain(self.factor).T
+        with torch.no_grad():
+            return _misses(self.head.concluded(torch.from_numpy(points).to(self.point)), label)
+
+
 @dataclass(frozen=True)
 class _Judge:
     """The head itself, in the precision in which it runs: `values` are of that."""
@@ -99,9 +150,7 @@ class _Judge:
         """Which of inputs [n, ...] it gets wrong by more than rounding, [n]."""
         given = torch.from_numpy(points).to(self.values)
         with torch.no_grad():
-            logits = (self.head.decided(given) if self.level == "angles" else self.head.logits(given)).cpu().double().numpy()
-        others = np.delete(logits, label, 1).max(1)
-        return np.asarray(others - logits[:, label] > ROUNDING * np.abs(logits).max(1))
+            return _misses(self.head.decided(given) if self.level == "angles" else self.head.logits(given), label)
 
 
 def _bottleneck(judge: _Judge, values: Array, labels: list[int], boxes: int | None) -> Certificate:

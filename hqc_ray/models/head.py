@@ -19,6 +19,7 @@ from hqc_ray.quantum.ideal.layer import CircuitLayer
 from hqc_ray.spec import Level
 
 FEATURE_NORM = 10.0
+NARROW = 12  # hidden units at most, as many as the widest circuit has angles, of an MLP that counts as a bottleneck
 
 
 class Head(nn.Module):
@@ -74,8 +75,8 @@ class Head(nn.Module):
         return "angles" in self.levels
 
     def preactivations(self, values: Tensor) -> Tensor:
-        """Pre-activations [B, Q] of standardised features [B, F], what tanh squeezes into angles; of a head without a bottleneck
-        its logits.
+        """Pre-activations [B, Q] of standardised features [B, F], what tanh squeezes into angles, or what the hidden units of a
+        narrow MLP are given; of a head without a bottleneck its logits.
         """
         return self.logits(values)
 
@@ -139,7 +140,10 @@ class Head(nn.Module):
 
 
 class Dense(Head):
-    """A head without a bottleneck: `layers` maps standardised features [B, F] to logits [B, K]."""
+    """A head without angles: `layers` maps standardised features [B, F] to logits [B, K].
+
+    An MLP as small as a circuit has a bottleneck too, its first hidden layer: what traps a gradient there are dead units.
+    """
 
     def __init__(self, n_features: int, n_classes: int, layers: nn.Module) -> None:
         super().__init__(n_features, n_classes)
@@ -148,6 +152,27 @@ class Dense(Head):
     def logits(self, values: Tensor) -> Tensor:
         """Logits [B, K] of standardised features [B, F]."""
         return self.layers(values)
+
+    @property
+    def bottleneck(self) -> bool:
+        """See `Head`."""
+        return self._narrow is not None
+
+    def preactivations(self, values: Tensor) -> Tensor:
+        """Of a narrow MLP what its hidden units are given, [B, Q]; else the logits."""
+        return self.logits(values) if self._narrow is None else self._narrow[0](values)
+
+    def concluded(self, preactivations: Tensor) -> Tensor:
+        """See `Head`."""
+        return preactivations if self._narrow is None else self._narrow[1:](preactivations)
+
+    @property
+    def _narrow(self) -> nn.Sequential | None:
+        """The layers, if the first of several is linear and narrow."""
+        layers = self.layers
+        if not isinstance(layers, nn.Sequential) or len(layers) < 2 or not isinstance(layers[0], nn.Linear):
+            return None
+        return layers if layers[0].out_features <= NARROW else None
 
 
 class Bottleneck(Head):

@@ -73,3 +73,8 @@ class Part:
         if self.level == "pixels":
             raise ModelError("features do not tell the images", where="level", valid="features, angles")
         return self.head.standardised(features) if self.level == "features" else self.head.angles(features)
+
+    def preactivations(self, features: Tensor) -> Tensor:
+        """What `rest.preactivations` gives [B, Q] for features [B, F] as the backbone gives them, without running it."""
+        values = self.head.standardised(features)
+        return self.head.squeezed(values) if self.level == "angles" else self.head.preactivations(values)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from hqc_ray.attacks.balls import Norm, per_image, project, steepest
@@ -15,6 +15,7 @@ from hqc_ray.attacks.base import Attack
 from hqc_ray.attacks.cut import Cut, has_bottleneck
 from hqc_ray.attacks.losses import fooled, margin
 from hqc_ray.attacks.searches.loop import iterate
+from hqc_ray.attacks.searches.targets import Linear, Targets
 from hqc_ray.attacks.view import View
 
 _SCALES = (0.25, 0.5, 0.75, 1.0)  # of the way to the end of the reach: what lies behind a barrier may be wrong again
@@ -27,8 +28,8 @@ class Bottleneck(Attack):
     trapped: with a trigonometric head the corner can be a local minimum of the margin. Behind the pre-activations u the model is
     small and exact, so it is simply evaluated, at many points that the ball can reach:
 
-    1. Q gradients give du/dx. Of the ball, linearised, the extreme points along random directions of u, and points on the way to
-       them, are candidates; the head is evaluated at all of them, and the one with the largest margin is the target.
+    1. Q gradients give du/dx. Of the ball, linearised, the extreme points along ways of u (see `Targets`), and points on the way
+       to them, are candidates; the head is evaluated at all of them, and the one with the largest margin is the target.
     2. The values jump towards it, and then climb: steps down the distance to the target, measured by how far the values have
        to move for it (the metric of du/dx). The whole model judges every iterate.
     3. Images that are still right are linearised again where they are now, and aim once more.
@@ -36,7 +37,9 @@ class Bottleneck(Attack):
     It needs no gradient of the circuit. A model without a bottleneck is cut at its logits.
 
     Attributes:
-        directions: random directions of u that are tried in each round.
+        directions: random directions of u that are tried in each round; 0 switches them off.
+        counterexamples: tries the way to about the nearest point at which the head is wrong, of a head that has certificates.
+        neighbours: nearest training images of other classes towards which it tries to go, where these are known.
         rounds: targets per image.
         steps: of the climb to each target; their size falls from 2.5 * epsilon / steps to 0.
     """
@@ -44,7 +47,9 @@ class Bottleneck(Attack):
     title: ClassVar[str] = "Bottleneck"
     random: ClassVar[bool] = True
     one_search: ClassVar[bool] = False
-    directions: int = Field(128, ge=1, le=10_000)
+    directions: int = Field(128, ge=0, le=10_000)
+    counterexamples: bool = False
+    neighbours: int = Field(0, ge=0, le=1000)
     rounds: int = Field(4, ge=1, le=1000)
     steps: int = Field(8, ge=1, le=10_000)
 
@@ -56,6 +61,27 @@ class Bottleneck(Attack):
     def applies(self, view: View) -> bool:
         """Where there is a bottleneck; elsewhere it climbs to logits, as others do."""
         return super().applies(view) and has_bottleneck(view.model)
+
+    @model_validator(mode="after")
+    def _check_targets(self) -> Self:
+        if not (self.directions or self.counterexamples or self.neighbours):
+            raise ValueError("directions, counterexamples and neighbours are all switched off: there is nothing to aim at")
+        return self
+
+    @property
+    def varies(self) -> bool:
+        """Where it tries random directions."""
+        return self.directions > 0
+
+    @property
+    def wants_landmarks(self) -> bool:
+        """Where it aims at neighbours."""
+        return self.neighbours > 0
+
+    @property
+    def needs_bottleneck(self) -> bool:
+        """Random directions are known of any model, the other targets only of one with a bottleneck."""
+        return not self.directions
 
     @property
     def aims(self) -> bool:
@@ -70,9 +96,11 @@ class Bottleneck(Attack):
         self, view: View, values: Tensor, labels: Tensor, epsilons: Sequence[float], generator: torch.Generator
     ) -> Iterator[Tensor]:
         """Yield the iterate of each image with the largest margin, the first that fools where this model decides."""
+        cut = Cut(view)
+        targets = Targets(view, cut, self.directions, self.counterexamples, self.neighbours)
         for epsilon in epsilons:
-            run = _Run(view, Cut(view), values, labels, epsilon, self.norm)
-            yield run.best_of(self.rounds, self.steps, self.directions, generator)
+            run = _Run(view, cut, targets, values, labels, epsilon, self.norm)
+            yield run.best_of(self.rounds, self.steps, generator)
 
 
 class _Aim(NamedTuple):
@@ -89,40 +117,41 @@ class _Run:
 
     view: View
     cut: Cut
+    targets: Targets
     values: Tensor
     labels: Tensor
     epsilon: float
     norm: Norm
 
-    def best_of(self, rounds: int, steps: int, directions: int, generator: torch.Generator) -> Tensor:
+    def best_of(self, rounds: int, steps: int, generator: torch.Generator) -> Tensor:
         """The candidate with the largest margin of each image, [B, ...]."""
         self.best, self.x = self.values.clone(), self.values.clone()
         self.margins = self.values.new_full((len(self.values),), -torch.inf)
         left = torch.arange(len(self.values), device=self.values.device)
         for _ in range(rounds):
-            aim = self._aim(left, directions, generator)
+            aim = self._aim(left, generator)
             self.x[left] = aim.jumped
             left = left[self._climb(left, aim, steps)]
             if not len(left):
                 break
         return self.best
 
-    def _aim(self, left: Tensor, directions: int, generator: torch.Generator) -> _Aim:
+    def _aim(self, left: Tensor, generator: torch.Generator) -> _Aim:
         """Linearise the images `left` [n] where they are, and choose a target for each."""
-        gradients, at = self.cut.jacobian(self.x[left])
-        ways = torch.randn(directions, at.shape[1], generator=generator).to(at)
+        linear = Linear.of(*self.cut.jacobian(self.x[left]))
+        at = linear.at
+        ways = self.targets.ways(linear, self.labels[left], self.epsilon, self.norm, generator)  # [n, M, Q]
         scales = torch.tensor(_SCALES).to(at)
-        reach = torch.stack([self._reach(i, ways, rows) for i, rows in zip(left.tolist(), gradients, strict=True)])  # [n, M, Q]
+        images = zip(left.tolist(), ways, linear.gradients, strict=True)
+        reach = torch.stack([self._reach(i, own, rows) for i, own, rows in images])  # [n, M, Q]
         points = (at[:, None, None] + scales[:, None] * reach[:, :, None]).flatten(1, 2)  # [n, M * scales, Q]
         labels = self.labels[left].repeat_interleave(points.shape[1])
         chosen = margin(self.cut.logits(points).flatten(0, 1), labels).reshape(len(left), -1).nan_to_num(torch.inf).argmax(1)
         rows = torch.arange(len(left), device=left.device)
-        way = ways[chosen.div(len(scales), rounding_mode="floor")]
-        ends = self._end(self.values[left], torch.einsum("nq,nq...->n...", way, gradients))
+        way = ways[rows, chosen.div(len(scales), rounding_mode="floor")]
+        ends = self._end(self.values[left], torch.einsum("nq,nq...->n...", way, linear.gradients))
         jumped = self.view.space.clip(self.x[left] + per_image(scales[chosen % len(scales)], ends) * (ends - self.x[left]))
-        flat = gradients.flatten(2).double()
-        metric = torch.linalg.pinv(flat @ flat.mT, hermitian=True).to(at)
-        return _Aim(points[rows, chosen], metric, jumped)
+        return _Aim(points[rows, chosen], linear.metric, jumped)
 
     def _reach(self, image: int, ways: Tensor, gradients: Tensor) -> Tensor:
         """How far u of an image moves, to first order, at the ends of the ball along `ways` [M, Q] of u: [M, Q]."""

@@ -74,6 +74,11 @@ class Ensemble(Attack):
         return any(member.aims for member in self.members.values())
 
     @property
+    def wants_landmarks(self) -> bool:
+        """Whether a member does."""
+        return any(member.wants_landmarks for member in self.members.values())
+
+    @property
     def reaches(self) -> tuple[Level, ...]:
         """The levels that every member works at."""
         return tuple(level for level in self.levels if all(level in member.reaches for member in self.members.values()))

@@ -29,7 +29,7 @@ from hqc_ray.sweep.graph.jobs import (
     TrainTask,
     Weights,
 )
-from hqc_ray.sweep.graph.lookup import Lookup, trainable
+from hqc_ray.sweep.graph.lookup import Lookup, reads_features, trainable
 
 CHUNK = 250  # images whose features are one job: seconds of work, and a unit that is cached
 
@@ -119,7 +119,7 @@ class Builder:
             for training, twin, mode in ones:
                 trained = self._cached(self.model_id(training))
                 fitted = twin is None or mode == "native" or self._cached(self.surrogate_id(training, twin))
-                if not (trained and fitted) or (search.attack.level != "pixels" and training is search.training):
+                if not (trained and fitted) or (reads_features(search) and training is search.training):
                     self._want(training)
         for key, images in self.wanted.items():
             self.chunks[key] = {}
@@ -190,13 +190,12 @@ class Builder:
         searched = self._deployed(training, search.device, search.twin, native and search.device is not None)
         judges = list({judge.id: judge for _, judge in rows}.values())
         tasks = tuple(self._judge(judge, search) for judge in judges)
-        images, inputs = "", Inputs(self._split(found))
+        images = ""
+        inputs = self._inputs(training) if reads_features(search) else Inputs(self._split(found))
         if search.attack.level == "pixels":
             first = found.test[:n]
             images_of = Images(self.lookup.source(training.data), found.indices[first], found.hashes[first])
             images = self._input(f"images/{found.digest}/{n}", images_of)
-        else:
-            inputs = self._inputs(training)
         judged = tuple(next(i for i, one in enumerate(judges) if one.id == judge.id) for _, judge in rows)
         task = SearchTask(search, searched, inputs, images, n, tasks, judged, tuple(kept.items()))
         needs = dict.fromkeys(n for n in (*inputs.names, images) if n)

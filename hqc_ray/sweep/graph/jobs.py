@@ -121,7 +121,7 @@ class SearchTask:
     Args:
         search: what is searched.
         searched: the model that the attacker differentiates.
-        inputs: of the searched model; its features, if they or the angles are attacked.
+        inputs: of the searched model; its features, if they or the angles are attacked, or the attack wants training images.
         images: the name of the first images of its test part; "" if pixels are not attacked.
         n_images: how many of them.
         judges: who decides.

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from hqc_ray import attacks
 from hqc_ray.data import Source
 from hqc_ray.data.splits import Subset, subset
 from hqc_ray.errors import DataError
-from hqc_ray.models import backbones
+from hqc_ray.models import backbones, heads
 from hqc_ray.models.backbones import weights
 from hqc_ray.models.backbones.weights import WeightsId
-from hqc_ray.plan import Training, content_key
+from hqc_ray.plan import Search, Training, content_key
 from hqc_ray.spec import DataSpec, DeviceSpec, ModelSpec, expand
 from hqc_ray.sweep.graph import resolve
 from hqc_ray.sweep.graph.inputs import Content
@@ -99,3 +100,11 @@ class Lookup:
 def trainable(model: ModelSpec) -> bool:
     """Whether the backbone is trained with its head, on images."""
     return backbones.entry(model).trainable
+
+
+def reads_features(search: Search) -> bool:
+    """Whether a search begins with features, or its attack wants those of the training images."""
+    attack, model = search.attack, search.training.model
+    if attack.level != "pixels":
+        return True
+    return "angles" in heads.levels(model) and attacks.get(attack.name, **attack.options).wants_landmarks

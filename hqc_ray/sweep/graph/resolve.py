@@ -168,6 +168,9 @@ class Rooms:
             raise AttackError(what, where="attack.level", valid=", ".join(levels))
         if entry.perturbs and "epsilon" not in attack.model_fields_set:
             raise AttackError(f"{attack.name!r} has no epsilon", where="attack.epsilon", valid="a strength, such as 8/255")
+        if entry.needs_bottleneck and "angles" not in levels:
+            what = f"{attack.name!r} with these options knows no target in {model.backbone} + {model.head}"
+            raise AttackError(what, where="attack.directions", valid="1 and more, or a head with a bottleneck")
         self._try(attack, entry, model, data)
         if entry.least_classes > 2 and (k := _n_classes(data)) < entry.least_classes:
             what = f"{attack.name!r} with these options needs {entry.least_classes} classes, and the data has {k}"

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from hqc_ray import attacks
+from hqc_ray.attacks.landmarks import Landmarks
 from hqc_ray.attacks.spaces import SPACES
 from hqc_ray.certify.certificate import certifiable, certify
 from hqc_ray.evaluation.card import card
@@ -47,6 +48,7 @@ def search(worker: Worker, job: Job) -> Outcome:
         audience=asked.audience,
         judges=[deployed.judge(who, one, level) for (who, _), one in zip(crew, task.judges, strict=True)],
         reference=reference.at(level).rest,
+        landmarks=_landmarks(worker, task, reference),
         batch_size=asked.batch_size,
         keep=len(labels) if task.kept else PICTURED if any(row.example for row in job.rows) else 0,
     )
@@ -78,6 +80,17 @@ def _attacked(worker: Worker, task: SearchTask) -> _Attacked:
         with torch.no_grad():
             values = searched.at(level).from_features(cached)
     return _Attacked(split.labels[chosen], split.hashes[chosen], values)
+
+
+def _landmarks(worker: Worker, task: SearchTask, model: Classifier) -> Landmarks | None:
+    """The training images in front of the model's bottleneck, from cached features; None where the search needs none."""
+    if not attacks.get(task.search.attack.name, **task.search.attack.options).wants_landmarks or not task.inputs.features:
+        return None
+    split = worker.fetch(task.inputs.split)
+    cached = torch.from_numpy(worker.inputs(task.inputs)[split.train]).to(model.device)
+    with torch.no_grad():
+        points = model.at(task.search.attack.level).preactivations(cached)
+    return Landmarks(points, torch.from_numpy(split.labels[split.train]).long().to(model.device))
 
 
 def _seen(worker: Worker, task: SearchTask, judge: JudgeTask, who: Classifier, known: Deployed, attacked: _Attacked) -> Seen:
