@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hqc_ray.attacks import contract
+from hqc_ray.attacks import contract, libraries
 from hqc_ray.attacks.base import Attack
 from hqc_ray.attacks.contract import run
 from hqc_ray.attacks.judges import Exact, Judge
@@ -72,12 +72,13 @@ ATTACKS: dict[str, type[Attack]] = {
 
 
 def get(name: str, **options: Any) -> Attack:
-    """The attack called `name` (or a user's own `package.module:Class`) with its options.
+    """The attack called `name` with its options; a library's as `foolbox:LinfPGD`, or a user's own `package.module:Class`.
 
     Raises:
         AttackError: an unknown name, option or value; it lists the valid ones.
     """
-    attack = make("attack", ATTACKS, name, options, AttackError, taken=AttackSpec.model_fields)
+    table = {name: libraries.entry(name)} if libraries.names(name) else ATTACKS
+    attack = make("attack", table, name, options, AttackError, taken=AttackSpec.model_fields)
     if not isinstance(attack, Attack):
         raise AttackError(f"attack {name!r} is not a subclass of hqc_ray.attacks.Attack")
     return attack
