@@ -18,6 +18,7 @@ from hqc_ray.attacks.searches.fab import FAB
 from hqc_ray.attacks.searches.gradient import FGSM, PGD
 from hqc_ray.attacks.searches.momentum import Momentum
 from hqc_ray.attacks.searches.simple import Clean, Noise
+from hqc_ray.attacks.searches.spsa import SPSA
 from hqc_ray.attacks.searches.square import Square
 from hqc_ray.attacks.spaces import SPACES, Space
 from hqc_ray.attacks.view import View, outputs_normalised
@@ -32,6 +33,7 @@ __all__ = [
     "FGSM",
     "PGD",
     "SPACES",
+    "SPSA",
     "Attack",
     "AutoAttack",
     "Bottleneck",
@@ -65,6 +67,7 @@ ATTACKS: dict[str, type[Attack]] = {
     "apgd": APGD,
     "fab": FAB,
     "square": Square,
+    "spsa": SPSA,
     "bottleneck": Bottleneck,
     "ensemble": Ensemble,
     "autoattack": AutoAttack,
