@@ -20,7 +20,7 @@ SUBROOMS = {  # the same inside a room that has sub-rooms; rooms in one tuple do
         ("balls", "view"),
         ("wrappers", "judges", "cut"),
         ("base",),
-        ("searches", "contract"),
+        ("searches", "contract", "libraries"),
         ("trial",),
     ],
     "quantum": [("circuits", "noise"), ("ideal",), ("transfer",), ("devices",), ("cores",), ("study",)],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hqc_ray.attacks import contract
+from hqc_ray.attacks import contract, libraries
 from hqc_ray.attacks.base import Attack
 from hqc_ray.attacks.contract import run
 from hqc_ray.attacks.judges import Exact, Judge
@@ -18,6 +18,7 @@ from hqc_ray.attacks.searches.fab import FAB
 from hqc_ray.attacks.searches.gradient import FGSM, PGD
 from hqc_ray.attacks.searches.momentum import Momentum
 from hqc_ray.attacks.searches.simple import Clean, Noise
+from hqc_ray.attacks.searches.spsa import SPSA
 from hqc_ray.attacks.searches.square import Square
 from hqc_ray.attacks.spaces import SPACES, Space
 from hqc_ray.attacks.view import View, outputs_normalised
@@ -32,6 +33,7 @@ __all__ = [
     "FGSM",
     "PGD",
     "SPACES",
+    "SPSA",
     "Attack",
     "AutoAttack",
     "Bottleneck",
@@ -65,6 +67,7 @@ ATTACKS: dict[str, type[Attack]] = {
     "apgd": APGD,
     "fab": FAB,
     "square": Square,
+    "spsa": SPSA,
     "bottleneck": Bottleneck,
     "ensemble": Ensemble,
     "autoattack": AutoAttack,
@@ -72,12 +75,13 @@ ATTACKS: dict[str, type[Attack]] = {
 
 
 def get(name: str, **options: Any) -> Attack:
-    """The attack called `name` (or a user's own `package.module:Class`) with its options.
+    """The attack called `name` with its options; a library's as `foolbox:LinfPGD`, or a user's own `package.module:Class`.
 
     Raises:
         AttackError: an unknown name, option or value; it lists the valid ones.
     """
-    attack = make("attack", ATTACKS, name, options, AttackError, taken=AttackSpec.model_fields)
+    table = {name: libraries.entry(name)} if libraries.names(name) else ATTACKS
+    attack = make("attack", table, name, options, AttackError, taken=AttackSpec.model_fields)
     if not isinstance(attack, Attack):
         raise AttackError(f"attack {name!r} is not a subclass of hqc_ray.attacks.Attack")
     return attack

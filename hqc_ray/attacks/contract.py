@@ -59,7 +59,8 @@ def run(
         audience: "itself": the images that the model gets right are attacked, and a search may stop at success; "samples": the
             same images, but the whole budget; "others": all images, with the whole budget.
         judges: who decides; none: the model itself.
-        reference: decides which images the model gets right, where that is another one (the exact twin of a sampled model).
+        reference: decides which images the model gets right, where that is another one (the exact twin of a sampled model); of
+            a stochastic model, candidates are compared by it too.
         landmarks: training images that the attacker knows, for attacks that aim at where others are.
         batch_size: images per batch, for all evaluations alike.
         keep: of how many of the first images the values after the attack are kept.
@@ -128,7 +129,9 @@ class _Job:
             raise AttackError(f"label {int(labels.max())} for a model with {logits.shape[1]} classes", where="labels")
         clean = predicted(logits)
         attacked = torch.ones_like(labels, dtype=torch.bool) if self.audience == "others" else clean == labels
-        view = View(self.model, int(attacked.sum()), self.space, self.audience == "itself", self.landmarks)
+        exact = self.reference if self.reference is not self.model else None
+        view = View(self.model, int(attacked.sum()), self.space, self.audience == "itself", exact, self.landmarks)
+        view.seed = stream(self.seed, "attack", type(self.attack).__name__.lower())
         candidates = self._search(view, index, values[attacked], labels[attacked])
         self.held.check(repr(self.attack))
         seen = [[self._clean(judge, values, logits)] for judge in self.judges]

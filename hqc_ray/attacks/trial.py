@@ -1,4 +1,4 @@
-"""One tiny run of a user's own attack when a sweep is planned: what would fail later is one line now, with its file and line."""
+"""One tiny run of a user's own attack, or a library's, when a sweep is planned: what would fail later is one line now."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from torch import Tensor, nn
 from hqc_ray.attacks.balls import NORMS
 from hqc_ray.attacks.base import Attack, Kind
 from hqc_ray.attacks.contract import run
+from hqc_ray.attacks.libraries.adapter import Adapter
 from hqc_ray.attacks.searches.ensemble import Ensemble
 from hqc_ray.attacks.spaces import SPACES
+from hqc_ray.entries import describe
 from hqc_ray.errors import AttackError
 from hqc_ray.guard import guarded, wrong
 from hqc_ray.spec import LEVELS, Level
@@ -55,7 +57,7 @@ class _EnoughError(BaseException):
 
 
 def check(name: str, attack: Attack, level: Level, shape: Sequence[int], n_classes: int) -> None:
-    """Run a user's own attack on a few random values, through a small random model. Nothing is done for those of this package.
+    """Run a user's own attack, or a library's, on a few random values, through a small random model; none of this package.
 
     Args:
         name: as the sweep file says it.
@@ -70,7 +72,10 @@ def check(name: str, attack: Attack, level: Level, shape: Sequence[int], n_class
     for own, member in _users(name, attack):
         with guarded("attack", own, AttackError):
             _check_facts(own, member, n_classes)
-        with guarded("attack", own, AttackError):
+        if member.least_classes > n_classes:
+            continue  # refused by who asks, whatever it would do
+        valid = describe(type(member)) if isinstance(member, Adapter) else ""
+        with guarded("attack", own, AttackError, valid=valid):
             _run(own, member, level, shape, n_classes)
 
 
@@ -78,7 +83,7 @@ def _users(name: str, attack: Attack) -> Iterator[tuple[str, Attack]]:
     if isinstance(attack, Ensemble):
         for inner, member in attack.members.items():
             yield from _users(inner, member)
-    elif not type(attack).__module__.startswith(_OWN):
+    elif isinstance(attack, Adapter) or not type(attack).__module__.startswith(_OWN):
         yield name, attack
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -14,6 +16,7 @@ from hqc_ray.attacks.landmarks import Landmarks
 from hqc_ray.attacks.losses import Loss, cross_entropy, predicted, runners_up
 from hqc_ray.attacks.spaces import PIXELS, Space
 from hqc_ray.errors import AttackError
+from hqc_ray.seeds import stream
 
 Classify = Callable[[Tensor], Tensor]  # values [B, ...] of a space (images [B, C, H, W]) -> logits [B, K]
 
@@ -50,17 +53,21 @@ class View:
     """The model, during one search over one batch.
 
     A stochastic model has `drawn(k)`, its k-th independent draw (and says by `stochastic`, where that is not always so). Its
-    gradients can be averages over several of them, expectation over transformation: Athalye et al., arXiv 1707.07397.
+    gradients can be averages over several of them, expectation over transformation: Athalye et al., arXiv 1707.07397. Where its
+    exact twin is at hand, which is the mean of infinitely many draws, candidates are compared by `expected`, not by one draw.
 
     Args:
         model: values [B, ...] -> logits [B, K].
         n_values: B of the whole batch; the first gradient that covers it says which values have a bad one.
         space: of the values: its box, and the unit of epsilon.
         decides: whether this model is also the one that judges success.
+        exact: the exact twin of a stochastic model, values [B, ...] -> logits [B, K].
         landmarks: training images, where the attacker knows some.
 
     Attributes:
+        noisy: logits are random samples, and there is an exact twin.
         draws: of a stochastic model, over which each gradient is averaged.
+        seed: of the random streams that are an image's own, whatever batch it is in.
         decides: False where another model judges (sampled devices, transfer): fooling this one just barely is then
             not enough, and a search should use its whole budget.
     """
@@ -71,12 +78,14 @@ class View:
         n_values: int,
         space: Space = PIXELS,
         decides: bool = True,
+        exact: Classify | None = None,
         landmarks: Landmarks | None = None,
     ) -> None:
-        self._model = model
+        self._model, self._exact = model, exact
         self._n_values, self._next_draw = n_values, 0
         self._stochastic = bool(getattr(model, "stochastic", hasattr(model, "drawn")))
-        self.draws = 1
+        self.noisy = self._stochastic and exact is not None
+        self.draws, self.seed = 1, 0
         self.space, self.decides, self.landmarks = space, decides, landmarks
         self._counts = Counts()
         self._bad_gradient: Tensor | None = None
@@ -104,6 +113,18 @@ class View:
         """Logits [B, K] of `values` [B, ...], without a gradient."""
         with torch.no_grad():
             return self._forward(self._model, values)
+
+    def expected(self, values: Tensor, seen: Tensor | None = None) -> Tensor:
+        """Logits [B, K] of `values` [B, ...] by which candidates are compared: of the exact twin where a look is noisy.
+
+        Args:
+            values: [B, ...].
+            seen: the model's own logits [B, K] there, if they are known: nothing is evaluated twice.
+        """
+        if self.noisy and self._exact is not None:
+            with torch.no_grad():
+                return self._forward(self._exact, values)
+        return self.logits(values) if seen is None else seen
 
     def predictions(self, values: Tensor) -> Tensor:
         """Predicted classes [B] of `values` [B, ...]; -1 where a logit is not a number."""
@@ -141,7 +162,8 @@ class View:
     def module(self) -> nn.Module:
         """The model as a differentiable torch module, values [B, ...] -> logits [B, K], for libraries with attacks of their own.
 
-        Its forwards and the gradients that are taken through it count in `counts`, whoever calls `backward`.
+        Its forwards and the gradients that are taken through it count in `counts`, whoever calls `backward`. Of a stochastic
+        model, logits with a gradient are means over `draws` draws, as the gradients of this view are.
         """
         return _Counted(self)
 
@@ -149,10 +171,20 @@ class View:
         """Begin another search: no gradient is seen yet, and a stochastic model's draws are those from the first one on."""
         self._bad_gradient, self._next_draw = None, 0
 
-    def part(self, n_values: int) -> View:
-        """The view of another search, over `n_values` of these values; it counts together with this one."""
+    def generators(self, values: Tensor) -> list[torch.Generator]:
+        """A random stream for each of `values` [B, ...], on the CPU: of its content and the view's seed."""
+        contents = (np.ascontiguousarray(one).tobytes() for one in values.detach().cpu().numpy())
+        digests = (hashlib.blake2b(content, digest_size=16).hexdigest() for content in contents)
+        return [torch.Generator().manual_seed(stream(self.seed, "image", digest)) for digest in digests]
+
+    def part(self, n_values: int, *names: str | int) -> View:
+        """The view of another search, over `n_values` of these values; it counts together with this one.
+
+        The `names` of its random stream tell it from others: see `seed`.
+        """
         part = copy.copy(self)
         part._n_values = n_values
+        part.seed = stream(self.seed, *names) if names else self.seed
         part.rewind()
         return part
 
@@ -220,10 +252,15 @@ class _Counted(nn.Module):
 
     def forward(self, values: Tensor) -> Tensor:
         """Logits [B, K] of `values` [B, ...]."""
-        if torch.is_grad_enabled() and values.requires_grad:
-            values = values.view_as(values)
-            values.register_hook(self._count)
-        return self._view._forward(self._model, values)
+        if not (torch.is_grad_enabled() and values.requires_grad):
+            return self._view._forward(self._model, values)
+        values, averaged = values.view_as(values), []
+        values.register_hook(self._view.record)
+        for model in self._view._models(None):
+            own = values.view_as(values)
+            own.register_hook(self._count)
+            averaged.append(self._view._forward(model, own))
+        return averaged[0] if len(averaged) == 1 else torch.stack(averaged).mean(0)
 
     def train(self, mode: bool = True) -> _Counted:
         """Nothing: dropout and batch statistics stay off during an attack."""
@@ -231,7 +268,6 @@ class _Counted(nn.Module):
 
     def _count(self, gradient: Tensor) -> None:
         self._view._counts.gradients += len(gradient)
-        self._view.record(gradient)
 
 
 def _mean(parts: list[tuple[Tensor, ...]]) -> list[Tensor]:

@@ -54,7 +54,8 @@ def strongest(runs: Sequence[Run], norm: Norm, nested: bool = False) -> Callable
     """One search out of several, run in their order: at each epsilon, the candidate with the largest margin of each image.
 
     Where the view's model decides, each run works on the images only that no earlier one has fooled, and the first fooling
-    candidate is kept. Where another one decides, each run works on all of them.
+    candidate is kept. Where another one decides, each run works on all of them. The margin of a sampled model is that of its
+    exact twin, where that is at hand: no candidate wins because one noisy look was lucky.
 
     With `nested` epsilons, in rising order, what was found at a smaller one counts at the larger ones as well: who has fallen
     is not searched again.
@@ -98,7 +99,7 @@ class _Hunt:
             found, not_finite = self._found(number, run, epsilons)
             left, labels = self.left, self.labels[self.left]
             self.lost[left] &= not_finite
-            logits = self.view.logits(found)
+            logits = self.view.expected(found)
             reached = margin(logits, labels).to(self.margins).nan_to_num(nan=torch.inf, posinf=torch.inf, neginf=-torch.inf)
             self.best[left] = torch.where(per_image(reached > self.margins[left], found), found, self.best[left])
             self.margins[left] = torch.maximum(reached, self.margins[left])
@@ -124,6 +125,6 @@ class _Hunt:
 
     def _start(self, run: Run, epsilons: Sequence[float]) -> _Started:
         ids, generator = self.left, torch.Generator().manual_seed(stream(self.seed, *run.names) if run.names else self.seed)
-        part = self.view.part(len(ids))
+        part = self.view.part(len(ids), *run.names)
         searching = run.search(part, self.values[ids], self.labels[ids], epsilons, generator)
         return _Started(ids, part, one_each(searching, len(epsilons), run.label))

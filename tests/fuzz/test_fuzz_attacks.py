@@ -31,7 +31,7 @@ CASES = {
     "back beyond the start": ("{name: fab, epsilon: 0.1, beta: -1}", "0 to 1"),
     "a growing sum": ("{name: momentum, epsilon: 0.1, decay: 1.5}", "0 to 1"),
     "draws of logits": ("{name: square, epsilon: 0.1, draws: 3}", "draws above 1: Square takes no gradients"),
-    "an unknown stage": ("{name: autoattack, epsilon: 0.1, members: {spsa: {}}}", "members.spsa: unknown attack 'spsa'"),
+    "an unknown stage": ("{name: autoattack, epsilon: 0.1, members: {spza: {}}}", "members.spza: unknown attack 'spza'"),
     "no stage": ("{name: autoattack, epsilon: 0.1, members: {}}", "members"),
     "stages in a list": ("{name: autoattack, epsilon: 0.1, members: {fab: [1]}}", "members.fab: options are a mapping"),
     "a stage of another norm": ("{name: autoattack, epsilon: 0.1, members: {fab: {norm: l2}}}", "the norm of fab"),

@@ -11,6 +11,7 @@ from report_rows import EPSILONS, as_frame, failed_row, make_row, sweep_rows, tr
 from rich.console import Console
 
 from hqc_ray.errors import ResultsError
+from hqc_ray.evaluation.statistics import pack
 from hqc_ray.report import Report, table_markdown, terminal_table, write_rows
 from hqc_ray.results.row import VOLATILE
 
@@ -98,6 +99,17 @@ def test_worst_case_is_over_attacks_and_smaller_epsilons(suspect):
     assert [line["Worst case"][:4] for line in with_it] == ["46.0", "45.0", "44.0", "5.0 "]
     rising = suspect[suspect["attack"] == "fgsm"]
     assert [line["Worst case"] for line in parsed(rising)[0]] == ["51.0 [44-58]"] * 3
+
+
+def test_the_worst_case_of_a_device_with_shots_is_its_strongest_attack_and_not_every_single_look():
+    looks = [np.arange(200) < 110, np.arange(200) >= 90]  # right in one look or the other, 20 in both
+    for shots, worst in ((None, "10.0"), (64, "55.0")):
+        device = "default.qubit[shots=64]" if shots else "default.qubit"
+        rows = [make_row(a, 0.05, robust=110, n=200, device=device, shots=shots, robust_correct=pack(bits))
+                for a, bits in zip(("fgsm", "pgd"), looks, strict=True)]  # fmt: skip
+        rows.append(make_row("pgd", 0.1, robust=30, n=200, device=device, shots=shots))
+        line = parsed(as_frame(rows))[0][0]
+        assert line["Worst case"].startswith(worst)
 
 
 def test_lines_are_sorted_like_the_papers_and_do_not_depend_on_the_rows_order(sweep):

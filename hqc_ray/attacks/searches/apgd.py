@@ -112,9 +112,12 @@ class _Climb:
 
     def _look(self, ids: Tensor) -> Tensor:
         """Losses and gradients of images `ids` [n]; which of them go on. One that is fooled is done where this model decides."""
-        found = self.view.gradient(self.x[ids], self.labels[ids], _LOSSES[self.attack.loss])
+        loss = _LOSSES[self.attack.loss]
+        found = self.view.gradient(self.x[ids], self.labels[ids], loss)
         self.gradient[ids] = found.gradient
-        self.loss[ids] = found.losses.to(self.loss).nan_to_num(torch.inf, posinf=torch.inf, neginf=-torch.inf)
+        # what decides on steps and on the best point is no lucky look at a sampled model
+        losses = loss(self.view.expected(self.x[ids]), self.labels[ids]) if self.view.noisy else found.losses
+        self.loss[ids] = losses.to(self.loss).nan_to_num(torch.inf, posinf=torch.inf, neginf=-torch.inf)
         if not self.view.decides:
             return ids
         done = fooled(found.logits, self.labels[ids])

@@ -49,6 +49,7 @@ class DeepFool(Minimal):
             return found.logits, self._step(found.gradients, found.differences)
 
         def finished(active: Tensor, logits: Tensor, step: Tensor) -> Tensor:
+            logits = view.expected(x[active], logits)
             return fooled(logits, labels[active]) | (step == 0).flatten(1).all(1)  # without a gradient it stays for good
 
         def move(active: Tensor, step: Tensor) -> None:

@@ -58,7 +58,7 @@ class FAB(Minimal):
             found = view.differences(x, labels, others)
             others = found.others
             x = self._step(view.space, values, x, found.gradients, found.differences)
-            logits, distance = view.logits(x), lengths(x - values, self.norm)
+            logits, distance = view.expected(x), lengths(x - values, self.norm)
             better = fooled(logits, labels) & (distance < nearest)
             best = torch.where(per_image(better, x), x, best)
             nearest = torch.where(better, distance, nearest)

@@ -222,17 +222,22 @@ def of_counts(counts: Sequence[tuple[int, int]], **more: Any) -> Value:
 def _worst(rows: Sequence[Row], ball: Ball) -> Value | None:
     """Images that are right and that nothing fooled within this epsilon, counted per model from the stored outcomes.
 
-    Attacks on a model of another seed were found for that seed's images, and do not count here.
+    Attacks on a model of another seed were found for that seed's images, and do not count here. Where shots decide, each outcome
+    is one noisy look, and an image that is right in 98 of 100 looks is wrong in one of 20 attacks: there it is the strongest
+    attack's accuracy.
     """
     outcomes: dict[tuple[Any, int], list[tuple[float, Any]]] = defaultdict(list)
+    fewest: dict[tuple[Any, int], int] = {}
     for row in rows:
         bits, inside = row["robust_correct"], (row["level"], row["norm"]) == (ball.level, ball.norm) and not is_clean(row)
         inside = inside and row["search_seed"] == row["seed"]
         if row["status"] == "ok" and inside and isinstance(bits, str) and bits:
             n = int(row["n_evaluated"])
             outcomes[row["model_key"], n].append((float(row["epsilon"]), unpack(bits, n)))
+            if not pd.isna(row["shots"]) and float(row["epsilon"]) <= ball.epsilon:
+                fewest[row["model_key"], n] = min(fewest.get((row["model_key"], n), n), round(row["robust_accuracy"] * n))
     counts = {}
     for (key, n), tried in sorted(outcomes.items(), key=lambda item: item[0][1]):  # of a model that of the most images stays
         if any(e <= ball.epsilon for e, _ in tried):
-            counts[key] = (int(worst_case(tried, ball.epsilon).sum()), n)
+            counts[key] = (fewest.get((key, n), int(worst_case(tried, ball.epsilon).sum())), n)
     return of_counts(list(counts.values())) if counts else None
