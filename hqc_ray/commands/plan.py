@@ -37,6 +37,9 @@ def _plan(arguments: argparse.Namespace) -> int:
     console().print(table)
     circuits = sum(costs.circuits(job.model, device) for job, device in plan.deployments)
     shots = sum(costs.sampled_shots(group) for group in plan.groups)
+    files, size = costs.kept(plan)
+    if files:
+        print(f"{files:,} files of attacked images are kept, about {size / 1e6:,.0f} MB in the results folder")
     cores, seconds = os.cpu_count() or 1, costs.total(plan)
     print(f"{len(plan.data)} subsets of images, {len(plan.trainings)} trainings, {len(plan.groups)} searches")
     judged = f", then {shots:,} shots, sampled from them" if shots else ""

@@ -14,6 +14,8 @@ from hqc_ray.evaluation.flags import FLAGS, NOTES
 from hqc_ray.evaluation.statistics import Outcomes, unpack
 from hqc_ray.results.row import AttackIdentity
 
+GRADIENT_ERROR = 0.3  # right ones differ by 1e-5; straight-through ones of 2 to 8 bits by up to 0.15, of twice the size by 0.5
+NOISE_EFFECT = 1e-5  # of the largest logit; the noise of the calmest fake machine moves them by 1e-2
 UNSTEADY_SHARE = 0.1  # of images; a model that rounds inside may change its mind on single ones
 LOST = 0.05  # accuracy that rounding gives back
 BAD_GRADIENT_SHARE = 0.05
@@ -28,14 +30,16 @@ _IDENTITY = (
     "attack", "attack_title", "attack_kind", "attack_options", "norm", "level", "access", "audience", "search_model_key",
 )  # fmt: skip
 _COMPARED = (
-    "key", "model_key", "search_device", "epsilon", "gradient_steps", "aims", "shots", "trapped_share", "n_qubits", "robust_low",
-    "n_evaluated", "clean_correct", "robust_correct",
+    "key", "model_key", "search_device", "epsilon", "gradient_steps", "aims", "black_box", "shots", "trapped_share", "n_qubits",
+    "linear_distance_linf", "linear_distance_l2", "robust_low", "n_evaluated", "clean_correct", "robust_correct",
+    "certified_correct",
 )  # fmt: skip
 _FACTS = (
     "bad_gradient_share", "outputs_normalised", "surrogate_error", "surrogate_standard_error", "clean_low", "robust_low", "norm",
     "epsilon", "attack_kind", "level", "n_classes", "model_key", "search_model_key", "not_finite_share", "test_accuracy",
     "clean_accuracy", "n_test", "n_evaluated", "seed", "search_seed", "shots", "random_share", "batch_dependent_share",
-    "certified_correct", "robust_correct",
+    "certified_correct", "robust_correct", "gradient_error", "black_box", "dead_input_share", "n_qubits", "noise_effect",
+    "device_kind",
 )  # fmt: skip
 
 
@@ -102,6 +106,12 @@ def _of_one(row: dict[str, Any]) -> Iterator[str]:
         yield "random_outputs"
     elif _number(row.get("batch_dependent_share")) > UNSTEADY_SHARE:
         yield "depends_on_batch"
+    if row["attack_kind"] != CONTROL and row.get("black_box") != 1 and _number(row.get("gradient_error")) > GRADIENT_ERROR:
+        yield "gradients_wrong"
+    if _number(row.get("dead_input_share")) > (0 if _number(row.get("n_qubits")) > 0 else 1 - 1e-9):
+        yield "dead_inputs"
+    if row.get("device_kind") == "noisy" and _number(row.get("noise_effect")) < NOISE_EFFECT:
+        yield "noise_inactive"
     if _number(row.get("not_finite_share")) > 0:
         yield "candidates_not_finite"
     if _contradicted(row):
@@ -166,9 +176,12 @@ def _cell(row: dict[str, Any], attack: AttackIdentity) -> Cell:
         sampled=not math.isnan(_number(row["shots"])),
         trapped_share=_number(row["trapped_share"]),
         narrow=not math.isnan(_number(row["n_qubits"])),
+        black_box=_number(row["black_box"]) == 1,
+        linear_distance=_number(row[f"linear_distance_{attack.norm}"]),
         robust_low=_number(row["robust_low"]),
         clean=_bits(row["clean_correct"], n),
         robust=_bits(row["robust_correct"], n),
+        certified=_bits(row["certified_correct"], n),
     )
 
 

@@ -17,6 +17,8 @@ TRAPPED_SHARE = 0.02  # of images whose descent ends where the head is right; a 
 MISSED = 3  # images that an attack leaves right and others do not, from which it is dominated
 FALL_LEVEL = 0.05  # an attack has to show that twice the epsilon fools more
 FLOOR = 0.02  # below it nothing is left that could fall
+REACHES = 2  # times the linear distance of half of the images, from which an attack has to fool some
+OPEN = 10  # images that could fall: of fewer no test shows that some did
 
 
 @dataclass(frozen=True)
@@ -33,9 +35,12 @@ class Cell:
     sampled: bool  # whether shots decided
     trapped_share: float  # of the judging model's images; NaN: unknown
     narrow: bool  # whether the judging model has a bottleneck to aim at
+    black_box: bool  # it never asked for a gradient
+    linear_distance: float  # at which half of the right images would fall if the judging model were linear; NaN: unknown
     robust_low: float
     clean: Outcomes | None
     robust: Outcomes | None
+    certified: Outcomes | None
 
     @property
     def search(self) -> tuple[object, ...]:
@@ -51,6 +56,11 @@ class Cell:
     def searches(self) -> bool:
         """Whether it is an attack at all, not a control."""
         return self.attack.kind != CONTROL
+
+    @property
+    def foreign(self) -> bool:
+        """Whether it needs no gradient of the judging model."""
+        return self.transfer or self.black_box or not self.searches
 
     @property
     def climbs(self) -> bool:
@@ -88,11 +98,24 @@ def _noise(cell: Cell, cells: Sequence[Cell]) -> list[Cell]:
     return [c for c in noise if c.search == cell.search] or noise
 
 
+def _as_nothing(cell: Cell, cells: Sequence[Cell]) -> bool:
+    """Whether an attack fools hardly anybody though epsilon is a multiple of what would take half of the images.
+
+    Neither a weak attack at a small epsilon nor a robust model meets that. What a certificate covers needs no attack.
+    """
+    if not cell.searches or cell.transfer or cell.clean is None or cell.robust is None:
+        return False
+    open_ = cell.clean if cell.certified is None else cell.clean & ~cell.certified
+    reached = cell.epsilon >= REACHES * cell.linear_distance and np.count_nonzero(open_) >= OPEN
+    return bool(reached) and sign_test(cell.clean, cell.robust) >= NOISE_LEVEL
+
+
 def _transfer_stronger(cell: Cell, cells: Sequence[Cell]) -> bool:
-    here = [c for c in cells if c.searches and c.ball == cell.ball]
-    own = [c for c in here if not c.transfer]
-    transfers = [c for c in here if c.transfer and (c is cell or not cell.transfer)]
-    return cell.searches and bool(own) and any(all(_higher(mine, c) for mine in own) for c in transfers)
+    """Whether what needs no gradient of this model beats all that has one: another model's attack, a black-box one, noise."""
+    here = [c for c in cells if c.ball == cell.ball]
+    own = [c for c in here if c.searches and not c.foreign]
+    others = [c for c in here if c.foreign and (c is cell or not cell.foreign)]
+    return cell.searches and bool(own) and any(all(_higher(mine, c) for mine in own) for c in others)
 
 
 def _trapped(cell: Cell, cells: Sequence[Cell]) -> bool:
@@ -139,6 +162,7 @@ COMPARISONS: dict[str, Callable[[Cell, Sequence[Cell]], bool]] = {
     "rises_with_epsilon": _rises,
     "pgd_weaker_than_fgsm": _weaker_than_one_step,
     "noise_as_strong": _as_noise,
+    "no_better_than_nothing": _as_nothing,
     "transfer_stronger": _transfer_stronger,
     "trapped": _trapped,
     "dominated": _dominated,

@@ -17,10 +17,16 @@ FLAGS: dict[str, str] = {
         "information (of a transferred one: none about this model), or too few images were evaluated; evaluate more, then look "
         "for masked gradients."
     ),
+    "no_better_than_nothing": (
+        "the attack does not significantly fool anybody, though epsilon is at least twice what would take half of the images if "
+        "the model were as steep all the way as it is at the images: the attack does nothing, or is led astray; look at its "
+        "steps and at the model's gradients, and add another attack, before you call this robust."
+    ),
     "transfer_stronger": (
-        "an attack found on another model leaves significantly fewer images right than every attack on the model itself in the "
-        "same ball; both are flagged: the attacks on the model itself failed, and their accuracies are too high; read the worst "
-        "case, and look for masked gradients."
+        "an attack that needs no gradient of this model (found on another one, black-box such as `square`, or noise) leaves "
+        "significantly fewer images right than every attack along the model's own gradients in the same ball; both are flagged: "
+        "the attacks along the gradients failed, and their accuracies are too high; read the worst case, and look for masked "
+        "gradients."
     ),
     "trapped": (
         "descent on the head alone, from the images' own pre-activations, ends where the head is still right for more than 2 % "
@@ -72,6 +78,19 @@ FLAGS: dict[str, str] = {
     "bad_gradients": (
         "the input gradient is zero or not finite for more than 5 % of the attacked images, so that a gradient attack does "
         "nothing to them: look for saturated angles, a dead embedding or dead units, and add a black-box attack."
+    ),
+    "gradients_wrong": (
+        "input gradients are not the slopes of the loss, by differences of outputs on a few images: an attack along them goes "
+        "astray, which is no robustness; look for detached parts and hand-written backward passes, mend them, or attack without "
+        "gradients (`square`). An estimate that leads the right way, such as a good straight-through one, is not flagged."
+    ),
+    "dead_inputs": (
+        "some wires of the bottleneck (without one all features) move no logit of any image: the model is smaller than it says, "
+        "or ignores its images; look for an embedding that nothing depends on, such as RZ on |0>, or gates that reach no readout."
+    ),
+    "noise_inactive": (
+        "the device is a noisy one, and yet every logit is the ideal circuit's: the noise did not act, and the row is one of an "
+        "ideal device; look for a noise model without errors on the gates that are run."
     ),
     "near_chance": (
         "the interval of the clean accuracy reaches down to chance, one over the number of classes: the robustness of a model "

@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
+from hqc_ray.attacks.balls import LEVELS, Norm, in_grey_levels
 from hqc_ray.attacks.result import Found, Predictions, Result, Verdict
 from hqc_ray.evaluation.certified import Certified
 from hqc_ray.evaluation.statistics import NORMAL, pack, wilson
@@ -117,3 +120,32 @@ def example(result: Result, values: np.ndarray, labels: np.ndarray, epsilon: flo
         "clean_prediction": verdict.clean.own[0, :n],
         "prediction": verdict.attacked[at].own[0, :n],
     }
+
+
+def attacked_images(result: Result, values: Tensor, labels: np.ndarray, epsilon: float, norm: Norm) -> dict[str, np.ndarray]:
+    """All images at one epsilon, as they are kept.
+
+    Args:
+        result: of a search at pixels that kept all of its N images.
+        values: [N, 3, H, W] in [0, 1], before the attack, of which each is a grey level.
+        labels: [N], the true classes.
+        epsilon: one of the searched ones.
+        norm: of the attack.
+
+    Returns:
+        `clean` and `adversarial_8bit` [N, H, W, 3] uint8, as `robust_accuracy_8bit` judges them, inside the ball;
+        `adversarial` [N, 3, H, W] float16, up to 2.4e-4 outside it; `labels` [N].
+    """
+    found = next(found for found in result.per_epsilon if found.epsilon == epsilon).adversarial
+    clean = values.cpu()
+    return {
+        "clean": _uint8(clean),
+        "adversarial_8bit": _uint8(in_grey_levels(found, clean, epsilon, norm)),
+        "adversarial": found.half().numpy(),
+        "labels": labels,
+    }
+
+
+def _uint8(pixels: Tensor) -> np.ndarray:
+    """[N, 3, H, W] of grey levels in [0, 1] -> [N, H, W, 3] uint8."""
+    return (pixels * LEVELS).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()

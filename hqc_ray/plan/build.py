@@ -122,7 +122,9 @@ class _Builder:
         id = self._key("judge", judging.training.id, judging.key, mode, repeats, *(["certificate"] if certificate else []))
         made = Judge(judging.training, judging.device, self._twin(judging)[0], repeats, mode, id, certificate)
         judge = self.judges.setdefault((judging.place, id), made)
-        self.members.setdefault((search.training.place, search.id), {}).setdefault((id, epsilon), Cell(search, epsilon, judge))
+        cells = self.members.setdefault((search.training.place, search.id), {})
+        if (id, epsilon) not in cells or point.evaluate.keep:  # one of two points that are the same cell may keep its images
+            cells[id, epsilon] = Cell(search, epsilon, judge, point.evaluate.keep)
 
     def _twin(self, seat: Seat) -> tuple[DeviceSpec | None, str]:
         """The exact twin of a seat's device and its key; equal twins are one object."""

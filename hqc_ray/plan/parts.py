@@ -70,11 +70,12 @@ class Judge:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One point of the grid: search x epsilon x judge; one row of the result."""
+    """One point of the grid: search x epsilon x judge; one row of the result. `keep`: the attacked images become a file."""
 
     search: Search
     epsilon: float
     judge: Judge
+    keep: bool = False
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from hqc_ray.report.content.reference import audit_reference, reference_table
 from hqc_ray.report.content.view import Report
-from hqc_ray.report.figures import accuracy, heatmaps, patches
+from hqc_ray.report.figures import accuracy, heatmaps, patches, stages
 from hqc_ray.report.files import refuse_blocked, replace
 from hqc_ray.report.page import page
 from hqc_ray.report.tables import rows
@@ -24,7 +24,7 @@ from hqc_ray.results.folder import Folder
 
 __all__ = ["Report", "audit_reference", "build", "reference_table", "table_markdown", "terminal_table", "write_rows"]
 
-_FAMILIES = ("accuracy_", "heads_", "transfer_", "patches_")
+_FAMILIES = ("accuracy_", "heads_", "levels_", "transfer_", "patches_")
 
 
 def build(folder: Path, report: Report, provenance: Mapping[str, Any], title: str) -> list[Path]:
@@ -63,7 +63,11 @@ def _drawn(report: Report, at: Folder) -> tuple[dict[Path, bytes], bool]:
     """Every figure as PNG by its path, and whether every example could be read."""
     found: dict[Path, bytes] = {}
     whole = True
-    families = (accuracy.heads(report.lines), accuracy.accuracy(report.lines), heatmaps.transfers(report.transfers))
+    lines = report.lines
+    families = (
+        accuracy.heads(lines), stages.where_robustness_lives(lines), accuracy.accuracy(lines),
+        heatmaps.transfers(report.transfers),
+    )  # fmt: skip
     with mpl.rc_context(accuracy.RC), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")  # of a name in a script that the font lacks
         drawn = chain(((name, figure, True) for name, figure in chain(*families)), patches.patches(report, at.path))

@@ -10,7 +10,7 @@ from typing import Any
 from hqc_ray.report.content import reference
 from hqc_ray.report.content.lines import Line
 from hqc_ray.report.content.view import Report
-from hqc_ray.report.tables import controls, notes
+from hqc_ray.report.tables import cards, controls, notes
 from hqc_ray.report.tables.cell import Cell
 from hqc_ray.report.tables.results import TRANSFERS, cells, header, transfer_tables
 
@@ -57,7 +57,7 @@ def page(report: Report, figures: Sequence[tuple[str, bytes]], provenance: Mappi
         '<p class="soft">Adversarial robustness, one line per model, number of images, device and epsilon.</p>',
     ]
     body += [_tiles(report), "<h2>Results</h2>", _results(report), *_notes(report)]
-    body += [*_controls(report), *_transfers(report), *_flags(report), *_failures(report), *_figures(figures)]
+    body += [*_controls(report), *_transfers(report), *_flags(report), *_cards(report), *_failures(report), *_figures(figures)]
     body += ["<h2>The reference study</h2>", *_reference(), *_provenance(provenance)]
     head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{escape(title)}</title>'
     return (
@@ -89,7 +89,7 @@ def _results(report: Report) -> str:
     rows: list[str] = []
     before: Line | None = None
     for line in report.lines:
-        rows.append(_row(cells(line, report.attacks), first=before is None or line.model != before.model))
+        rows.append(_row(cells(line, report), first=before is None or line.model != before.model))
         before = line
     return _table(header(report), rows)
 
@@ -152,6 +152,13 @@ def _flags(report: Report) -> Iterator[str]:
         for flag, text in meanings.items()
     )
     yield f"<dl>{''.join(items)}</dl>"
+
+
+def _cards(report: Report) -> Iterator[str]:
+    if report.cards:
+        yield f'<h2>Models on their devices</h2><p class="soft">{escape(cards.CARDS)}</p>'
+        firsts = [i == 0 or one.model.name != report.cards[i - 1].model.name for i, one in enumerate(report.cards)]
+        yield _table(cards.HEADER, [_row(line, first) for line, first in zip(cards.cards_lines(report), firsts, strict=True)])
 
 
 def _failures(report: Report) -> Iterator[str]:

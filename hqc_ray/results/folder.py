@@ -10,11 +10,16 @@ from typing import Any
 
 from hqc_ray.errors import ModelError, ResultsError
 from hqc_ray.results import ledger
-from hqc_ray.results.row import Row
+from hqc_ray.results.row import Planned, Row
 
 MADE = "a folder that `hqc sweep` made"
 AGAIN = "`hqc sweep` writes it again; or delete it, and all rows are shown"
-EXAMPLES, MODELS, FIGURES = "examples", "models", "figures"
+EXAMPLES, KEPT, MODELS, FIGURES = "examples", "kept", "models", "figures"
+
+
+def kept_name(row: Planned | Row) -> str:
+    """The file with all images of a row after the attack; rows that only differ in who judges share it."""
+    return f"{KEPT}/{row.search_key}-{row.epsilon!r}.npz"
 
 
 @dataclass(frozen=True)

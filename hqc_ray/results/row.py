@@ -68,6 +68,7 @@ class Planned(Part):
         description="along the loss's gradient, of one run of the attack; None: it does not climb so, or does not say",
     )
     aims: bool = Field(default=False, description="at points at which the model is wrong, instead of climbing its loss")
+    black_box: bool = Field(default=False, description="it asks for logits only, never for a gradient")
     norm: str
     epsilon: Annotated[float, Field(ge=0)]
     epsilon_unit: str
@@ -102,14 +103,15 @@ class Deployed(Part):
     test_accuracy: Share | None = Field(description="on the whole test part, on this device (if it samples: on its exact twin)")
     head_parameters: int | None = Field(default=None, description="trained numbers of the head, those of its circuit included")
     trapped_share: Share | None = Field(
-        default=None,
-        description="of the evaluated images that are right: descent on the head alone, from its pre-activations, or without a "
-        "bottleneck its features, ends where it is right; None: unknown",
+        default=None, description="of the right images: descent on the head alone ends where it is right; None: unknown"
     )
     random_share: Share | None = Field(default=None, description="of the first batch: its logits differ when it is asked again")
-    batch_dependent_share: Share | None = Field(
-        default=None, description="of the first batch: its logits differ when half of its neighbours are missing"
-    )
+    batch_dependent_share: Share | None = Field(default=None, description="the same when half of its neighbours are missing")
+    gradient_error: Share | None = Field(default=None, description="of gradients against differences: 0 right, 1 unrelated")
+    dead_input_share: Share | None = Field(default=None, description="of the wires (else features): they move no image's logit")
+    noise_effect: float | None = Field(default=None, description="largest change of a logit by noise, over the largest logit")
+    linear_distance_linf: float | None = Field(default=None, description="to the boundary by slopes, median over right images")
+    linear_distance_l2: float | None = Field(default=None, description="the same in the L2 norm")
     surrogate_error: float | None = Field(default=None, description="of its surrogate: largest error of a probability")
     surrogate_standard_error: float | None = Field(
         default=None, description="of <Z>, the largest at the same angles, by the shots of a measured surrogate; None is exact"

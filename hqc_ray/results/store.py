@@ -19,7 +19,7 @@ import yaml
 from hqc_ray import __version__, locks
 from hqc_ray.errors import ResultsError
 from hqc_ray.files import write
-from hqc_ray.results.folder import EXAMPLES, MODELS, Folder
+from hqc_ray.results.folder import EXAMPLES, KEPT, MODELS, Folder
 from hqc_ray.results.ledger import Ledger
 from hqc_ray.results.seal import DamagedError, arrays, npz, opened, sealed
 from hqc_ray.spec import SweepSpec
@@ -28,7 +28,7 @@ PACKAGES = (
     "ray", "torch", "torchvision", "pennylane", "pennylane-lightning", "pennylane-qiskit", "qiskit", "qiskit-aer",
     "qiskit-ibm-runtime", "numpy", "scipy", "pandas", "h5py", "pydantic",
 )  # fmt: skip
-MIRRORED = (f"{MODELS}/", f"{EXAMPLES}/", "provenance.json", "sweep.yaml")  # what the rows alone cannot give again
+MIRRORED = (f"{MODELS}/", f"{EXAMPLES}/", f"{KEPT}/", "provenance.json", "sweep.yaml")  # what the rows alone cannot give again
 
 if TYPE_CHECKING:
     from hqc_ray.results.storage import Storage
@@ -215,8 +215,27 @@ class Store:
                 yield id, found["hashes"]
 
     def save_example(self, name: str, arrays: dict[str, Any]) -> None:
-        """Store the first images of a cell, clean and adversarial, sealed."""
+        """Store images of a cell, clean and adversarial, sealed: the first ones, or all."""
         self._write(self.folder / name, sealed(npz(arrays), name))
+
+    def is_whole(self, name: str) -> bool:
+        """Whether a file with images is there, as it was written; a damaged one is set aside.
+
+        Raises:
+            ResultsError: it cannot be read.
+        """
+        path = self.folder / name
+        try:
+            opened(path.read_bytes(), name)
+        except FileNotFoundError:
+            return False
+        except DamagedError as problem:
+            self._set_aside(path, f"{name} is damaged: {problem}")
+            return False
+        except OSError as problem:
+            where, valid = str(path), "a file that can be read"
+            raise ResultsError(f"cannot be read: {problem.strerror}", where=where, valid=valid) from problem
+        return True
 
     def _set_aside(self, path: Path, why: str) -> None:
         """Rename a damaged file, so that it is made again."""

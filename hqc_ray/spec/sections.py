@@ -149,7 +149,8 @@ class EvaluateSpec(Section):
     shift), or attacks the ideal twin; success is always judged on the device. `repeats`: a sampled device judges each
     image this often, with fresh shots. All three apply to models with a circuit only. `judges`: who else judges; each search
     still runs once, on all images and with its whole budget. `certificate`: each judge also certifies the images, where an attack
-    perturbs angles (linf) or features (l2); of other attacks, and of heads without a certificate, it says nothing.
+    perturbs angles (linf) or features (l2); of other attacks, and of heads without a certificate, it says nothing. `keep`: the
+    images of each attack on pixels are kept as files, all that are evaluated; no number and no key depends on it.
     """
 
     images: Annotated[int, Field(ge=1, le=MAX_IMAGES)] | None = 200
@@ -159,6 +160,7 @@ class EvaluateSpec(Section):
     repeats: Annotated[int, Field(ge=1, le=10_000)] = 1
     judges: JudgesSpec = JudgesSpec()
     certificate: bool = False
+    keep: bool = False
 
 
 class Point(BaseModel):

@@ -37,10 +37,19 @@ class Driver:
                 self.store.save(outcome.job, outcome.artifact)
             for name, arrays in outcome.examples.items():
                 self.store.save_example(name, arrays)
-        self.store.ledger.append(row for outcome in done for row in _rows(self.open[outcome.job], outcome))
+        self._append([row for outcome in done for row in _rows(self.open[outcome.job], outcome)])
         for outcome in done:
             self.live.finished(self.open.pop(outcome.job), outcome.seconds)
         return news
+
+    def _append(self, rows: list[Row]) -> None:
+        """Write rows; those that stand in the ledger were searched again for their images alone, and stay as they are."""
+        known = self.store.ledger.done()
+        again = {row.key: row for row in rows if row.key in known}
+        self.store.ledger.append(row for row in rows if row.key not in again)
+        for old in self.store.ledger.read(again):
+            if old.robust_correct != again[old.key].robust_correct:
+                self.live.say(f"row {old.key}: the images kept for it are others than it counts, found on another machine")
 
     def record_failure(self, lost: list[str], error: str) -> None:
         """Write a failed row for every cell of the jobs `lost`: the first failed, the others needed it."""
@@ -48,7 +57,11 @@ class Driver:
         for id in lost:
             job = self.open.pop(id)
             text = error if id == lost[0] else f"needs {first.id} ({first.kind}), which failed:\n{error}"
-            self.store.ledger.append(Row.failed(planned, text, finished_at=_now()) for planned in job.rows)
+            lost_rows = [planned for planned in job.rows if planned.key not in self.store.ledger.done()]
+            self.store.ledger.append(Row.failed(planned, text, finished_at=_now()) for planned in lost_rows)
+            if len(lost_rows) < len(job.rows):
+                last = (text.splitlines() or [""])[-1]
+                self.live.say(f"{id}: no images are kept of {len(job.rows) - len(lost_rows)} rows: {last}")
             self.live.finished(job, job.cost, failed=True)
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pandas as pd
 import pytest
 from audit_rows import CLEAN, flags_of, of_attack, row, survivors
 
 from hqc_ray.evaluation import audit
+from hqc_ray.evaluation.statistics import pack
 
 
 def test_accuracy_that_rises_with_epsilon_is_flagged_where_it_is_higher():
@@ -145,6 +147,21 @@ def test_noise_is_no_attack_that_a_transfer_could_beat():
     assert flags_of(row("noise", 0.05, survivors(0, 45)), row("pgd", 0.05, survivors(0, 20), **ANOTHER)) == [[], []]
 
 
+def test_a_black_box_attack_that_beats_every_gradient():
+    fgsm, deepfool = row("fgsm", 0.05, survivors(0, 30)), row("deepfool", 0.05, survivors(0, 27))
+    square = row("pgd", 0.05, survivors(0, 20), black_box=True, gradient_steps=None)
+    assert flags_of(fgsm, deepfool, square) == [["transfer_stronger"]] * 3
+    assert flags_of(fgsm, deepfool, square | {"robust_correct": pack(survivors(0, 21))}) == [[], [], []]
+    assert flags_of(fgsm, deepfool, square | {"black_box": False}) == [[], [], []]
+    assert flags_of(square, row("deepfool", 0.05, survivors(0, 10), black_box=True)) == [[], []]  # no gradient is beaten
+
+
+def test_noise_that_beats_every_gradient_accuses_them():
+    noise, fgsm = row("noise", 0.05, survivors(0, 20)), row("fgsm", 0.05, survivors(0, 27))
+    assert flags_of(noise, fgsm) == [[], ["noise_as_strong", "transfer_stronger"]]
+    assert flags_of(noise, row("fgsm", 0.05, survivors(0, 26))) == [[], ["noise_as_strong"]]
+
+
 def test_transfers_along_epsilon_are_one_attack_of_their_own():
     low, high = row("fgsm", 0.05, survivors(0, 20), **ANOTHER), row("fgsm", 0.25, survivors(0, 27), **ANOTHER)
     assert flags_of(low, high) == [[], ["rises_with_epsilon"]]
@@ -178,12 +195,35 @@ def test_more_than_half_right_where_every_image_may_be_grey():
         ("bad_gradient_share", 1.0, float("nan"), "bad_gradients"),
         ("surrogate_error", 2e-8, 1e-8, "surrogate_inexact"),
         ("surrogate_error", 1.0, None, "surrogate_inexact"),
+        ("gradient_error", 0.31, 0.3, "gradients_wrong"),
+        ("gradient_error", 1.0, None, "gradients_wrong"),
+        ("dead_input_share", 0.25, 0.0, "dead_inputs"),
+        ("dead_input_share", 1.0, None, "dead_inputs"),
         ("surrogate_standard_error", 1e-16, 0.01, "surrogate_inexact"),  # of a measured one, shot noise is no error of the fit
     ],
 )
 def test_flags_of_a_row_by_itself(column, bad, good, flag):
     assert flags_of(row("fgsm", 0.05, survivors(0, 20), **{column: bad})) == [[flag]]
     assert flags_of(row("fgsm", 0.05, survivors(0, 20), **{column: good})) == [[]]
+
+
+def test_wrong_gradients_matter_to_those_who_use_them():
+    for other in (row("noise", 0.05, CLEAN, gradient_error=1.0), row("fgsm", 0.05, CLEAN, gradient_error=1.0, black_box=True)):
+        assert flags_of(other) == [[]]
+
+
+def test_a_head_without_a_bottleneck_may_choose_among_its_features():
+    assert flags_of(row("fgsm", 0.05, survivors(0, 20), dead_input_share=0.9, n_qubits=None)) == [[]]
+    assert flags_of(row("fgsm", 0.05, survivors(0, 20), dead_input_share=1.0, n_qubits=None)) == [["dead_inputs"]]
+
+
+def test_noise_that_changes_no_logit_did_not_act():
+    def found(kind, effect):
+        return flags_of(row("fgsm", 0.05, survivors(0, 20), device_kind=kind, noise_effect=effect))
+
+    assert found("noisy", 9e-6) == [["noise_inactive"]]
+    for kind, effect in (("noisy", 1e-4), ("noisy", None), ("ideal", 0.0), ("measured", 0.0), ("classical", float("nan"))):
+        assert found(kind, effect) == [[]], (kind, effect)
 
 
 def test_near_chance():
@@ -255,6 +295,12 @@ def test_notes():
 
 def test_every_flag_says_what_to_do():
     assert all(text.endswith(".") and len(text.split()) > 10 for text in (audit.FLAGS | audit.NOTES).values())
+
+
+def test_the_page_of_flags_says_the_same():
+    page = (Path(__file__).parents[2] / "docs" / "flags.md").read_text()
+    for name, said in (audit.FLAGS | audit.NOTES).items():
+        assert f"| `{name}` | {said[0].upper()}{said[1:]} |" in page
 
 
 def test_audit_needs_neither_torch_nor_ray():

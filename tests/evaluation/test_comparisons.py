@@ -5,6 +5,7 @@ import pytest
 from audit_rows import CLEAN, KINDS, STEPS, flags_of, row, survivors
 
 from hqc_ray.evaluation import audit
+from hqc_ray.evaluation.statistics import pack
 
 KINDS["bottleneck"] = "budget"
 AIMED = row("bottleneck", 0.05, survivors(0, 20), aims=True, trapped_share=0.1)
@@ -100,6 +101,32 @@ def test_plateaus_are_of_attacks_that_climb(more):
     assert "gradient_steps" in row("pgd", 0.01, CLEAN)
     assert STEPS["pgd"] > 1
     assert along(20, 20, **more) == [[], []]
+
+
+IDLE = {"linear_distance_linf": 0.025, "linear_distance_l2": 1.0}
+
+
+def idle(kept, attack="fgsm", epsilon=0.05, **more):
+    return "no_better_than_nothing" in flags_of(row(attack, epsilon, survivors(0, kept), **(IDLE | more)))[0]
+
+
+def test_an_attack_that_fools_hardly_anybody_where_half_should_fall():
+    assert idle(50)
+    assert idle(46)  # 4 of 50: p = 1/16
+    assert not idle(45)
+    assert not idle(50, epsilon=0.049)  # a robust model, or a small epsilon: below twice the linear distance
+    assert not idle(50, norm="l2")
+    assert idle(50, norm="l2", epsilon=2.0)
+    assert not idle(50, linear_distance_linf=None)
+    assert not idle(50, attack="noise")
+    assert not idle(50, **TRANSFER)
+    assert not idle(9, clean=survivors(0, 9))  # of so few, none could show it
+    assert idle(10, clean=survivors(0, 10))
+
+
+def test_what_is_certified_need_not_fall():
+    assert not idle(50, certified_correct=pack(survivors(0, 41)))
+    assert idle(50, certified_correct=pack(survivors(0, 40)))
 
 
 def test_rows_of_before_know_nothing_of_all_this():

@@ -95,6 +95,8 @@ def test_the_card_reads_images_and_features_alike():
     images = torch.rand(20, 3, 4, 5, generator=generator())
     labels = model(images).argmax(1)
     found = card(model, images, labels, "pixels", 6)
-    assert found == card(model, model.at("features").encode(images), labels, "features", 6)
+    there = card(model, model.at("features").encode(images), labels, "features", 6)
+    alike = ("trapped_share", "random_share", "batch_dependent_share", "dead_input_share")
+    assert {name: found[name] for name in alike} == {name: there[name] for name in alike}
     assert 0 <= found["trapped_share"] <= 1
     assert card(model, model.at("angles").encode(images), labels, "angles", 6) == {}

@@ -214,7 +214,9 @@ def test_transfers_are_drawn_as_a_matrix_for_each_attack_and_epsilon():
     ax = figure.axes[1]
     assert [t.get_text() for t in ax.get_xticklabels()] == ["tanh (4)", "vqc1"]
     assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == ["tanh (4)", "vqc1"]
-    assert {(t.get_position(), t.get_text()) for t in ax.texts} == {((0, 0), "20"), ((1, 0), "30!"), ((1, 1), "50!")}
+    means, intervals = ([(t.get_position(), t.get_text()) for t in ax.texts[i::2]] for i in (0, 1))
+    assert means == [((0, -0.1), "20"), ((1, -0.1), "30!"), ((1, 0.9), "50!")]
+    assert intervals == [((0, 0.26), "15-26"), ((1, 0.26), "24-37"), ((1, 1.26), "43-57")]  # Wilson of 200 images
     np.testing.assert_allclose(np.ma.filled(ax.images[0].get_array(), np.nan), [[20, 30], [np.nan, 50]])
     framed = sorted((round(p.get_x()), round(p.get_y())) for p in ax.patches)
     assert framed == [(0, 0), (1, 1)]
@@ -231,6 +233,18 @@ def test_matrices_go_over_pages_and_levels_stand_apart():
         ("linf_1", 9), ("linf_2", 1), ("features_linf", 1),
     ]  # fmt: skip
     assert found["transfer_pcam_1000_resnet18_imagenet_features_linf"].axes[0].get_title() == "PGD, ε = 0.5 std (L∞)"
+
+
+def test_large_matrices_stay_readable_on_a_page():
+    heads = [f"sim{i}" for i in range(1, 16)]
+    own = {(h, e): make_row("pgd", e, robust=40, head=h) for h in heads for e in (0.01, 0.02, 0.03)}
+    rows = [*own.values(), *(transferred(own[j, e], own[f, e], 90, epsilon=e, key=f"{f}{j}{e}")
+                             for f in heads for j in heads for e in (0.01, 0.02, 0.03) if f != j)]  # fmt: skip
+    figures = heatmap(rows).values()
+    assert [len(figure.axes) for figure in figures] == [1, 1, 1]
+    for figure in figures:
+        assert max(figure.get_size_inches()) < 14
+        assert len(figure.axes[0].texts) == 2 * 15 * 15
 
 
 WRITTEN = [(0.05, "0.05"), (1 / 255, "1/255"), (0.5 / 255, "0.5/255"), (8 / 255, "8/255"), (0.2, "0.2"), (0.12345, "0.123")]

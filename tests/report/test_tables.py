@@ -241,7 +241,7 @@ def test_transfers_stand_in_a_matrix_and_count_in_the_worst_case():
     assert [line["Worst case"][:4] for line in lines] == ["20.0", "25.0", "30.0"]
     assert [line["Flags"] for line in lines] == ["", "", "transfer_stronger (PGD)"]
     assert "attacks found on other models included" in notes
-    assert "- transfer_stronger: an attack found on another model leaves" in notes
+    assert "- transfer_stronger: an attack that needs no gradient of this model" in notes
     matrix = notes.partition("judged by:\n\n")[2].splitlines()
     assert matrix == [
         "| Attack | Epsilon | Found on | linear | tanh (4) | vqc1 |",
@@ -398,3 +398,48 @@ def test_a_search_for_others_is_told_from_the_models_own_where_it_has_both():
     assert (line["PGD"][:4], line["PGD [whole budget]"][:4]) == ("20.0", "30.0")
     (line,), _ = parsed(as_frame([whole]))
     assert line["PGD"][:4] == "30.0"
+
+
+BOUNDS = {"level": "angles", "epsilon_unit": "radian", "certified_correct": None}
+
+
+def test_certificates_stand_beside_the_worst_case_and_pixels_have_none():
+    rows = [
+        make_row("pgd", 0.1, robust=120, clean=177, seed=s, **BOUNDS, certified_accuracy=0.5 + s / 10, certified_undecided=0.02,
+                 certified_radius=0.7 + s / 10, certified_radius_high=0.75 + s / 10)
+        for s in (0, 1)
+    ]  # fmt: skip
+    rows.append(make_row("pgd", 0.3, robust=60, clean=177, **BOUNDS, certified_accuracy=0.1, certified_undecided=0.0,
+                         certified_radius=0.7, certified_radius_high=0.7001))  # fmt: skip
+    lines, notes = parsed(as_frame([make_row("pgd", 0.05, robust=104, clean=177), *rows]))
+    assert list(lines[0])[-4:] == ["Worst case", "Certified", "Certified radius", "Flags"]
+    assert [line["Certified"] for line in lines] == ["–", "55.0 ± 7.1 [50-60] (2.0 undecided)", "10.0 [7-15]"]
+    assert [line["Certified radius"] for line in lines] == ["–", "0.75 to 0.8 rad", "0.7 rad"]
+    assert "pixels are not certified" in notes
+    (line,), notes = parsed(as_frame([make_row("pgd", 0.05, robust=104)]))
+    assert not {"Certified", "Certified radius"} & set(line)
+    assert "ertified" not in notes
+
+
+def test_a_radius_without_an_upper_end_says_so():
+    row = make_row("pgd", 0.1, robust=120, **BOUNDS, certified_accuracy=0.5, certified_undecided=0.0, certified_radius=1.2)
+    (line,), _ = parsed(as_frame([row]))
+    assert line["Certified radius"] == "at least 1.2 rad"
+
+
+def test_a_contradicted_certificate_is_flagged_and_other_flags_are_the_attacks_own():
+    same = BOUNDS | {"certified_accuracy": 0.6, "certified_undecided": 0.0}
+    rows = as_frame([make_row("pgd", 0.1, robust=0, clean=177, **same, outputs_normalised=True)])
+    (line,) = Report.of(rows).lines
+    assert set(line.certified.value.flags) <= {"certificate_contradicted"}
+    (row,) = rows.to_dict("records")
+    wrong = as_frame([make_row("pgd", 0.1, robust=0, clean=177, **same | {"certified_correct": row["clean_correct"]})])
+    (line,) = Report.of(wrong).lines
+    assert line.certified.value.flags == {"certificate_contradicted": 1}
+
+
+def test_certificates_are_columns_of_the_csv(tmp_path):
+    row = make_row("pgd", 0.1, **BOUNDS, certified_accuracy=0.5, certified_undecided=0.25, certified_radius=1.2)
+    (csv, _) = write_rows(Report.of(as_frame([row])), tmp_path)
+    (found,) = pd.read_csv(csv).to_dict("records")
+    assert [found[f"certified_{name}"] for name in ("accuracy", "undecided", "radius")] == [0.5, 0.25, 1.2]

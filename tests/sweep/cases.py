@@ -106,6 +106,9 @@ class Shelf:
     def load(self, id, check=None):
         return self.artifacts.get(id)
 
+    def is_whole(self, name):
+        return name in self.artifacts
+
     def features(self, key):
         return [(id, found["hashes"]) for id, found in self.artifacts.items() if id.startswith(f"features/{key}/")]
 

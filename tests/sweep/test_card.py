@@ -6,6 +6,8 @@ from torch import nn
 
 from hqc_ray.evaluation import audit
 from hqc_ray.models import backbones
+from hqc_ray.quantum.devices import Device
+from hqc_ray.quantum.ideal.simulate import Program
 from hqc_ray.results.ledger import frame
 from hqc_ray.results.row import Row
 from hqc_ray.sweep.graph import resolve
@@ -69,6 +71,27 @@ def test_rows_say_which_attacks_aim(monkeypatch):
     attacks = f"[{{name: [bottleneck, pgd], steps: 1, epsilon: 0.1}}, {{name: ensemble, epsilon: 0.1, members: {members}}}]"
     rows, _ = rows_of(changed(("{name: fgsm, epsilon: [0.01, 0.1]}", attacks)), monkeypatch)
     assert {planned.attack: planned.aims for planned, _ in rows} == {"bottleneck": True, "pgd": False, "ensemble": True}
+
+
+class Wide(Device):
+    """Noise that acts on circuits of more than two wires alone, of which the comparison with the ideal device sees one."""
+
+    name = "wide"
+
+    def run(self, circuit, weights, angles):
+        exact = Program(circuit)(torch.from_numpy(weights), torch.from_numpy(angles)).numpy()
+        return 0.9 * exact + 0.1 / 2**circuit.n_qubits if circuit.n_qubits > 2 else exact
+
+
+@pytest.mark.parametrize(("n_qubits", "acts"), [(3, True), (2, False)])
+def test_noise_that_acts_is_told_from_noise_that_does_not(monkeypatch, n_qubits, acts):
+    devices = "  device: [{name: default.qubit}, {name: 'tests.sweep.test_card:Wide'}]"
+    rows, _ = rows_of(changed(("head: tanh, n_qubits: 2", f"head: vqc1, n_qubits: {n_qubits}"), more=devices), monkeypatch)
+    told = audit.flags(frame(Row.ok(planned, measured) for planned, measured in rows))
+    found = {p.device: (m.noise_effect, "noise_inactive" in told[p.key]) for p, m in rows}
+    assert found["wide"][1] == (not acts)
+    assert found["wide"][0] > 0.001 if acts else found["wide"][0] < 1e-6
+    assert not found["default.qubit"][1]
 
 
 def steady():

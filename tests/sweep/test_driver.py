@@ -109,3 +109,19 @@ def test_the_first_of_the_lost_says_what_happened_itself(driver):
     assert (row.key, row.error, row.example, row.robust_accuracy) == ("c", "boom", "", None)
     driver.take([Outcome("model/m", 1.0, b""), done("one", 2)])
     assert rows(driver) == {"a": "ok", "b": "ok", "c": "failed"}
+
+
+def test_a_row_that_was_searched_again_for_its_images_stays_and_a_difference_is_said(driver, monkeypatch):
+    driver.take([done("one", 2)])
+    before, said = driver.store.ledger.path.read_bytes(), []
+    monkeypatch.setattr(driver.live, "say", said.append)
+    monkeypatch.setattr(type(driver.store), "save_example", lambda self, name, arrays: self.saved.append((name, sorted(arrays))))
+    driver.open["one"] = search("one", "a", "b")
+    driver.take([Outcome("one", 1.0, measured=(measured(), measured(robust_correct="80")), examples={"kept/s1-0.05.npz": {}})])
+    assert driver.store.ledger.path.read_bytes() == before
+    assert ("kept/s1-0.05.npz", []) in driver.store.saved
+    assert [text.partition(":")[0] for text in said] == ["row b"]
+    driver.open["one"] = search("one", "a", "d")
+    driver.record_failure(["one"], "Traceback\nboom")
+    assert rows(driver) == {"a": "ok", "b": "ok", "d": "failed"}
+    assert said[1:] == ["one: no images are kept of 1 rows: boom"]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import ClassVar, Literal, Self, get_args
 
@@ -11,7 +12,8 @@ import h5py
 import numpy as np
 
 from hqc_ray.data.source import Source, as_indices, distinct_images, existing_folder, first_bytes
-from hqc_ray.errors import DataError
+from hqc_ray.errors import DataError, WriteError
+from hqc_ray.files import write
 from hqc_ray.spec import MAX_IMAGES
 
 Split = Literal["train", "valid", "test"]
@@ -25,17 +27,48 @@ def file_name(split: str, part: str) -> str:
     return f"camelyonpatch_level_2_split_{split}_{part}.h5"
 
 
+def write_split(folder: Path, split: Split, images: np.ndarray, labels: np.ndarray, **told: str | float) -> list[Path]:
+    """Write both files of a split in the official layout; each is whole or not there.
+
+    Args:
+        folder: created if it does not exist.
+        split: whose names they get.
+        images: [N, H, W, 3] uint8; PatchCamelyon's are 96 x 96.
+        labels: [N], 0 to 255; PatchCamelyon has 0 and 1.
+        told: attributes of the images' file.
+
+    Raises:
+        DataError: one of the files is there already, or they cannot be written: none is there then.
+    """
+    arrays: dict[Part, np.ndarray] = {"x": images, "y": labels.astype(np.uint8).reshape(-1, 1, 1, 1)}
+    paths = {part: folder / file_name(split, part) for part in arrays}
+    if there := next((path for path in paths.values() if path.is_symlink() or path.exists()), None):
+        raise DataError("is there already, and may be another data set", where=str(there), valid="another folder")
+    try:
+        return [write(paths[part], partial(_fill, part=part, array=array, told=told)) for part, array in arrays.items()]
+    except WriteError as problem:
+        with suppress(OSError):
+            paths["x"].unlink(missing_ok=True)  # without labels it is nothing
+        raise DataError(str(problem), valid="a folder that can be written to") from problem
+
+
+def _fill(path: Path, part: Part, array: np.ndarray, told: Mapping[str, str | float]) -> None:
+    with h5py.File(path, "w") as file:
+        file.create_dataset(part, data=array)
+        file.attrs.update(told if part == "x" else {})
+
+
 class PCam(Source):
     """Patches of 96 x 96 pixels; label 1 = tumour tissue in the centre 32 x 32 pixels.
 
     Args:
         path: folder with the official files.
-        split: which of them to read.
+        split: which of them to read; `train+valid` is both, the images of `train` first: more to draw a balanced subset from.
     """
 
     about_centre: ClassVar[bool] = True
     path: str
-    split: Split = "train"
+    split: Split | Literal["train+valid"] = "train"
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -49,50 +82,62 @@ class PCam(Source):
 
     def labels(self) -> np.ndarray:
         """The labels of the split: [N] uint8 in {0, 1}."""
-        with self._open("y") as dataset:
-            labels = dataset[:].reshape(-1)
-        if labels.size and labels.max() > 1:
-            bad = int(np.argmax(labels > 1))
-            raise DataError(f"label {labels[bad]} at index {bad}", where=str(self._file("y")), valid="0, 1")
-        return labels
+        return np.concatenate([self._labels(split) for split in self._splits])
 
     def read(self, indices: Iterable[int]) -> np.ndarray:
-        """The patches at `indices`: [n, 96, 96, 3] uint8. The file is opened and closed by each call."""
-        with self._open("x") as dataset:
-            wanted, back = np.unique(as_indices(indices, len(dataset)), return_inverse=True)
-            return _read_rows(dataset, wanted)[back]
+        """The patches at `indices`: [n, 96, 96, 3] uint8. Each file is opened and closed by each call."""
+        ends = np.cumsum([0, *(self._count(split) for split in self._splits)])
+        wanted, back = np.unique(as_indices(indices, int(ends[-1])), return_inverse=True)
+        found = []
+        for split, first, last in zip(self._splits, ends[:-1], ends[1:], strict=True):
+            with self._open(split, "x") as dataset:
+                found.append(_read_rows(dataset, wanted[(first <= wanted) & (wanted < last)] - first))
+        return np.concatenate(found)[back]
 
     def check(self) -> None:
-        """Opens both files; compares names, types, shapes and lengths; reads all labels and the last patch."""
-        labels = self.labels()
-        with self._open("x") as dataset:
-            count = len(dataset)
-        if count != len(labels):
-            raise DataError(
-                f"{count} images but {len(labels)} labels in {self._file('y').name}",
-                where=str(self._file("x")),
-                valid="as many labels as images",
-            )
-        if not count:
-            raise DataError("holds no images", where=str(self._file("x")))
-        self.read([count - 1])
+        """Opens all files; compares names, types, shapes and lengths; reads all labels and the last patch of each."""
+        for split in self._splits:
+            count, labels = self._count(split), self._labels(split)
+            if count != len(labels):
+                raise DataError(
+                    f"{count} images but {len(labels)} labels in {self._file(split, 'y').name}",
+                    where=str(self._file(split, "x")),
+                    valid="as many labels as images",
+                )
+            if not count:
+                raise DataError("holds no images", where=str(self._file(split, "x")))
+            with self._open(split, "x") as dataset:
+                _read_rows(dataset, np.array([count - 1]))
 
     @classmethod
     def example(cls, folder: Path) -> Self:
         """Both classes, in the official layout."""
-        arrays = {"x": distinct_images(14, 96, 96, 3), "y": (np.arange(14, dtype=np.uint8) % 2).reshape(-1, 1, 1, 1)}
-        for part, array in arrays.items():
-            with h5py.File(folder / file_name("train", part), "w") as file:
-                file.create_dataset(part, data=array)
+        write_split(folder, "train", distinct_images(14, 96, 96, 3), np.arange(14) % 2)
         return cls(path=str(folder))
 
-    def _file(self, part: Part) -> Path:
-        return existing_folder(self.path) / file_name(self.split, part)
+    @property
+    def _splits(self) -> list[str]:
+        return self.split.split("+")
+
+    def _labels(self, split: str) -> np.ndarray:
+        with self._open(split, "y") as dataset:
+            labels = dataset[:].reshape(-1)
+        if labels.size and labels.max() > 1:
+            bad = int(np.argmax(labels > 1))
+            raise DataError(f"label {labels[bad]} at index {bad}", where=str(self._file(split, "y")), valid="0, 1")
+        return labels
+
+    def _count(self, split: str) -> int:
+        with self._open(split, "x") as dataset:
+            return len(dataset)
+
+    def _file(self, split: str, part: Part) -> Path:
+        return existing_folder(self.path) / file_name(split, part)
 
     @contextmanager
-    def _open(self, part: Part) -> Iterator[h5py.Dataset]:
+    def _open(self, split: str, part: Part) -> Iterator[h5py.Dataset]:
         """The validated dataset of one file; trouble while it is read becomes a DataError too."""
-        file = self._file(part)
+        file = self._file(split, part)
         if (head := first_bytes(file)) is None:
             raise DataError(f"no {file.name} in {file.parent}", where="path", valid=_instead(file))
         try:

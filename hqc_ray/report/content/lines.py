@@ -16,6 +16,8 @@ from hqc_ray.report.content.attacks import OTHERS, Row, Shown, is_clean, is_tran
 from hqc_ray.report.content.models import Model
 from hqc_ray.spec import LEVELS
 
+CONTRADICTED = "certificate_contradicted"
+
 
 @dataclass(frozen=True)
 class Ball:
@@ -48,6 +50,16 @@ class Value:
 
 
 @dataclass(frozen=True)
+class Certified:
+    """What no attack can break, means over seeds; whatever attack stands beside it."""
+
+    value: Value  # right, and nothing within epsilon changes that; flagged where an attack contradicts it
+    undecided: float  # percent: right, but neither certified nor known to be breakable
+    radius: float | None  # median over the right images of what is certified, in the unit of epsilon
+    radius_high: float | None  # of what is known to break them; None: of half of them nothing is
+
+
+@dataclass(frozen=True)
 class Line:
     """One line of the table."""
 
@@ -56,7 +68,7 @@ class Line:
     clean: Value
     attacks: Mapping[Shown, Value]  # on the model itself
     worst: Value | None  # over all attacks on the same images, transferred ones included, at this or a smaller epsilon
-    certified: Value | None = None  # what no attack can break; None: nobody asked
+    certified: Certified | None = None  # None: nobody asked, or there is no certificate
 
     @property
     def epsilon(self) -> float:
@@ -125,12 +137,23 @@ def _lines(model: Model, rows: Sequence[Row], show: Callable[[Row], Shown]) -> l
     return lines
 
 
-def _certified(attacks: Mapping[Shown, Sequence[Row]]) -> Value | None:
-    """The certified accuracy: it is of the images, whatever attack stands beside it."""
-    found = value_of(
-        [row for rows in attacks.values() for row in rows if not pd.isna(row.get("certified_accuracy"))], "certified"
+def _certified(attacks: Mapping[Shown, Sequence[Row]]) -> Certified | None:
+    rows = [row for its in attacks.values() for row in its if not pd.isna(row.get("certified_accuracy"))]
+    if not rows:
+        return None
+    broken = Counter({CONTRADICTED: n} if (n := sum(CONTRADICTED in row["flags"] for row in rows)) else {})
+    once = _once(rows)
+    undecided = [row["certified_undecided"] for row in once if not pd.isna(row["certified_undecided"])]
+    value = replace(value_of(rows, "certified"), flags=broken)
+    return Certified(
+        value, 100 * st.fmean(undecided or [0.0]), *(_mean(once, f"certified_{n}") for n in ("radius", "radius_high"))
     )
-    return found if found.seeds else None
+
+
+def _mean(rows: Sequence[Row], name: str) -> float | None:
+    """The mean of a column; None where a row has nothing there."""
+    values = [float(row[name]) for row in rows if not pd.isna(row[name])]
+    return st.fmean(values) if values and len(values) == len(rows) else None
 
 
 def _clean_rows(rows: Sequence[Row]) -> list[Row]:

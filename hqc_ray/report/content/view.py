@@ -13,6 +13,7 @@ from hqc_ray.evaluation import audit
 from hqc_ray.evaluation.flags import FLAGS
 from hqc_ray.evaluation.statistics import total_gradients
 from hqc_ray.report.content.attacks import Shown, shown
+from hqc_ray.report.content.cards import Card, cards
 from hqc_ray.report.content.controls import Compared, compared
 from hqc_ray.report.content.lines import Line, attacks_of, gather
 from hqc_ray.report.content.models import Model, models
@@ -48,12 +49,18 @@ class Report:
     lines: tuple[Line, ...]
     attacks: tuple[Shown, ...]  # of the lines, in the table's order
     controls: tuple[Compared, ...]
+    cards: tuple[Card, ...]  # of models on their devices
     transfers: tuple[Matrix, ...]
     shown: Mapping[str, Shown]  # the attack of each row, by the row's key
     models: Mapping[str, Model]  # the model that judged each row
     raised: dict[str, int]  # flag -> number of rows that carry it, in the audit's order
     notes: tuple[str, ...]  # names of `hqc_ray.evaluation.flags.NOTES` that hold
     facts: Facts
+
+    @property
+    def certified(self) -> bool:
+        """Whether a line has a certificate."""
+        return any(line.certified for line in self.lines)
 
     @classmethod
     def of(cls, rows: pd.DataFrame) -> Report:
@@ -77,6 +84,7 @@ class Report:
             lines=tuple(lines),
             attacks=tuple(attacks_of(lines)),
             controls=compared(records, model),
+            cards=cards(records, model),
             transfers=tuple(matrices(records, model, show)),
             shown={row["key"]: show(row) for row in records},
             models={row["key"]: model(row) for row in records},

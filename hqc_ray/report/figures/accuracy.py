@@ -112,7 +112,7 @@ def _attack_panel(ax: Axes, model: Model, lines: Sequence[Line], styles: Mapping
 
 def _certified_band(ax: Axes, lines: Sequence[Line]) -> None:
     """From what is certified up to what the worst case of all attacks leaves: the truth lies between."""
-    known = [(line.epsilon, line.certified.mean, line.worst.mean) for line in lines if line.certified and line.worst]
+    known = [(line.epsilon, line.certified.value.mean, line.worst.mean) for line in lines if line.certified and line.worst]
     if known:
         x, low, high = zip(*sorted(known), strict=True)
         ax.fill_between(x, low, high, gid="certified", **_BAND)

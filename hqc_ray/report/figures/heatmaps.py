@@ -14,9 +14,10 @@ from hqc_ray.report.content.transfers import Matrix
 from hqc_ray.report.figures.accuracy import pages
 from hqc_ray.report.style import BLACK, norm_text, slug, strength_text
 
-PANELS = 9  # of one figure
+PANELS = 9  # of one figure, fewer where they are large: a figure must be readable on a page
+WIDTH, HEIGHT = 11.0, 13.0  # of one figure's panels, in inches
 COLOURS = "GnBu"  # dark: many images stay right
-SQUARE, LETTER = 0.42, 0.065  # of a value, of a name's letter, in inches
+SQUARE, LETTER = 0.44, 0.065  # of a value, of a name's letter, in inches
 
 
 def transfers(matrices: Sequence[Matrix]) -> Iterator[tuple[str, Figure]]:
@@ -26,20 +27,26 @@ def transfers(matrices: Sequence[Matrix]) -> Iterator[tuple[str, Figure]]:
         level = "" if matrix.ball.level == "pixels" else matrix.ball.level
         groups.setdefault((*matrix.model.place, level, matrix.ball.norm), []).append(matrix)
     for place, its in groups.items():
-        for page, chosen in pages(its, PANELS):
-            yield slug("transfer", *place, page), _figure(chosen)
+        wide, high = _largest(its)
+        columns = max(1, min(3, int(WIDTH / (SQUARE * wide + 0.15))))
+        for page, chosen in pages(its, min(PANELS, columns * max(1, int(HEIGHT / (SQUARE * high + 0.4))))):
+            yield slug("transfer", *place, page), _figure(chosen, min(columns, len(chosen)))
 
 
-def _figure(matrices: Sequence[Matrix]) -> Figure:
-    columns = min(len(matrices), 3)
+def _largest(matrices: Sequence[Matrix]) -> tuple[int, int]:
+    """The most judges and the most attacked models of a matrix."""
+    return max(len(m.judges) for m in matrices), max(len(m.found_on) for m in matrices)
+
+
+def _figure(matrices: Sequence[Matrix], columns: int) -> Figure:
     rows = math.ceil(len(matrices) / columns)
-    wide, high = (max(len(getattr(m, side)) for m in matrices) for side in ("judges", "found_on"))
+    wide, high = _largest(matrices)
     names = LETTER * max(len(line) for m in matrices for name in (*m.found_on, *m.judges) for line in _wrapped(name).split("\n"))
     size = (max(columns * (SQUARE * wide + 0.15) + names + 0.4, 4.6), rows * (SQUARE * high + 0.4) + names + 0.9)
     figure = Figure(figsize=size)
     model = matrices[0].model
     title = f"{model.name}, {model.images}"
-    figure.suptitle(f"Robust accuracy under transferred attacks, %\n{title}", fontweight="bold")
+    figure.suptitle(f"Robust accuracy under transferred attacks, % (95 % interval)\n{title}", fontweight="bold")
     axes = figure.subplots(rows, columns, squeeze=False)
     for i, ax in enumerate(axes.flat):
         if i < len(matrices):
@@ -71,6 +78,9 @@ def _panel(ax: Axes, matrix: Matrix, left: bool, bottom: bool) -> None:
             if value is None:
                 continue
             text = "failed" if math.isnan(value.mean) else f"{value.mean:.0f}{'!' if value.flags else ''}"
-            ax.text(j, f, text, ha="center", va="center", fontsize=7.5, color="white" if value.mean > 60 else BLACK)
+            colour = "white" if value.mean > 80 else BLACK  # whichever stands out more
+            ax.text(j, f - 0.1, text, ha="center", va="center", fontsize=7.5, color=colour)
+            if value.seeds:
+                ax.text(j, f + 0.26, f"{value.low:.0f}-{value.high:.0f}", ha="center", va="center", fontsize=5.5, color=colour)
             if (f, j) in matrix.own:
                 ax.add_patch(Rectangle((j - 0.47, f - 0.47), 0.94, 0.94, fill=False, edgecolor=BLACK, linewidth=1.2))

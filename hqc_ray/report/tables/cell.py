@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from hqc_ray.report.content.lines import Ball, Value
+from hqc_ray.report.content.lines import Ball, Certified, Value
 from hqc_ray.report.style import norm_text, strength_text
 
 NOTHING = "–"
@@ -38,6 +38,20 @@ def number(value: Value | None, mark: str = "") -> Cell:
     if value.paper is not None:
         parts.append(f"(paper {value.paper:.1f}{'!' if value.paper_flagged else ''})")
     return Cell("number", tuple(parts), flagged)
+
+
+def certified(found: Certified | None, level: str) -> tuple[Cell, Cell]:
+    """The certified share as a number with what is undecided, and the radius: '0.736 rad', '0.35 to 0.41 std'."""
+    if found is None:
+        return number(None), number(None)
+    share = number(found.value)
+    if found.undecided:
+        share = Cell("number", (*share.parts, f"({found.undecided:.1f} undecided)"), share.flagged)
+    if found.radius is None:
+        return share, number(None)
+    low, high = f"{found.radius:.3g}", "" if found.radius_high is None else f"{found.radius_high:.3g}"
+    text = low if low == high else f"{low} to {high}" if high else f"at least {low}"
+    return share, Cell("number", (text, strength_text(0.0, level).partition(" ")[2]))
 
 
 def ball_text(ball: Ball | None) -> str:

@@ -10,6 +10,12 @@ from hqc_ray.report.content.view import Report
 from hqc_ray.report.style import epsilon_text
 
 SHOWN_FAILURES = 20
+CERTIFIED = (
+    "Certified: images that are right and that nothing within epsilon can change, whoever attacks; the true robust accuracy lies "
+    "between it and the worst case (hatched in the figures). Certified radius: the median over the right images, from what is "
+    "certified to what is known to break them. Angles and features only: pixels are not certified, where bounds that are "
+    "propagated through a backbone say nothing (they are vacuous)."
+)
 UNITS = {
     "features": "of features, in units of their standard deviation as the head standardises them",
     "angles": "of angles, in radians",
@@ -32,6 +38,7 @@ def reading(report: Report) -> list[str]:
         "Wilson interval over the evaluated images of all seeds. Robust accuracy counts images that are right before and after.",
         f"Epsilon is in pixel units of [0, 1]{units}; in the L∞ norm unless another is named. Worst case: images that no "
         f"attack of the line, {included} included, fooled at this epsilon or a smaller one.",
+        *([CERTIFIED] if report.certified else []),
         *_evaluated(report),
         *_weights(report),
     ]

@@ -13,11 +13,12 @@ from hqc_ray.report.content.attacks import Shown
 from hqc_ray.report.content.lines import Line, Value
 from hqc_ray.report.content.transfers import Matrix
 from hqc_ray.report.content.view import Report
-from hqc_ray.report.tables import controls, notes
-from hqc_ray.report.tables.cell import NOTHING, Cell, ball_text, number
+from hqc_ray.report.tables import cards, controls, notes
+from hqc_ray.report.tables.cell import NOTHING, Cell, ball_text, certified, number
 
 SHOWN_IN_TERMINAL = 5  # attacks
 LEFT = ("Model", "Computation", "Images", "Clean accuracy", "Head", "Qubits", "Device")
+CERTIFIED = ("Certified", "Certified radius")
 TRANSFERS = (
     "Attacks found on one model and judged by another: robust accuracy in percent as above, over all pairs of seeds. Where both "
     "are the same, the model itself was attacked. !: flagged by the audit."
@@ -27,7 +28,8 @@ TRANSFERS = (
 def header(report: Report) -> list[str]:
     """The table's column names; among them what varies of the sweep file, by the name that it has there."""
     told = [name for name, _ in report.lines[0].model.settings] if report.lines else []
-    return [*LEFT, *told, "Epsilon", *(attack.text for attack in report.attacks), "Worst case", "Flags"]
+    bounds = CERTIFIED if report.certified else ()
+    return [*LEFT, *told, "Epsilon", *(attack.text for attack in report.attacks), "Worst case", *bounds, "Flags"]
 
 
 def flags_text(line: Line) -> str:
@@ -40,7 +42,7 @@ def flags_text(line: Line) -> str:
     return "; ".join(texts)
 
 
-def cells(line: Line, attacks: Sequence[Shown]) -> list[Cell]:
+def cells(line: Line, report: Report) -> list[Cell]:
     """One line, under `header`."""
     m = line.model
     images = f"{m.data_size:,} {m.data}".strip()
@@ -52,8 +54,9 @@ def cells(line: Line, attacks: Sequence[Shown]) -> list[Cell]:
         Cell("device", (m.device,)),
         *(Cell("text", (value,)) for _, value in m.settings),
         Cell("text", (ball_text(line.ball),)),
-        *(number(line.attacks.get(attack)) for attack in attacks),
+        *(number(line.attacks.get(attack)) for attack in report.attacks),
         number(line.worst),
+        *(certified(line.certified, line.ball.level if line.ball else "pixels") if report.certified else ()),
         Cell("flags", (flags_text(line),)),
     ]
 
@@ -90,12 +93,14 @@ def table_markdown(report: Report) -> str:
     """
     if not report.lines:
         return "No rows yet.\n"
-    text = _table(header(report), [cells(line, report.attacks) for line in report.lines])
+    text = _table(header(report), [cells(line, report) for line in report.lines])
     text += "\n\n" + "\n".join(f"- {_escape(note)}" for note in notes.notes(report)) + "\n"
     if report.controls:
         lines = controls.controls_lines(report)
         said = "\n".join(f"- {_escape(sentence)}" for sentence in controls.sentences(report))
         text += f"\n## Paired controls\n\n{controls.CONTROLS}\n\n{said}\n\n{_table(controls.HEADER, lines)}\n"
+    if report.cards:
+        text += f"\n## Models on their devices\n\n{cards.CARDS}\n\n{_table(cards.HEADER, cards.cards_lines(report))}\n"
     if report.transfers:
         text += f"\n## Transferred attacks\n\n{TRANSFERS}\n"
     for title, head, lines in transfer_tables(report):

@@ -10,6 +10,7 @@ from hqc_ray.data.splits import Subset
 from hqc_ray.models import classifier
 from hqc_ray.plan import Group, Judge, Plan, Search, Training, content_key
 from hqc_ray.quantum.cores import surrogate
+from hqc_ray.results.folder import kept_name
 from hqc_ray.results.row import Planned
 from hqc_ray.results.store import Store
 from hqc_ray.spec import DeviceSpec, Mode, ModelSpec
@@ -54,18 +55,30 @@ class Builder:
     def build(self) -> Graph:
         """All jobs whose results are neither in the ledger nor in a cache."""
         todo: list[tuple[Group, Rows]] = []
+        kept: list[dict[float, str]] = []  # of each group
         seen: set[str] = set()
         done, cells = self.store.ledger.done(), Cells(self.plan, self.lookup)
         for group in self.plan.groups:
             new = [row for row in cells.of(group) if row[0].key not in seen]  # two places may hold the same images
             seen.update(row.key for row, _ in new)
             self.graph.order += [row.key for row, _ in new]
-            if open := [row for row in new if row[0].key not in done]:
+            open = [row for row in new if row[0].key not in done]
+            lacking = self._lacking(group, new)
+            again = lacking.keys() - {row.epsilon for row, _ in open}
+            open += {row.epsilon: (row, judge) for row, judge in new[::-1] if row.epsilon in again}.values()
+            if open:
                 todo.append((group, open))
+                kept.append(lacking)
         self._features(todo)
-        for group, rows in todo:
-            self._search(group.search, rows)
+        for (group, rows), lacking in zip(todo, kept, strict=True):
+            self._search(group.search, rows, lacking)
         return self.graph
+
+    def _lacking(self, group: Group, rows: Rows) -> dict[float, str]:
+        """The epsilons whose images are to be kept and are not there, or damaged, with the names of their files."""
+        asked = {cell.epsilon for cell in group.cells if cell.keep}
+        names = {row.epsilon: kept_name(row) for row, _ in rows if row.epsilon in asked}
+        return {epsilon: name for epsilon, name in names.items() if not self.store.is_whole(name)}
 
     def model_id(self, training: Training) -> str:
         """The name of a trained model."""
@@ -171,7 +184,7 @@ class Builder:
             self._job(Job(id, "fit", needs, FitTask(on_twin, inputs), costs.fit(training.model, twin), affinity=trained))
         return Deployment(training, weights, trained, id, device)
 
-    def _search(self, search: Search, rows: Rows) -> None:
+    def _search(self, search: Search, rows: Rows, kept: dict[float, str]) -> None:
         training, native = search.training, search.mode == "native"
         found, n = self.lookup.subset(training), self.lookup.n_attacked(training, search.images)
         searched = self._deployed(training, search.device, search.twin, native and search.device is not None)
@@ -184,7 +197,7 @@ class Builder:
             images_of = Images(self.lookup.source(training.data), found.indices[first], found.hashes[first])
             images = self._input(f"images/{found.digest}/{n}", images_of)
         judged = tuple(next(i for i, one in enumerate(judges) if one.id == judge.id) for _, judge in rows)
-        task = SearchTask(search, searched, inputs, images, n, tasks, judged)
+        task = SearchTask(search, searched, inputs, images, n, tasks, judged, tuple(kept.items()))
         needs = dict.fromkeys(n for n in (*inputs.names, images) if n)
         for one in (searched, *(t.deployed for t in tasks)):
             needs |= dict.fromkeys(n for n in (one.trained, one.surrogate, one.weights.file) if n)

@@ -68,7 +68,7 @@ class Cells:
             "search_device": _through(search), "access": search.access, "audience": search.audience, "level": attack.level,
             "attack": attack.name, "attack_title": entry.title, "attack_kind": entry.kind, "norm": entry.norm,
             "attack_options": json.dumps(dict(sorted(attack.options.items()))), "attack_label": attack_label(attack, self.kinds),
-            "gradient_steps": entry.gradient_steps, "aims": entry.aims, "one_search": entry.shared,
+            "gradient_steps": entry.gradient_steps, "aims": entry.aims, "black_box": entry.black_box, "one_search": entry.shared,
             "epsilon_unit": SPACES[attack.level].unit,
             "evaluate_images": search.images, "evaluate_batch_size": search.batch_size,
         }  # fmt: skip

@@ -18,6 +18,7 @@ GMACS_PER_SECOND = 50.0  # of float32 convolutions on one core of a current serv
 BACKWARD = 1.4  # an input gradient on top of its forward pass
 BEHIND = 2e-5  # seconds of a head, per image
 CERTIFICATE = 0.05  # seconds, per image
+KEPT_BYTES = 4  # of a pixel's colour: clean and attacked in 8 bits, attacked in 16
 UNKNOWN_GMACS = 4.0  # of a network that nobody has counted, at 224 pixels
 PUBLISHED_SIZE = 224
 
@@ -26,6 +27,12 @@ PUBLISHED_SIZE = 224
 def n_classes(data: DataSpec) -> int:
     """How many classes the data of a plan has."""
     return len(resolve.source(data).classes)
+
+
+@cache
+def image_size(data: DataSpec) -> tuple[int, int]:
+    """(height, width) of the images of a plan's data, as its source has them."""
+    return resolve.source(data).image_size
 
 
 def forward(model: ModelSpec) -> float:
@@ -105,6 +112,18 @@ def _images(search: Search) -> int:
     """About how many images are attacked."""
     size = search.training.data.size
     return min(search.images or size, size // 5)
+
+
+def kept(plan: Plan) -> tuple[int, int]:
+    """How many files of attacked images a plan keeps, and about how many bytes they take."""
+    files, size = 0, 0
+    for group in plan.groups:
+        epsilons = {cell.epsilon for cell in group.cells if cell.keep}
+        if epsilons:
+            pixels = 3 * math.prod(image_size(group.search.training.data))
+            files += len(epsilons)
+            size += len(epsilons) * _images(group.search) * pixels * KEPT_BYTES
+    return files, size
 
 
 def sampled_shots(group: Group) -> int:

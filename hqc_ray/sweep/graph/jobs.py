@@ -126,6 +126,7 @@ class SearchTask:
         n_images: how many of them.
         judges: who decides.
         judged: for each row of the job, the position of its judge.
+        kept: epsilons whose attacked images are kept, each with the name of their file.
     """
 
     search: Search
@@ -135,6 +136,7 @@ class SearchTask:
     n_images: int
     judges: tuple[JudgeTask, ...]
     judged: tuple[int, ...]
+    kept: tuple[tuple[float, str], ...] = ()
 
     @property
     def title(self) -> str:
@@ -180,7 +182,10 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a job gave: an artifact, results of its rows in their order, or the traceback of its failure."""
+    """What a job gave: an artifact, results of its rows in their order, or the traceback of its failure.
+
+    `examples` are arrays by the name of the file that they become: the first images of a row, or all that a search keeps.
+    """
 
     job: str
     seconds: float

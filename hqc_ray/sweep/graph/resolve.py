@@ -225,8 +225,8 @@ class Rooms:
         return device_of(device).label
 
     def evaluate(self, evaluate: EvaluateSpec, device: DeviceSpec | None, attack: AttackSpec) -> EvaluateSpec:
-        """Checks `mode` and `access`, and drops what does not apply: both without a circuit, `repeats` without shots, and
-        `certificate` where an attack's perturbations are not of the kind that is certified.
+        """Checks `mode` and `access`, and drops what does not apply: both without a circuit, `repeats` without shots,
+        `certificate` where an attack's perturbations are not of the kind that is certified, and `keep` where no pixel moves.
         """
         shots = device.options.get("shots") if device else None
         if device and evaluate.access == "shots" and not shots:
@@ -244,7 +244,8 @@ class Rooms:
             what = "a certificate is of the exact function that a surrogate is"
             raise SpecError(what, where="evaluate.certificate", valid="false, or mode: surrogate")
         access = evaluate.access if device else EvaluateSpec.model_fields["access"].default
-        return evaluate.model_copy(update={"access": access, "certificate": certified})
+        keep = evaluate.keep and attack.level == "pixels" and attack.epsilon > 0
+        return evaluate.model_copy(update={"access": access, "certificate": certified, "keep": keep})
 
 
 def _check_size(data: DataSpec, names: Sequence[str], counts: np.ndarray) -> None:

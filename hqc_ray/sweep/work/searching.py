@@ -14,7 +14,7 @@ from hqc_ray.attacks.spaces import SPACES
 from hqc_ray.certify.certificate import certifiable, certify
 from hqc_ray.evaluation.card import card
 from hqc_ray.evaluation.certified import Certified
-from hqc_ray.evaluation.measure import Seen, example, measure
+from hqc_ray.evaluation.measure import Seen, attacked_images, example, measure
 from hqc_ray.models import features
 from hqc_ray.models.classifier import Classifier
 from hqc_ray.results.row import Deployed
@@ -28,7 +28,7 @@ PICTURED = 4  # images that a pictured cell keeps
 
 
 def search(worker: Worker, job: Job) -> Outcome:
-    """Search, and let every judge decide: what was measured of each row of the job, and the pictures that it keeps."""
+    """Search, and let every judge decide: what was measured of each row of the job, and the images that are kept."""
     task = job.task
     assert isinstance(task, SearchTask), job.id  # noqa: S101 - the graph made both
     asked, level = task.search, task.search.attack.level
@@ -36,8 +36,9 @@ def search(worker: Worker, job: Job) -> Outcome:
     labels, values = attacked.labels, attacked.values
     reference, _ = worker.on_device(task.searched)
     crew = [worker.on_device(one.deployed) for one in task.judges]
+    attack = attacks.get(asked.attack.name, **asked.attack.options)
     result = attacks.run(
-        attacks.get(asked.attack.name, **asked.attack.options),
+        attack,
         deployed.differentiated(reference, asked).at(level).rest,
         values,
         labels,
@@ -49,13 +50,14 @@ def search(worker: Worker, job: Job) -> Outcome:
         reference=reference.at(level).rest,
         landmarks=_landmarks(worker, task, reference),
         batch_size=asked.batch_size,
-        keep=PICTURED if any(row.example for row in job.rows) else 0,
+        keep=len(labels) if task.kept else PICTURED if any(row.example for row in job.rows) else 0,
     )
     seen = [_seen(worker, task, one, *of, attacked) for one, of in zip(task.judges, crew, strict=True)]
     cells = list(zip(job.rows, task.judged, strict=True))
     measured = tuple(measure(result, labels, row.epsilon, j, seen[j]) for row, j in cells)
     pictures = {r.example: example(result, values.cpu().numpy(), labels, r.epsilon, j, PICTURED) for r, j in cells if r.example}
-    return Outcome(job.id, 0.0, measured=measured, examples=pictures)
+    kept = {name: attacked_images(result, values, labels, epsilon, attack.norm) for epsilon, name in task.kept}
+    return Outcome(job.id, 0.0, measured=measured, examples=pictures | kept)
 
 
 class _Attacked(NamedTuple):
@@ -105,7 +107,8 @@ def _seen(worker: Worker, task: SearchTask, judge: JudgeTask, who: Classifier, k
         if made.native:  # a hundred evaluations of each image's circuit on the device itself take too long
             return size
         labels, values = torch.from_numpy(attacked.labels[fresh]), attacked.values[torch.from_numpy(fresh)]
-        return size | card(who, values, labels, level, task.search.batch_size)
+        ideal = worker.trained(made) if made.surrogate else None
+        return size | card(who, values, labels, level, task.search.batch_size, ideal)
 
     key = (made.trained, made.surrogate, made.native, judge.split, task.inputs.split, task.n_images, level)
     certified = _certified(worker, task, judge, who, attacked)

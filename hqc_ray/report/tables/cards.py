@@ -1,0 +1,48 @@
+"""Cards of models on their devices, as a table."""
+
+from __future__ import annotations
+
+import math
+
+from hqc_ray.report.content.cards import Card
+from hqc_ray.report.content.view import Report
+from hqc_ray.report.style import strength_text
+from hqc_ray.report.tables.cell import NOTHING, Cell
+
+CARDS = (
+    "What was measured of each model on each device, whatever attacked it; of several seeds the worst. Trapped: right images "
+    "from which descent on the head alone ends where it is right. Gradient error: of input gradients against differences of the "
+    "outputs, 0 right, 1 unrelated. Dead inputs: of the head, on which no logit depends. Random, neighbours: images whose "
+    "logits differ when they are asked again, or without half of their batch. Noise: the largest change of a logit by it, over "
+    "the largest logit. Linear distance: the L∞ perturbation that would take half of the right images if slopes stayed as they "
+    "are."
+)
+HEADER = (
+    "Model", "Images", "Head", "Device", "Level", "Seeds", "Test accuracy", "Trapped", "Gradient error", "Dead inputs", "Random",
+    "Neighbours", "Noise", "Linear distance", "The audit says",
+)  # fmt: skip
+NOTHING_FOUND = "nothing against it"
+
+
+def cards_lines(report: Report) -> list[list[Cell]]:
+    """The lines under `HEADER`."""
+    return [_line(card) for card in report.cards]
+
+
+def _line(card: Card) -> list[Cell]:
+    model, facts = card.model, card.facts
+    texts = [model.name, model.images, model.full_head, model.device, card.level, str(card.seeds)]
+    for name in ("test_accuracy", "trapped_share"):
+        texts.append(_text(facts[name], f"{100 * facts[name]:.1f} %"))
+    texts.append(_text(facts["gradient_error"], f"{facts['gradient_error']:.2g}"))
+    for name in ("dead_input_share", "random_share", "batch_dependent_share"):
+        texts.append(_text(facts[name], f"{100 * facts[name]:.0f} %"))
+    texts.append(_text(facts["noise_effect"], f"{facts['noise_effect']:.2g}"))
+    distance = facts["linear_distance_linf"]
+    texts.append(_text(distance, f"{255 * distance:.2g}/255" if card.level == "pixels" else strength_text(distance, card.level)))
+    said = Cell("flags" if card.flags else "text", (", ".join(card.flags) or NOTHING_FOUND,))
+    return [*(Cell("device" if i == 3 else "text", (text,)) for i, text in enumerate(texts)), said]
+
+
+def _text(value: float, text: str) -> str:
+    return NOTHING if math.isnan(value) else text
