@@ -13,7 +13,13 @@ ROOMS = [
 ]  # fmt: skip
 SUBROOMS = {  # the same inside a room that has sub-rooms; rooms in one tuple do not know each other
     "data": [("source",), ("checked",), ("splits", "selection", "sources"), ("sheet",)],
-    "models": [("backbones", "levels"), ("head", "features"), ("heads", "part"), ("classifier", "trial"), ("training",)],
+    "models": [
+        ("backbones", "levels", "functions"),
+        ("head", "features"),
+        ("heads", "part"),
+        ("classifier", "trial"),
+        ("training",),
+    ],
     "certify": [("basis",), ("margins",), ("reach",), ("search",), ("certificate",), ("bounds",)],
     "attacks": [
         ("spaces", "losses", "result", "steady", "landmarks"),

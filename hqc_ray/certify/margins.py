@@ -11,7 +11,8 @@ import torch
 
 from hqc_ray.certify.basis import Array, Basis, Line, Waves
 from hqc_ray.errors import ModelError
-from hqc_ray.models.head import Bottleneck, Direct, Fourier, Head
+from hqc_ray.models.functions import Direct, Fourier
+from hqc_ray.models.head import Bottleneck, Head
 from hqc_ray.quantum.cores.surrogate import Surrogate
 from hqc_ray.quantum.devices import get
 from hqc_ray.quantum.ideal.layer import CircuitLayer

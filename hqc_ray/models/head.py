@@ -269,32 +269,6 @@ class Bottleneck(Head):
         return twin.requires_grad_(False)
 
 
-class Direct(nn.Module):
-    """The control without a circuit: angles [B, Q] to tanh's own values [B, Q], in the range (-1, 1) of <Z>."""
-
-    stochastic = False
-
-    def forward(self, angles: Tensor) -> Tensor:
-        """Angles [B, Q], radians -> [B, Q]."""
-        return angles * (2 / math.pi)
-
-
-class Fourier(nn.Module):
-    """The control of the same function class: outputs are trigonometric polynomials of degree one with free coefficients."""
-
-    stochastic = False
-
-    def __init__(self, n_qubits: int, generator: torch.Generator) -> None:
-        super().__init__()
-        # the 3**Q products have a squared norm of 2**Q at all angles: outputs begin with variance 1
-        start = torch.randn(3**n_qubits, n_qubits, generator=generator) * 2 ** (-n_qubits / 2)
-        self.coefficients = nn.Parameter(start)
-
-    def forward(self, angles: Tensor) -> Tensor:
-        """Angles [B, Q], radians -> [B, Q]."""
-        return surrogate.trig_features(angles) @ self.coefficients
-
-
 def _squeeze(preactivations: Tensor) -> Tensor:
     """Angles [B, Q], radians in (-pi/2, pi/2), of pre-activations [B, Q]."""
     return torch.tanh(preactivations) * (math.pi / 2)

@@ -14,7 +14,8 @@ from torch import nn
 from hqc_ray.entries import Entry, lookup, make
 from hqc_ray.errors import CircuitError, InputError, ModelError, unknown
 from hqc_ray.models import backbones
-from hqc_ray.models.head import Bottleneck, Dense, Direct, Fourier, Head, linear
+from hqc_ray.models.functions import Direct, Fourier
+from hqc_ray.models.head import Bottleneck, Dense, Head, linear
 from hqc_ray.models.levels import BOTTLENECK, DIRECT, END_TO_END
 from hqc_ray.quantum import circuits
 from hqc_ray.quantum.ideal.layer import CircuitLayer

@@ -17,7 +17,8 @@ from hqc_ray.attacks.searches.targets import Linear, Targets
 from hqc_ray.attacks.spaces import SPACES
 from hqc_ray.attacks.view import View
 from hqc_ray.errors import AttackError
-from hqc_ray.models.head import Bottleneck, Dense, Fourier
+from hqc_ray.models.functions import Fourier
+from hqc_ray.models.head import Bottleneck, Dense
 from hqc_ray.models.part import Rest
 from hqc_ray.quantum.cores.surrogate import trig_features
 

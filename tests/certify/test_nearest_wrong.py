@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from hqc_ray.certify.certificate import nearest_wrong
-from hqc_ray.models.head import Bottleneck, Fourier
+from hqc_ray.models.functions import Fourier
+from hqc_ray.models.head import Bottleneck
 
 
 @pytest.mark.parametrize("seed", range(3))

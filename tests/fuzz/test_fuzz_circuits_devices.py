@@ -65,7 +65,8 @@ HEADS = """
 import sys, torch
 from torch import nn
 from hqc_ray import circuits
-from hqc_ray.models.head import Bottleneck, Dense, Direct, Head, linear
+from hqc_ray.models.functions import Direct
+from hqc_ray.models.head import Bottleneck, Dense, Head, linear
 from hqc_ray.models.heads import HeadEntry
 from hqc_ray.models.levels import BOTTLENECK
 from hqc_ray.quantum.ideal.layer import CircuitLayer

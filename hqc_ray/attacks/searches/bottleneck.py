@@ -50,7 +50,7 @@ class Bottleneck(Attack):
     directions: int = Field(128, ge=0, le=10_000)
     counterexamples: bool = False
     neighbours: int = Field(0, ge=0, le=1000)
-    rounds: int = Field(4, ge=1, le=1000)
+    rounds: int = Field(3, ge=1, le=1000)
     steps: int = Field(8, ge=1, le=10_000)
 
     @classmethod
