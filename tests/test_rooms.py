@@ -16,6 +16,7 @@ SUBROOMS = {  # the same inside a room that has sub-rooms; rooms in one tuple do
     "models": [("backbones", "levels"), ("head", "features"), ("heads", "part"), ("classifier", "trial"), ("training",)],
     "certify": [("basis",), ("margins",), ("reach",), ("search",), ("certificate",), ("bounds",)],
     "attacks": [
+        ("borrowed",),
         ("spaces", "losses", "result", "steady"),
         ("balls", "view"),
         ("wrappers", "judges", "cut"),

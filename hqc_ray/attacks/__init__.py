@@ -11,6 +11,7 @@ from hqc_ray.attacks.judges import Exact, Judge
 from hqc_ray.attacks.result import Found, Predictions, Result, Verdict
 from hqc_ray.attacks.searches.apgd import APGD
 from hqc_ray.attacks.searches.autoattack import AutoAttack
+from hqc_ray.attacks.searches.borrowing import Control, Ideal
 from hqc_ray.attacks.searches.bottleneck import Bottleneck
 from hqc_ray.attacks.searches.deepfool import DeepFool
 from hqc_ray.attacks.searches.ensemble import Ensemble
@@ -28,6 +29,7 @@ from hqc_ray.spec import AttackSpec
 __all__ = [
     "APGD",
     "ATTACKS",
+    "BORROWING",
     "FAB",
     "FGSM",
     "PGD",
@@ -51,6 +53,7 @@ __all__ = [
     "View",
     "contract",
     "get",
+    "member",
     "outputs_normalised",
     "run",
 ]
@@ -71,13 +74,29 @@ ATTACKS: dict[str, type[Attack]] = {
 }
 
 
+BORROWING: dict[str, type[Attack]] = {"control": Control, "ideal": Ideal}  # members of ensembles only
+
+
 def get(name: str, **options: Any) -> Attack:
     """The attack called `name` (or a user's own `package.module:Class`) with its options.
 
     Raises:
         AttackError: an unknown name, option or value; it lists the valid ones.
     """
-    attack = make("attack", ATTACKS, name, options, AttackError, taken=AttackSpec.model_fields)
+    return _made(ATTACKS, name, options)
+
+
+def member(name: str, **options: Any) -> Attack:
+    """The same of a member of an ensemble, which may also be one of `BORROWING`.
+
+    Raises:
+        AttackError: see `get`.
+    """
+    return _made(ATTACKS | BORROWING, name, options)
+
+
+def _made(table: dict[str, type[Attack]], name: str, options: dict[str, Any]) -> Attack:
+    attack = make("attack", table, name, options, AttackError, taken=AttackSpec.model_fields)
     if not isinstance(attack, Attack):
         raise AttackError(f"attack {name!r} is not a subclass of hqc_ray.attacks.Attack")
     return attack

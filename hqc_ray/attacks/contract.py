@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from hqc_ray.attacks.balls import NORMS, Norm, admitted, in_grey_levels, lengths, rounding
 from hqc_ray.attacks.base import Attack
+from hqc_ray.attacks.borrowed import Borrowed, Fallen, Falling
 from hqc_ray.attacks.judges import Exact, Judge
 from hqc_ray.attacks.losses import predicted
 from hqc_ray.attacks.result import Found, Predictions, Result, Verdict
@@ -39,6 +40,8 @@ def run(
     reference: Classify | None = None,
     batch_size: int = 50,
     keep: int = 0,
+    borrowed: Borrowed | None = None,
+    lends: bool = False,
 ) -> Result:
     """Search once for all epsilons, and let every judge decide on all that was found.
 
@@ -60,6 +63,8 @@ def run(
         reference: decides which images the model gets right, where that is another one (the exact twin of a sampled model).
         batch_size: images per batch, for all evaluations alike.
         keep: of how many of the first images the values after the attack are kept.
+        borrowed: what the search may take over from other models, for these values.
+        lends: whether the first judge, which is to be exact, says who fell first at which epsilon, for other searches to borrow.
 
     Raises:
         AttackError: empty or mismatched input, values outside the box, bad epsilons, outputs that are not [B, K]; a search that
@@ -68,12 +73,12 @@ def run(
     values, labels, budgets = _checked(values, labels, epsilons, space)
     if batch_size < 1 or keep < 0:
         raise AttackError(f"batch_size={batch_size}, keep={keep}", valid="batch_size >= 1, keep >= 0")
-    crew, parts = tuple(judges) or (Exact(model),), []
-    with frozen(model, reference, *(getattr(judge, "model", None) for judge in crew)) as held:
-        job = _Job(attack, attack.norm, model, crew, reference or model, int(seed), budgets, space, audience, held)
+    crew, parts, lent = tuple(judges) or (Exact(model),), [], borrowed or Borrowed()
+    with frozen(model, reference, *(getattr(judge, "model", None) for judge in crew), lent.control) as held:
+        job = _Job(attack, attack.norm, model, crew, reference or model, int(seed), budgets, space, audience, held, lent, lends)
         for index, start in enumerate(range(0, len(values), batch_size)):
             stop = min(start + batch_size, len(values))
-            parts.append(job.batch(index, values[start:stop], labels[start:stop], min(stop, keep) - start))
+            parts.append(job.batch(index, start, values[start:stop], labels[start:stop], min(stop, keep) - start))
         return job.joined(parts)
 
 
@@ -96,6 +101,8 @@ class _Batch:
     counts: Counts
     outputs_normalised: bool
     found: list[Found]
+    members: tuple[str, ...]
+    fallen: Fallen | None
     seen: list[list[Tensor]]  # per judge: of the clean values, then per epsilon, then of pixels per epsilon as grey levels
 
 
@@ -113,9 +120,11 @@ class _Job:
     space: Space
     audience: Audience
     held: Held
+    borrowed: Borrowed
+    lends: bool
 
-    def batch(self, index: int, values: Tensor, labels: Tensor, keep: int) -> _Batch:
-        """Search and see batch number `index`: values [B, ...], labels [B]."""
+    def batch(self, index: int, start: int, values: Tensor, labels: Tensor, keep: int) -> _Batch:
+        """Search and see batch number `index`: values [B, ...] from number `start` on, labels [B]."""
         device = _device_of(self.model, values)
         values, labels = values.to(device), labels.to(device)
         with torch.no_grad():
@@ -124,11 +133,13 @@ class _Job:
             raise AttackError(f"label {int(labels.max())} for a model with {logits.shape[1]} classes", where="labels")
         clean = predicted(logits)
         attacked = torch.ones_like(labels, dtype=torch.bool) if self.audience == "others" else clean == labels
-        view = View(self.model, int(attacked.sum()), self.space, decides=self.audience == "itself")
+        ids = start + attacked.nonzero()[:, 0]
+        view = View(self.model, len(ids), self.space, decides=self.audience == "itself", borrowed=self.borrowed.of(ids))
         candidates = self._search(view, index, values[attacked], labels[attacked])
         self.held.check(repr(self.attack))
         seen = [[self._clean(judge, values, logits)] for judge in self.judges]
         found: list[Found] = []
+        falling = Falling(values) if self.lends else None
         rounded: list[list[Tensor]] = [[] for _ in self.judges]  # of pixels
         for epsilon, candidate in zip(self.epsilons, candidates, strict=True):
             adversarial = values.clone()
@@ -139,8 +150,11 @@ class _Job:
                 if grey is not None:  # nothing is evaluated twice
                     in_8_bits.append(kept[-1] if torch.equal(grey, adversarial) else judge.see(grey))
             found.append(self._found(epsilon, candidate, values, adversarial, attacked, keep))
+            if falling:
+                falling.see(epsilon, adversarial, attacked & (predicted(seen[0][-1]) != labels))
         looked = [[*plain, *in_8_bits] for plain, in_8_bits in zip(seen, rounded, strict=True)]
-        return _Batch(clean, attacked, view.counts, outputs_normalised(logits), found, looked)
+        fallen = falling.fallen() if falling else None
+        return _Batch(clean, attacked, view.counts, outputs_normalised(logits), found, self.attack.names(view), fallen, looked)
 
     def _clean(self, judge: Judge, values: Tensor, logits: Tensor) -> Tensor:
         """What a judge sees of the clean values; nothing is evaluated twice where the attacked model judges itself."""
@@ -212,6 +226,8 @@ class _Job:
             forwards=sum(p.counts.forwards for p in parts),
             outputs_normalised=all(p.outputs_normalised for p in parts),
             per_epsilon=found,
+            members=parts[0].members,
+            fallen=Fallen.joined(part.fallen for part in parts if part.fallen) if self.lends else None,
             verdicts=[_verdict(judge, [p.seen[j] for p in parts], found) for j, judge in enumerate(self.judges)],
         )
 

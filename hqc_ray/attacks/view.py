@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from hqc_ray.attacks.borrowed import Borrowed
 from hqc_ray.attacks.losses import Loss, cross_entropy, predicted, runners_up
 from hqc_ray.attacks.spaces import PIXELS, Space
 from hqc_ray.errors import AttackError
@@ -56,6 +57,7 @@ class View:
         n_values: B of the whole batch; the first gradient that covers it says which values have a bad one.
         space: of the values: its box, and the unit of epsilon.
         decides: whether this model is also the one that judges success.
+        borrowed: of other models, for these values.
 
     Attributes:
         draws: of a stochastic model, over which each gradient is averaged.
@@ -63,12 +65,14 @@ class View:
             not enough, and a search should use its whole budget.
     """
 
-    def __init__(self, model: Classify, n_values: int, space: Space = PIXELS, decides: bool = True) -> None:
+    def __init__(
+        self, model: Classify, n_values: int, space: Space = PIXELS, decides: bool = True, borrowed: Borrowed | None = None
+    ) -> None:
         self._model = model
         self._n_values, self._next_draw = n_values, 0
         self._stochastic = bool(getattr(model, "stochastic", hasattr(model, "drawn")))
         self.draws = 1
-        self.space, self.decides = space, decides
+        self.space, self.decides, self.borrowed = space, decides, borrowed or Borrowed()
         self._counts = Counts()
         self._bad_gradient: Tensor | None = None
 
@@ -140,12 +144,19 @@ class View:
         """Begin another search: no gradient is seen yet, and a stochastic model's draws are those from the first one on."""
         self._bad_gradient, self._next_draw = None, 0
 
-    def part(self, n_values: int) -> View:
-        """The view of another search, over `n_values` of these values; it counts together with this one."""
+    def part(self, ids: Tensor) -> View:
+        """The view of another search, over the values at `ids` [n] alone; it counts together with this one."""
         part = copy.copy(self)
-        part._n_values = n_values
+        part._n_values, part.borrowed = len(ids), self.borrowed.of(ids)
         part.rewind()
         return part
+
+    def beside(self, model: Classify) -> View:
+        """The view of another model for the same values, which does not decide; it counts together with this one."""
+        other = copy.copy(self)
+        other._model, other._stochastic, other.decides = model, False, False
+        other.rewind()
+        return other
 
     def absorb(self, part: View, indices: Tensor) -> None:
         """Take over the bad gradients of a `part` that saw the values at `indices`, if this view has seen no gradient yet."""
