@@ -38,7 +38,7 @@ def _plan(arguments: argparse.Namespace) -> int:
     circuits = sum(costs.circuits(job.model, device) for job, device in plan.deployments)
     shots = sum(costs.sampled_shots(group) for group in plan.groups)
     cores, seconds = os.cpu_count() or 1, costs.total(plan)
-    print(f"{len(plan.data)} subsets of images, {len(plan.trainings)} trainings, {len(plan.groups)} searches")
+    print(f"{len(plan.data)} subsets of images, {len(plan.trainings)} trainings, {len(plan.groups) + len(plan.starts)} searches")
     judged = f", then {shots:,} shots, sampled from them" if shots else ""
     print(f"{circuits:,} circuit executions for {len(plan.deployments)} surrogates{judged}")
     print(f"about {duration(seconds)} on one core, {duration(seconds / cores + START_SECONDS)} on the {cores} here")

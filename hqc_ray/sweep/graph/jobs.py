@@ -126,6 +126,9 @@ class SearchTask:
         n_images: how many of them.
         judges: who decides.
         judged: for each row of the job, the position of its judge.
+        control: the model whose gradient it borrows; None without.
+        start: the name of the images of the ideal twin that it begins with; "" without.
+        lends: it gives such images: those that it was the first to fool by.
     """
 
     search: Search
@@ -135,6 +138,9 @@ class SearchTask:
     n_images: int
     judges: tuple[JudgeTask, ...]
     judged: tuple[int, ...]
+    control: Deployment | None = None
+    start: str = ""
+    lends: bool = False
 
     @property
     def title(self) -> str:
