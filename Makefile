@@ -15,8 +15,8 @@ install: .venv/installed
 demo: install
 	$(BIN)/hqc sweep sweeps/quickstart.yaml
 
-test: install
-	$(BIN)/pytest
+test: install  # on two processes, of which one alone starts Ray
+	$(BIN)/pytest -n 2 --dist loadgroup
 
 # Hosts with their own sshd on this machine (root; Debian's openssh-server, iproute2, rsync), `ray up`, a sweep, faults, random kills
 cluster-test: install

@@ -115,3 +115,22 @@ def test_pcam_reads_little_more_than_asked_for(compression, slices, rows_read):
     dataset = Dataset()
     assert reader._read_rows(dataset, np.array([2, 7, 8, 640, 99_999])).shape == (5, 2, 3)
     assert (len(dataset.read), sum(dataset.read)) == (slices, rows_read)
+
+
+def test_pcam_train_and_valid_together_are_the_images_of_both_in_order(tmp_path):
+    rng, parts = np.random.default_rng(0), {}
+    for split, n in {"train": 5, "valid": 3}.items():
+        parts[split] = rng.integers(0, 256, (n, 96, 96, 3), np.uint8), rng.integers(0, 2, n, np.uint8)
+        for part, array in zip("xy", (parts[split][0], parts[split][1].reshape(-1, 1, 1, 1)), strict=True):
+            with h5py.File(tmp_path / file_name(split, part), "w") as file:
+                file.create_dataset(part, data=array)
+    both = data.get("pcam", path=str(tmp_path), split="train+valid")
+    both.check()
+    assert np.array_equal(both.labels(), np.concatenate([parts["train"][1], parts["valid"][1]]))
+    images = np.concatenate([parts["train"][0], parts["valid"][0]])
+    for wanted in ([7, 0, 5, 4, 7], [1], [6, 5], []):
+        assert np.array_equal(both.read(wanted), images[wanted])
+    with pytest.raises(DataError, match="8"):
+        both.read([8])
+    (tmp_path / file_name("valid", "y")).unlink()
+    failure(both, "no camelyonpatch_level_2_split_valid_y.h5 in ")

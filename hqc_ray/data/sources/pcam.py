@@ -30,12 +30,12 @@ class PCam(Source):
 
     Args:
         path: folder with the official files.
-        split: which of them to read.
+        split: which of them to read; `train+valid` is both, the images of `train` first: more to draw a balanced subset from.
     """
 
     about_centre: ClassVar[bool] = True
     path: str
-    split: Split = "train"
+    split: Split | Literal["train+valid"] = "train"
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -49,33 +49,32 @@ class PCam(Source):
 
     def labels(self) -> np.ndarray:
         """The labels of the split: [N] uint8 in {0, 1}."""
-        with self._open("y") as dataset:
-            labels = dataset[:].reshape(-1)
-        if labels.size and labels.max() > 1:
-            bad = int(np.argmax(labels > 1))
-            raise DataError(f"label {labels[bad]} at index {bad}", where=str(self._file("y")), valid="0, 1")
-        return labels
+        return np.concatenate([self._labels(split) for split in self._splits])
 
     def read(self, indices: Iterable[int]) -> np.ndarray:
-        """The patches at `indices`: [n, 96, 96, 3] uint8. The file is opened and closed by each call."""
-        with self._open("x") as dataset:
-            wanted, back = np.unique(as_indices(indices, len(dataset)), return_inverse=True)
-            return _read_rows(dataset, wanted)[back]
+        """The patches at `indices`: [n, 96, 96, 3] uint8. Each file is opened and closed by each call."""
+        ends = np.cumsum([0, *(self._count(split) for split in self._splits)])
+        wanted, back = np.unique(as_indices(indices, int(ends[-1])), return_inverse=True)
+        found = []
+        for split, first, last in zip(self._splits, ends[:-1], ends[1:], strict=True):
+            with self._open(split, "x") as dataset:
+                found.append(_read_rows(dataset, wanted[(first <= wanted) & (wanted < last)] - first))
+        return np.concatenate(found)[back]
 
     def check(self) -> None:
-        """Opens both files; compares names, types, shapes and lengths; reads all labels and the last patch."""
-        labels = self.labels()
-        with self._open("x") as dataset:
-            count = len(dataset)
-        if count != len(labels):
-            raise DataError(
-                f"{count} images but {len(labels)} labels in {self._file('y').name}",
-                where=str(self._file("x")),
-                valid="as many labels as images",
-            )
-        if not count:
-            raise DataError("holds no images", where=str(self._file("x")))
-        self.read([count - 1])
+        """Opens all files; compares names, types, shapes and lengths; reads all labels and the last patch of each."""
+        for split in self._splits:
+            count, labels = self._count(split), self._labels(split)
+            if count != len(labels):
+                raise DataError(
+                    f"{count} images but {len(labels)} labels in {self._file(split, 'y').name}",
+                    where=str(self._file(split, "x")),
+                    valid="as many labels as images",
+                )
+            if not count:
+                raise DataError("holds no images", where=str(self._file(split, "x")))
+            with self._open(split, "x") as dataset:
+                _read_rows(dataset, np.array([count - 1]))
 
     @classmethod
     def example(cls, folder: Path) -> Self:
@@ -86,13 +85,29 @@ class PCam(Source):
                 file.create_dataset(part, data=array)
         return cls(path=str(folder))
 
-    def _file(self, part: Part) -> Path:
-        return existing_folder(self.path) / file_name(self.split, part)
+    @property
+    def _splits(self) -> list[str]:
+        return self.split.split("+")
+
+    def _labels(self, split: str) -> np.ndarray:
+        with self._open(split, "y") as dataset:
+            labels = dataset[:].reshape(-1)
+        if labels.size and labels.max() > 1:
+            bad = int(np.argmax(labels > 1))
+            raise DataError(f"label {labels[bad]} at index {bad}", where=str(self._file(split, "y")), valid="0, 1")
+        return labels
+
+    def _count(self, split: str) -> int:
+        with self._open(split, "x") as dataset:
+            return len(dataset)
+
+    def _file(self, split: str, part: Part) -> Path:
+        return existing_folder(self.path) / file_name(split, part)
 
     @contextmanager
-    def _open(self, part: Part) -> Iterator[h5py.Dataset]:
+    def _open(self, split: str, part: Part) -> Iterator[h5py.Dataset]:
         """The validated dataset of one file; trouble while it is read becomes a DataError too."""
-        file = self._file(part)
+        file = self._file(split, part)
         if (head := first_bytes(file)) is None:
             raise DataError(f"no {file.name} in {file.parent}", where="path", valid=_instead(file))
         try:
