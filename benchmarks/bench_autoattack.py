@@ -1,7 +1,6 @@
 """What autoattack costs, in gradients of single images: against PGD-20, at nested epsilons, and over noise scales.
 
-On real patches in `$HQC_DATA`, behind resnet18 with ImageNet's weights (`$HQC_WEIGHTS`): less than 10 % of the images are right in the
-end. Counts, not seconds.
+On real patches in `$HQC_DATA`, behind resnet18 with ImageNet's weights: less than 10 % of the images stay right.
 """
 
 from __future__ import annotations
