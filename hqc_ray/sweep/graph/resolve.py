@@ -22,6 +22,7 @@ from hqc_ray.quantum.cores import noisy_layer, surrogate
 from hqc_ray.quantum.study import trial
 from hqc_ray.redaction import refer
 from hqc_ray.spec import MAX_SIDE, MIN_IMAGES, AttackSpec, DataSpec, DeviceSpec, EvaluateSpec, Level, ModelSpec, TrainSpec, expand
+from hqc_ray.sweep.graph import borrowing
 
 UNKNOWN_FEATURES = 512  # with which a user's head is tried, where the backbone's weights are not here yet
 
@@ -144,8 +145,7 @@ class Rooms:
 
     def borrows(self, attack: AttackSpec) -> tuple[str, ...]:
         """See `Attack.borrows`; of those that work at the attack's level."""
-        names = attacks.get(attack.name, **attack.options).borrows
-        return tuple(name for name in names if attack.level in attacks.BORROWING[name].levels)
+        return borrowing.at_level(attack)
 
     def reaches(self, model: ModelSpec, level: Level) -> bool:
         """See `heads.levels`."""
@@ -177,7 +177,7 @@ class Rooms:
             raise AttackError(what, where="attack.level", valid=", ".join(levels))
         if entry.perturbs and "epsilon" not in attack.model_fields_set:
             raise AttackError(f"{attack.name!r} has no epsilon", where="attack.epsilon", valid="a strength, such as 8/255")
-        _check_borrowing(attack, entry, model)
+        borrowing.check(attack, entry, model)
         self._try(attack, entry, model, data)
         if entry.least_classes > 2 and (k := _n_classes(data)) < entry.least_classes:
             what = f"{attack.name!r} with these options needs {entry.least_classes} classes, and the data has {k}"
@@ -244,7 +244,7 @@ class Rooms:
             raise SpecError(
                 "mode: native needs an exact device and access: exact", where="evaluate", valid="both, or mode: surrogate"
             )
-        if device and evaluate.access == "ideal" and "ideal" in _named(attack):
+        if device and evaluate.access == "ideal" and "ideal" in borrowing.named(attack):
             what = "the ideal twin is what is searched, so that there is nothing to begin with"
             raise SpecError(what, where="attack.members.ideal", valid="access: exact, or no member `ideal`")
         certified = (
@@ -255,24 +255,6 @@ class Rooms:
             raise SpecError(what, where="evaluate.certificate", valid="false, or mode: surrogate")
         access = evaluate.access if device else EvaluateSpec.model_fields["access"].default
         return evaluate.model_copy(update={"access": access, "certificate": certified})
-
-
-def _named(attack: AttackSpec) -> list[str]:
-    """The members that borrow of an attack as the file has it: those that it has by default are no wish of the user's."""
-    return [name for name in attack.options.get("members", {}) if name in attacks.BORROWING]
-
-
-def _check_borrowing(attack: AttackSpec, entry: attacks.Attack, model: ModelSpec) -> None:
-    """Refuses what cannot be borrowed at this level, or of this model where the attack does nothing else."""
-    for name in _named(attack):
-        if attack.level not in (levels := attacks.BORROWING[name].levels):
-            what = f"{name!r} takes over {attack.level} of another model, which has others"
-            raise AttackError(what, where=f"attack.members.{name}", valid=f"level: {' or '.join(levels)}")
-    if not entry.alone and not has_circuit(model):
-        lenders = " or ".join(entry.borrows)
-        what = f"{attack.name!r} takes over what fools a circuit's {lenders}, and {model.head!r} is no circuit"
-        valid = "a head with a circuit, or autoattack with another member"
-        raise AttackError(what, where="attack.members", valid=valid)
 
 
 def _check_size(data: DataSpec, names: Sequence[str], counts: np.ndarray) -> None:
