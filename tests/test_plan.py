@@ -38,6 +38,12 @@ class Echo:
         names = ("tanh", "mlp") if self.has_circuit(model) else ()
         return tuple(model.model_copy(update={"head": name}) for name in names)
 
+    def control(self, model):
+        return model.model_copy(update={"head": "tanh"})
+
+    def borrows(self, attack):
+        return tuple(attack.options.get("borrows", "").split())
+
     def reaches(self, model, level):
         return level == "pixels" or model.head != "mlp"
 

@@ -22,7 +22,8 @@ SUBROOMS = {  # the same inside a room that has sub-rooms; rooms in one tuple do
     ],
     "certify": [("basis",), ("margins",), ("reach",), ("search",), ("certificate",), ("bounds",)],
     "attacks": [
-        ("spaces", "losses", "result", "steady", "landmarks"),
+        ("borrowed", "landmarks"),
+        ("spaces", "losses", "result", "steady"),
         ("balls", "view"),
         ("wrappers", "judges", "cut"),
         ("base",),

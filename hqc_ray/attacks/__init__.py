@@ -8,9 +8,11 @@ from hqc_ray.attacks import contract, libraries
 from hqc_ray.attacks.base import Attack
 from hqc_ray.attacks.contract import run
 from hqc_ray.attacks.judges import Exact, Judge
+from hqc_ray.attacks.losses import outputs_normalised
 from hqc_ray.attacks.result import Found, Predictions, Result, Verdict
 from hqc_ray.attacks.searches.apgd import APGD
 from hqc_ray.attacks.searches.autoattack import AutoAttack
+from hqc_ray.attacks.searches.borrowing import Control, Ideal
 from hqc_ray.attacks.searches.bottleneck import Bottleneck
 from hqc_ray.attacks.searches.deepfool import DeepFool
 from hqc_ray.attacks.searches.ensemble import Ensemble
@@ -21,7 +23,7 @@ from hqc_ray.attacks.searches.simple import Clean, Noise
 from hqc_ray.attacks.searches.spsa import SPSA
 from hqc_ray.attacks.searches.square import Square
 from hqc_ray.attacks.spaces import SPACES, Space
-from hqc_ray.attacks.view import View, outputs_normalised
+from hqc_ray.attacks.view import View
 from hqc_ray.entries import make
 from hqc_ray.errors import AttackError
 from hqc_ray.spec import AttackSpec
@@ -29,6 +31,7 @@ from hqc_ray.spec import AttackSpec
 __all__ = [
     "APGD",
     "ATTACKS",
+    "BORROWING",
     "FAB",
     "FGSM",
     "PGD",
@@ -53,6 +56,7 @@ __all__ = [
     "View",
     "contract",
     "get",
+    "member",
     "outputs_normalised",
     "run",
 ]
@@ -74,13 +78,29 @@ ATTACKS: dict[str, type[Attack]] = {
 }
 
 
+BORROWING: dict[str, type[Attack]] = {"control": Control, "ideal": Ideal}  # members of ensembles only
+
+
 def get(name: str, **options: Any) -> Attack:
     """The attack called `name` with its options; a library's as `foolbox:LinfPGD`, or a user's own `package.module:Class`.
 
     Raises:
         AttackError: an unknown name, option or value; it lists the valid ones.
     """
-    table = {name: libraries.entry(name)} if libraries.names(name) else ATTACKS
+    return _made(ATTACKS, name, options)
+
+
+def member(name: str, **options: Any) -> Attack:
+    """The same of a member of an ensemble, which may also be one of `BORROWING`.
+
+    Raises:
+        AttackError: see `get`.
+    """
+    return _made(ATTACKS | BORROWING, name, options)
+
+
+def _made(table: dict[str, type[Attack]], name: str, options: dict[str, Any]) -> Attack:
+    table = {name: libraries.entry(name)} if libraries.names(name) else table
     attack = make("attack", table, name, options, AttackError, taken=AttackSpec.model_fields)
     if not isinstance(attack, Attack):
         raise AttackError(f"attack {name!r} is not a subclass of hqc_ray.attacks.Attack")

@@ -121,6 +121,16 @@ class Attack(Entry):
         return False
 
     @property
+    def borrows(self) -> tuple[str, ...]:
+        """What it takes over from other models, as `Borrowed` calls it; where it cannot, see `alone`."""
+        return ()
+
+    @property
+    def alone(self) -> bool:
+        """Whether it searches where there is nothing to borrow."""
+        return not self.borrows
+
+    @property
     def shared(self) -> bool:
         """Whether one search serves every epsilon with these options: restarts look at each epsilon on its own."""
         return self.one_search and self.restarts == 1
@@ -136,6 +146,10 @@ class Attack(Entry):
         """Expected gradients per image at all of `n_epsilons`, for a model with `n_classes` classes."""
         searches = 1 if self.shared else n_epsilons
         return self.per_search(n_classes) * self.restarts * self.draws * searches
+
+    def names(self, view: View) -> tuple[str, ...]:
+        """Of an ensemble: the members that run on a model."""
+        return ()
 
     @abstractmethod
     def search(

@@ -14,13 +14,14 @@ from torch import Tensor, nn
 
 from hqc_ray.attacks.balls import NORMS, Norm, admitted, in_grey_levels, lengths, rounding
 from hqc_ray.attacks.base import Attack
+from hqc_ray.attacks.borrowed import Borrowed, Fallen, Falling
 from hqc_ray.attacks.judges import Exact, Judge
 from hqc_ray.attacks.landmarks import Landmarks
-from hqc_ray.attacks.losses import predicted
+from hqc_ray.attacks.losses import check_logits, outputs_normalised, predicted
 from hqc_ray.attacks.result import Found, Predictions, Result, Verdict
 from hqc_ray.attacks.spaces import PIXELS, Space
 from hqc_ray.attacks.steady import Held, frozen, restored
-from hqc_ray.attacks.view import Classify, Counts, View, check_logits, outputs_normalised
+from hqc_ray.attacks.view import Classify, Counts, View
 from hqc_ray.errors import AttackError
 from hqc_ray.results.row import Audience
 from hqc_ray.seeds import stream
@@ -41,6 +42,8 @@ def run(
     landmarks: Landmarks | None = None,
     batch_size: int = 50,
     keep: int = 0,
+    borrowed: Borrowed | None = None,
+    lends: bool = False,
 ) -> Result:
     """Search once for all epsilons, and let every judge decide on all that was found.
 
@@ -64,6 +67,8 @@ def run(
         landmarks: training images that the attacker knows, for attacks that aim at where others are.
         batch_size: images per batch, for all evaluations alike.
         keep: of how many of the first images the values after the attack are kept.
+        borrowed: what the search may take over from other models, for these values.
+        lends: whether the first judge, which is to be exact, says who fell first at which epsilon, for other searches to borrow.
 
     Raises:
         AttackError: empty or mismatched input, values outside the box, bad epsilons, outputs that are not [B, K]; a search that
@@ -72,12 +77,13 @@ def run(
     values, labels, budgets = _checked(values, labels, epsilons, space)
     if batch_size < 1 or keep < 0:
         raise AttackError(f"batch_size={batch_size}, keep={keep}", valid="batch_size >= 1, keep >= 0")
-    crew, parts = tuple(judges) or (Exact(model),), []
-    with frozen(model, reference, *(getattr(judge, "model", None) for judge in crew)) as held:
-        job = _Job(attack, attack.norm, model, crew, reference or model, int(seed), budgets, space, audience, landmarks, held)
+    crew, parts, lent = tuple(judges) or (Exact(model),), [], borrowed or Borrowed()
+    with frozen(model, reference, *(getattr(judge, "model", None) for judge in crew), lent.control) as held:
+        given = (attack, attack.norm, model, crew, reference or model, int(seed), budgets, space, audience)
+        job = _Job(*given, landmarks, held, lent, lends)
         for index, start in enumerate(range(0, len(values), batch_size)):
             stop = min(start + batch_size, len(values))
-            parts.append(job.batch(index, values[start:stop], labels[start:stop], min(stop, keep) - start))
+            parts.append(job.batch(index, start, values[start:stop], labels[start:stop], min(stop, keep) - start))
         return job.joined(parts)
 
 
@@ -100,6 +106,8 @@ class _Batch:
     counts: Counts
     outputs_normalised: bool
     found: list[Found]
+    members: tuple[str, ...]
+    fallen: Fallen | None
     seen: list[list[Tensor]]  # per judge: of the clean values, then per epsilon, then of pixels per epsilon as grey levels
 
 
@@ -118,9 +126,11 @@ class _Job:
     audience: Audience
     landmarks: Landmarks | None
     held: Held
+    borrowed: Borrowed
+    lends: bool
 
-    def batch(self, index: int, values: Tensor, labels: Tensor, keep: int) -> _Batch:
-        """Search and see batch number `index`: values [B, ...], labels [B]."""
+    def batch(self, index: int, start: int, values: Tensor, labels: Tensor, keep: int) -> _Batch:
+        """Search and see batch number `index`: values [B, ...] from number `start` on, labels [B]."""
         device = _device_of(self.model, values)
         values, labels = values.to(device), labels.to(device)
         with torch.no_grad():
@@ -129,13 +139,15 @@ class _Job:
             raise AttackError(f"label {int(labels.max())} for a model with {logits.shape[1]} classes", where="labels")
         clean = predicted(logits)
         attacked = torch.ones_like(labels, dtype=torch.bool) if self.audience == "others" else clean == labels
-        exact = self.reference if self.reference is not self.model else None
-        view = View(self.model, int(attacked.sum()), self.space, self.audience == "itself", exact, self.landmarks)
+        exact, ids = self.reference if self.reference is not self.model else None, start + attacked.nonzero()[:, 0]
+        own = self.audience == "itself"
+        view = View(self.model, len(ids), self.space, own, exact, self.landmarks, self.borrowed.of(ids))
         view.seed = stream(self.seed, "attack", type(self.attack).__name__.lower())
         candidates = self._search(view, index, values[attacked], labels[attacked])
         self.held.check(repr(self.attack))
         seen = [[self._clean(judge, values, logits)] for judge in self.judges]
         found: list[Found] = []
+        falling = Falling(values) if self.lends else None
         rounded: list[list[Tensor]] = [[] for _ in self.judges]  # of pixels
         for epsilon, candidate in zip(self.epsilons, candidates, strict=True):
             adversarial = values.clone()
@@ -146,8 +158,11 @@ class _Job:
                 if grey is not None:  # nothing is evaluated twice
                     in_8_bits.append(kept[-1] if torch.equal(grey, adversarial) else judge.see(grey))
             found.append(self._found(epsilon, candidate, values, adversarial, attacked, keep))
+            if falling:
+                falling.see(epsilon, adversarial, attacked & (predicted(seen[0][-1]) != labels))
         looked = [[*plain, *in_8_bits] for plain, in_8_bits in zip(seen, rounded, strict=True)]
-        return _Batch(clean, attacked, view.counts, outputs_normalised(logits), found, looked)
+        fallen = falling.fallen() if falling else None
+        return _Batch(clean, attacked, view.counts, outputs_normalised(logits), found, self.attack.names(view), fallen, looked)
 
     def _clean(self, judge: Judge, values: Tensor, logits: Tensor) -> Tensor:
         """What a judge sees of the clean values; nothing is evaluated twice where the attacked model judges itself."""
@@ -219,6 +234,8 @@ class _Job:
             forwards=sum(p.counts.forwards for p in parts),
             outputs_normalised=all(p.outputs_normalised for p in parts),
             per_epsilon=found,
+            members=parts[0].members,
+            fallen=Fallen.joined(part.fallen for part in parts if part.fallen) if self.lends else None,
             verdicts=[_verdict(judge, [p.seen[j] for p in parts], found) for j, judge in enumerate(self.judges)],
         )
 

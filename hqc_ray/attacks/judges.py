@@ -8,9 +8,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from hqc_ray.attacks.losses import predicted
+from hqc_ray.attacks.losses import check_logits, predicted
 from hqc_ray.attacks.result import Predictions
-from hqc_ray.attacks.view import Classify, check_logits
+from hqc_ray.attacks.view import Classify
 
 
 class Judge(Protocol):

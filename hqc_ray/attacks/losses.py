@@ -68,3 +68,22 @@ def predicted(logits: Tensor) -> Tensor:
 def runners_up(logits: Tensor, labels: Tensor, k: int) -> Tensor:
     """The k classes [B, k] with the largest logits but for the label; fewer where there are no more."""
     return logits.scatter(1, labels[:, None], -torch.inf).topk(min(k, logits.shape[1] - 1), dim=1).indices
+
+
+def check_logits(logits: Tensor, n_values: int) -> Tensor:
+    """`logits` as they are.
+
+    Raises:
+        AttackError: they are not [n_values, K] with at least two classes.
+    """
+    if logits.dim() != 2 or len(logits) != n_values or logits.shape[1] < 2:
+        raise AttackError(f"outputs of shape {list(logits.shape)} for {n_values} images", where="model", valid="[B, K], K >= 2")
+    return logits
+
+
+def outputs_normalised(logits: Tensor) -> bool:
+    """Whether every row of `logits` [B, K] looks like probabilities: no entry below 0, sums of 1.
+
+    A model that ends in a softmax hides its gradient from every attack on its logits.
+    """
+    return bool((logits >= 0).all() and ((logits.sum(1) - 1).abs() < 1e-4).all())

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
+from hqc_ray.attacks.borrowed import Fallen
+
 
 @dataclass(frozen=True)
 class Found:
@@ -85,6 +87,8 @@ class Result:
         outputs_normalised: the attacked model's outputs look like probabilities, not logits.
         per_epsilon: what was found, in the order asked for.
         verdicts: of the judges, in their order.
+        members: of an ensemble: those that ran, in their order.
+        fallen: who fell first at which epsilon, where that was asked for.
     """
 
     clean_predictions: np.ndarray
@@ -94,3 +98,5 @@ class Result:
     outputs_normalised: bool
     per_epsilon: list[Found]
     verdicts: list[Verdict]
+    members: tuple[str, ...] = ()
+    fallen: Fallen | None = None

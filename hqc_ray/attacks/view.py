@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from hqc_ray.attacks.borrowed import Borrowed
 from hqc_ray.attacks.landmarks import Landmarks
-from hqc_ray.attacks.losses import Loss, cross_entropy, predicted, runners_up
+from hqc_ray.attacks.losses import Loss, check_logits, cross_entropy, predicted, runners_up
 from hqc_ray.attacks.spaces import PIXELS, Space
-from hqc_ray.errors import AttackError
 from hqc_ray.seeds import stream
 
 Classify = Callable[[Tensor], Tensor]  # values [B, ...] of a space (images [B, C, H, W]) -> logits [B, K]
@@ -63,6 +63,7 @@ class View:
         decides: whether this model is also the one that judges success.
         exact: the exact twin of a stochastic model, values [B, ...] -> logits [B, K].
         landmarks: training images, where the attacker knows some.
+        borrowed: of other models, for these values.
 
     Attributes:
         noisy: logits are random samples, and there is an exact twin.
@@ -80,13 +81,14 @@ class View:
         decides: bool = True,
         exact: Classify | None = None,
         landmarks: Landmarks | None = None,
+        borrowed: Borrowed | None = None,
     ) -> None:
         self._model, self._exact = model, exact
         self._n_values, self._next_draw = n_values, 0
         self._stochastic = bool(getattr(model, "stochastic", hasattr(model, "drawn")))
         self.noisy = self._stochastic and exact is not None
         self.draws, self.seed = 1, 0
-        self.space, self.decides, self.landmarks = space, decides, landmarks
+        self.space, self.decides, self.landmarks, self.borrowed = space, decides, landmarks, borrowed or Borrowed()
         self._counts = Counts()
         self._bad_gradient: Tensor | None = None
 
@@ -177,16 +179,23 @@ class View:
         digests = (hashlib.blake2b(content, digest_size=16).hexdigest() for content in contents)
         return [torch.Generator().manual_seed(stream(self.seed, "image", digest)) for digest in digests]
 
-    def part(self, n_values: int, *names: str | int) -> View:
-        """The view of another search, over `n_values` of these values; it counts together with this one.
+    def part(self, ids: Tensor, *names: str | int) -> View:
+        """The view of another search, over the values at `ids` [n] alone; it counts together with this one.
 
         The `names` of its random stream tell it from others: see `seed`.
         """
         part = copy.copy(self)
-        part._n_values = n_values
+        part._n_values, part.borrowed = len(ids), self.borrowed.of(ids)
         part.seed = stream(self.seed, *names) if names else self.seed
         part.rewind()
         return part
+
+    def beside(self, model: Classify) -> View:
+        """The view of another model for the same values, which does not decide; it counts together with this one."""
+        other = copy.copy(self)
+        other._model, other._stochastic, other.decides = model, False, False
+        other.rewind()
+        return other
 
     def absorb(self, part: View, indices: Tensor) -> None:
         """Take over the bad gradients of a `part` that saw the values at `indices`, if this view has seen no gradient yet."""
@@ -273,22 +282,3 @@ class _Counted(nn.Module):
 def _mean(parts: list[tuple[Tensor, ...]]) -> list[Tensor]:
     """The mean of each member of equal tuples; of one tuple, its own tensors."""
     return [members[0] if len(parts) == 1 else torch.stack(members).mean(0) for members in zip(*parts, strict=True)]
-
-
-def check_logits(logits: Tensor, n_values: int) -> Tensor:
-    """`logits` as they are.
-
-    Raises:
-        AttackError: they are not [n_values, K] with at least two classes.
-    """
-    if logits.dim() != 2 or len(logits) != n_values or logits.shape[1] < 2:
-        raise AttackError(f"outputs of shape {list(logits.shape)} for {n_values} images", where="model", valid="[B, K], K >= 2")
-    return logits
-
-
-def outputs_normalised(logits: Tensor) -> bool:
-    """Whether every row of `logits` [B, K] looks like probabilities: no entry below 0, sums of 1.
-
-    A model that ends in a softmax hides its gradient from every attack on its logits.
-    """
-    return bool((logits >= 0).all() and ((logits.sum(1) - 1).abs() < 1e-4).all())

@@ -125,6 +125,6 @@ class _Hunt:
 
     def _start(self, run: Run, epsilons: Sequence[float]) -> _Started:
         ids, generator = self.left, torch.Generator().manual_seed(stream(self.seed, *run.names) if run.names else self.seed)
-        part = self.view.part(len(ids), *run.names)
+        part = self.view.part(ids, *run.names)
         searching = run.search(part, self.values[ids], self.labels[ids], epsilons, generator)
         return _Started(ids, part, one_each(searching, len(epsilons), run.label))

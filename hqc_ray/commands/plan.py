@@ -41,7 +41,7 @@ def _plan(arguments: argparse.Namespace) -> int:
     if files:
         print(f"{files:,} files of attacked images are kept, about {size / 1e6:,.0f} MB in the results folder")
     cores, seconds = os.cpu_count() or 1, costs.total(plan)
-    print(f"{len(plan.data)} subsets of images, {len(plan.trainings)} trainings, {len(plan.groups)} searches")
+    print(f"{len(plan.data)} subsets of images, {len(plan.trainings)} trainings, {len(plan.groups) + len(plan.starts)} searches")
     judged = f", then {shots:,} shots, sampled from them" if shots else ""
     print(f"{circuits:,} circuit executions for {len(plan.deployments)} surrogates{judged}")
     print(f"about {duration(seconds)} on one core, {duration(seconds / cores + START_SECONDS)} on the {cores} here")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,7 +34,9 @@ class Seen:
     certified: Certified | None = None
 
 
-def measure(result: Result, labels: np.ndarray, epsilon: float, judge: int, seen: Seen) -> Measured:
+def measure(
+    result: Result, labels: np.ndarray, epsilon: float, judge: int, seen: Seen, start_gradients: int | None = None
+) -> Measured:
     """The columns of the cell at one epsilon of one judge.
 
     Args:
@@ -42,6 +45,7 @@ def measure(result: Result, labels: np.ndarray, epsilon: float, judge: int, seen
         epsilon: one of the searched ones.
         judge: its position among the judges.
         seen: what else is known about it.
+        start_gradients: what the search that this one began with took at this epsilon; None: it began with none.
     """
     at = next(i for i, found in enumerate(result.per_epsilon) if found.epsilon == epsilon)
     found, verdict = result.per_epsilon[at], result.verdicts[judge]
@@ -49,7 +53,8 @@ def measure(result: Result, labels: np.ndarray, epsilon: float, judge: int, seen
     decided = _decided(result, verdict, at, labels, kept, seen.repeats)
     if seen.certified is not None:
         decided = decided.model_copy(update=seen.certified.columns(epsilon, kept))
-    return Measured.of(seen.deployed, _searched(result, found, verdict.clean_correct(labels) & kept & result.attacked), decided)
+    searched = _searched(result, found, verdict.clean_correct(labels) & kept & result.attacked)
+    return Measured.of(seen.deployed, searched.model_copy(update={"start_gradients": start_gradients}), decided)
 
 
 def _searched(result: Result, found: Found, right: np.ndarray) -> Searched:
@@ -63,6 +68,7 @@ def _searched(result: Result, found: Found, right: np.ndarray) -> Searched:
         gradients=int(found.gradients),
         forwards=int(found.forwards) + 2 * len(right),
         outputs_normalised=bool(result.outputs_normalised),
+        members=json.dumps(result.members) if result.members else "",
     )
 
 

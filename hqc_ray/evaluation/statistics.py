@@ -132,11 +132,16 @@ def total_gradients(rows: pd.DataFrame) -> int:
 
     Args:
         rows: one row per cell. Where one search serves all epsilons (`one_search`), a row has the work that its epsilon takes on
-            its own, and the largest includes the others; elsewhere each epsilon is a search of its own.
+            its own, and the largest includes the others; elsewhere each epsilon is a search of its own. A search that others
+            began with counts once, whether it has rows or not.
     """
     took: dict[tuple[str, bool], dict[float, int]] = {}
     told = rows[["search_key", "one_search", "epsilon", "gradients"]].dropna(subset=["gradients"])
     for key, shared, epsilon, gradients in told.itertuples(index=False, name=None):
         mine = took.setdefault((key, bool(shared)), {})
         mine[epsilon] = max(mine.get(epsilon, 0), int(gradients))
+    if "start_gradients" in rows:
+        told = rows[["start_key", "epsilon", "start_gradients"]].dropna(subset=["start_gradients"])
+        for key, epsilon, gradients in told.itertuples(index=False, name=None):
+            took.setdefault((key, False), {})[epsilon] = int(gradients)
     return sum(max(mine.values()) if shared else sum(mine.values()) for (_, shared), mine in took.items())

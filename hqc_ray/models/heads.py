@@ -235,12 +235,20 @@ def controls(spec: ModelSpec, n_features: int, n_classes: int) -> tuple[ModelSpe
     hidden = round(
         (parameters - n_classes) / (n_features + 1 + n_classes)
     )  # each unit reads F + 1 numbers, and K are read from it
-    same = ModelSpec(
-        backbone=spec.backbone, weights=spec.weights, image_size=spec.image_size, **backbones.entry(spec).model_dump(mode="json")
-    )
-    wide = {"n_qubits": get(spec).width}
-    heads = (("tanh", wide), ("fourier", wide), ("mlp", {"hidden": max(1, min(hidden, 4096))}))
-    return tuple(ModelSpec(**{**same.model_dump(), "head": name, **options}) for name, options in heads)
+    same = _same(spec).model_dump()
+    fourier = ModelSpec(**{**same, "head": "fourier", "n_qubits": get(spec).width})
+    return control(spec), fourier, ModelSpec(**{**same, "head": "mlp", "hidden": max(1, min(hidden, 4096))})
+
+
+def control(spec: ModelSpec) -> ModelSpec:
+    """The bottleneck of a resolved model with a circuit, without the circuit: the first of its `controls`."""
+    return ModelSpec(**{**_same(spec).model_dump(), "head": "tanh", "n_qubits": get(spec).width})
+
+
+def _same(spec: ModelSpec) -> ModelSpec:
+    """The backbone of a model, with its options and no head in particular."""
+    own = backbones.entry(spec).model_dump(mode="json")
+    return ModelSpec(backbone=spec.backbone, weights=spec.weights, image_size=spec.image_size, **own)
 
 
 def levels(spec: ModelSpec) -> tuple[Level, ...]:

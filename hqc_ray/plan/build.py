@@ -14,6 +14,8 @@ from hqc_ray.plan.resolver import Resolver
 from hqc_ray.results.row import Audience
 from hqc_ray.spec import MAX_CELLS, SECTIONS, AttackSpec, DeviceSpec, Mode, ModelSpec, Point, SweepSpec
 
+_IDEAL = DeviceSpec()  # the ideal twin of every device
+
 
 class _Memo:
     """Each distinct section is resolved and keyed once, not once per cell."""
@@ -69,6 +71,7 @@ class _Builder:
         self.seats: dict[tuple[str, str, str], Seat] = {}
         self.twins: dict[str, DeviceSpec] = {}
         self.searches: dict[tuple[str, str], Search] = {}  # by place and key
+        self.starts: dict[tuple[str, str], Search] = {}  # likewise
         self.judges: dict[tuple[str, str], Judge] = {}
         self.members: dict[tuple[str, str], dict[tuple[str, float], Cell]] = {}  # by search; by judge and epsilon
 
@@ -103,14 +106,23 @@ class _Builder:
         if self.memo("has_circuit", model)[0]:
             device, device_key = self.memo("device", given.device, model)
         train, train_key = self.memo("train", given.train, model)
-        evaluate, _ = self.memo("evaluate", given.evaluate, device, attack)
-        training_id = self._key(data_key, model_key, train_key, given.seed)
-        place = str(data.options.get("path", ""))
-        training = self.trainings.setdefault((place, training_id), Training(data, model, train, given.seed, training_id))
+        evaluate, _ = self.memo("evaluate", given.evaluate, device, given.attack)
+        training = self._training((data, data_key), (model, model_key), (train, train_key), given.seed)
         label = self.memo("label", device)[0] if device else ""
         backbone = self.memo("backbone", model)[1]
-        seat = self.seats.setdefault((place, training_id, device_key), Seat(training, device, device_key, label, backbone))
-        return Resolved(seat, attack, evaluate, given.places)
+        made = Seat(training, device, device_key, label, backbone)
+        seat = self.seats.setdefault((training.place, training.id, device_key), made)
+        control = None
+        if device and "control" in self.memo("borrows", attack)[0]:
+            bare = self.memo("control", model)[0]
+            other = self.memo("model", bare, data)
+            control = self._training((data, data_key), other, self.memo("train", given.train, other[0]), given.seed)
+        return Resolved(seat, attack, evaluate, given.places, control)
+
+    def _training(self, data: tuple[Any, str], model: tuple[Any, str], train: tuple[Any, str], seed: int) -> Training:
+        """A training of sections with their keys."""
+        made = Training(data[0], model[0], train[0], seed, self._key(data[1], model[1], train[1], seed))
+        return self.trainings.setdefault((made.place, made.id), made)
 
     def add(self, point: Resolved, judging: Seat) -> None:
         """Add the cell in which `judging` judges what the point searches; adding it again changes nothing."""
@@ -146,8 +158,28 @@ class _Builder:
         shared = (evaluate.images, evaluate.batch_size, mode)
         attack_key = self._of_attack(point.attack)
         id = self._key("search", seat.training.id, device_key, evaluate.access, attack_key, *shared, audience)
-        made = Search(seat.training, device, twin, evaluate.access, point.attack, *shared, audience, id)
-        return self.searches.setdefault((seat.place, id), made)
+        made = Search(seat.training, device, twin, evaluate.access, point.attack, *shared, audience, id, control=point.control)
+        found = self.searches.setdefault((seat.place, id), made)
+        if mode == "surrogate" and audience == "itself" and seat.device and "ideal" in self.memo("borrows", point.attack)[0]:
+            self._begin(found)
+        return found
+
+    def _begin(self, search: Search) -> None:
+        """Note the same search on the ideal twin, with whose images this one begins, unless it is that search."""
+        device, _ = self.memo("device", _IDEAL, search.training.model)
+        exact, key = self.memo("exact", device)
+        twin = self.twins.setdefault(key, exact)
+        if twin is not search.twin:
+            parts = (
+                search.access,
+                self._of_attack(search.attack),
+                search.images,
+                search.batch_size,
+                search.mode,
+                search.audience,
+            )
+            id = self._key("search", search.training.id, key, *parts)
+            self.starts[search.training.place, search.id] = replace(search, device=twin, twin=twin, id=id)
 
     def _of_attack(self, attack: AttackSpec) -> str:
         """The key of an attack without its epsilon, made once per section."""
@@ -163,8 +195,14 @@ class _Builder:
         if not self.memo("nested", search.attack)[0]:
             return Group(search, cells)
         epsilons = tuple(sorted({cell.epsilon for cell in cells if cell.epsilon > 0}))
-        whole = replace(search, id=self._key("nested", search.id, epsilons), epsilons=epsilons)
+        begun = self.starts.get((search.training.place, search.id)) if epsilons else None
+        start = begun and self._whole(begun, epsilons)
+        whole = self._whole(search, epsilons, start)
         return Group(whole, tuple(replace(cell, search=whole) for cell in cells))
+
+    def _whole(self, search: Search, epsilons: tuple[float, ...], start: Search | None = None) -> Search:
+        """A search at nested epsilons."""
+        return replace(search, id=self._key("nested", search.id, epsilons), epsilons=epsilons, start=start)
 
     def transfers(self, points: Sequence[Resolved]) -> None:
         """Add the cells that others of the sweep judge, where `evaluate.judges` asks for them."""

@@ -40,6 +40,7 @@ class Resolved:
     attack: AttackSpec
     evaluate: EvaluateSpec
     places: tuple[str, ...] = ()  # of the point in the file, see `Point`
+    control: Training | None = None  # whose gradient the attack borrows
 
 
 class Crew:

@@ -40,6 +40,8 @@ class Search:
         audience: "itself" (the attacked model judges, exactly), "samples" (it judges by its shots), "others".
         id: the content key of all this.
         epsilons: all that it is asked for, in rising order, where they are nested; none where each stands alone.
+        control: gives the model whose gradient it borrows.
+        start: the search on the ideal twin whose images it begins with; the same for all devices.
     """
 
     training: Training
@@ -53,6 +55,8 @@ class Search:
     audience: Audience
     id: str
     epsilons: tuple[float, ...] = ()
+    control: Training | None = None
+    start: Search | None = None
 
 
 @dataclass(frozen=True)
@@ -110,16 +114,23 @@ class Plan:
 
     @cached_property
     def trainings(self) -> tuple[Training, ...]:
-        """The distinct trainings, of models that are attacked or judge."""
-        found = (t for g in self.groups for t in (g.search.training, *(j.training for j in g.judges)))
-        return tuple({(t.place, t.id): t for t in found}.values())
+        """The distinct trainings, of models that are attacked, judge, or lend their gradient."""
+        found = (t for g in self.groups for t in (g.search.training, *(j.training for j in g.judges), g.search.control))
+        return tuple({(t.place, t.id): t for t in found if t}.values())
+
+    @cached_property
+    def starts(self) -> tuple[Search, ...]:
+        """The distinct searches that others begin with and that have no cells of their own."""
+        own = {(g.search.training.place, g.search.id) for g in self.groups}
+        found = {(s.training.place, s.id): s for g in self.groups if (s := g.search.start)}
+        return tuple(search for key, search in found.items() if key not in own)
 
     @cached_property
     def deployments(self) -> tuple[tuple[Training, DeviceSpec], ...]:
         """The distinct pairs of a model with a circuit and a device that evaluates or judges it as a surrogate."""
         found: dict[tuple[str, str, int], tuple[Training, DeviceSpec]] = {}
         for group in self.groups:
-            ones: list[Search | Judge] = [group.search, *group.judges]
+            ones: list[Search | Judge] = [group.search, *group.judges, *([group.search.start] if group.search.start else [])]
             for one in ones:
                 if one.twin and one.mode == "surrogate":
                     found.setdefault((one.training.place, one.training.id, id(one.twin)), (one.training, one.twin))

@@ -29,6 +29,12 @@ class Resolver(Protocol):
     def controls(self, model: ModelSpec, data: DataSpec) -> tuple[ModelSpec, ...]:
         """What a model with a circuit is compared with, on the same backbone; none for any other model."""
 
+    def control(self, model: ModelSpec) -> ModelSpec:
+        """The bottleneck of a model with a circuit, without the circuit."""
+
+    def borrows(self, attack: AttackSpec) -> tuple[str, ...]:
+        """What it takes over from other models at its level: `control`, `ideal`."""
+
     def reaches(self, model: ModelSpec, level: Level) -> bool:
         """Whether a model can be attacked at a level."""
 

@@ -48,6 +48,7 @@ class Planned(Part):
     train_device: str = Field(description="label of the noisy device that it was trained on; empty: an ideal one")
     model_key: str
     search_key: str = Field(description="of the search: rows with the same key share its candidates and its gradients")
+    start_key: str = Field(default="", description="of the search on the ideal twin whose images it began with; empty: of none")
     search_model_key: str = Field(description="the attacked model; where it differs from model_key, the attack is transferred")
     search_head: str
     search_seed: int
@@ -134,6 +135,8 @@ class Searched(Part):
     gradients: int = Field(description="input gradients of single images that this epsilon takes on its own")
     forwards: int = Field(description="evaluations of single images that this epsilon takes on its own, this judge's included")
     outputs_normalised: bool = Field(description="the attacked model's outputs look like probabilities, not logits")
+    members: Names = Field(default="", description="JSON list: of an ensemble, the members that ran, in their order")
+    start_gradients: Count | None = Field(default=None, description="of the search of `start_key`, the same in all its rows")
 
 
 class Decided(Part):

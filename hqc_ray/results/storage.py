@@ -3,7 +3,7 @@
     <storage>/<sweep>/rows/<n>-<digest>.jsonl   segments of the ledger: one per append, never rewritten
     <storage>/<sweep>/models/..., examples/..., sweep.yaml, cells.json, provenance.json, table.md, ...   as in the results folder
     <storage>/<sweep>/lease.json                which driver writes here (`lease.py`)
-    <storage>/<sweep>/.cache/...                features and surrogates that this sweep made
+    <storage>/<sweep>/.cache/...                features, surrogates and starts that this sweep made
 
 A segment's name holds the digest of its content, which reveals a segment that a dead driver left half-written; it is set aside.
 """

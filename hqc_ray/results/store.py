@@ -149,7 +149,7 @@ class Store:
     def artifact_path(self, id: str) -> Path:
         """The path of a job's artifact: models are in the folder, what sweeps share is in the cache."""
         kind, _, rest = id.partition("/")
-        suffix = ".npz" if kind == "features" else ".pt"
+        suffix = ".npz" if kind in HOLDS else ".pt"
         root = self.at.models if kind == "model" else self.cache / kind
         return root / f"{rest}{suffix}"
 
@@ -197,8 +197,9 @@ class Store:
         plain, was_sealed = opened(content, id)
         if path.suffix == ".npz":
             found = arrays(plain)
-            if not _is_chunk(found):
-                raise DamagedError("it holds no features")
+            what, holds = HOLDS[id.partition("/")[0]]
+            if not holds(found):
+                raise DamagedError(f"it holds no {what}")
             return plain, found, was_sealed
         if not was_sealed and check is not None:
             try:
@@ -267,6 +268,20 @@ def _is_chunk(found: dict[str, np.ndarray]) -> bool:
     """Whether these are hashes [n] and features [n, F]."""
     hashes, features = found.get("hashes"), found.get("features")
     return hashes is not None and features is not None and features.ndim == 2 and hashes.shape == features.shape[:1]
+
+
+def _is_start(found: dict[str, np.ndarray]) -> bool:
+    """Whether these are epsilons [N] at which images fell, those [n, ...] that did, and the gradients [E] of epsilons [E]."""
+    fell, values, epsilons, gradients = (found.get(name) for name in ("fell", "values", "epsilons", "gradients"))
+    if fell is None or values is None or epsilons is None or gradients is None:
+        return False
+    return fell.ndim == epsilons.ndim == 1 and epsilons.shape == gradients.shape and len(values) == np.isfinite(fell).sum()
+
+
+HOLDS: dict[str, tuple[str, Callable[[dict[str, np.ndarray]], bool]]] = {  # what an npz of each kind of artifact is
+    "features": ("features", _is_chunk),
+    "start": ("adversarial images", _is_start),
+}
 
 
 def _check_cache(folder: Path) -> None:

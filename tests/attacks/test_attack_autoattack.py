@@ -12,6 +12,7 @@ from attack_outcomes import right
 from torch import nn
 
 from hqc_ray import attacks
+from hqc_ray.attacks.borrowed import Borrowed, Fallen
 from hqc_ray.attacks.losses import margin
 from hqc_ray.attacks.view import View
 from hqc_ray.errors import AttackError
@@ -133,12 +134,16 @@ def test_members_that_do_not_apply_are_left_out(toy):
             return self.inner(values)
 
     attack = attacks.get("autoattack")
-    assert list(attack.members) == ["bottleneck", "apgd", "fab", "square"]
+    assert list(attack.members) == ["ideal", "bottleneck", "control", "apgd", "fab", "square"]
     assert list(attack.running(View(toy.model, 1))) == ["apgd", "fab", "square"]
-    assert list(attack.running(View(Cuttable(toy.model), 1))) == list(attack.members)
+    assert list(attack.running(View(Cuttable(toy.model), 1))) == ["bottleneck", "apgd", "fab", "square"]
+    lent = Borrowed(toy.model, Fallen(torch.full((1,), torch.inf), toy.images[:0]))
+    assert list(attack.running(View(Cuttable(toy.model), 1, borrowed=lent))) == list(attack.members)
+    angles = View(Cuttable(toy.model), 1, attacks.SPACES["angles"], borrowed=lent)
+    assert list(attack.running(angles)) == ["ideal", "bottleneck", "apgd", "fab", "square"]
     alone = attacks.get("autoattack", members={"bottleneck": {"rounds": 1}})
     assert list(alone.running(View(toy.model, 1))) == ["bottleneck"]  # rather than nothing
-    assert list(attacks.Ensemble(members=attack.members).running(View(toy.model, 1))) == list(attack.members)
+    assert list(attacks.Ensemble(members=alone.members).running(View(toy.model, 1))) == ["bottleneck"]
 
 
 def test_order_and_members_can_be_set():

@@ -224,7 +224,7 @@ def test_a_part_counts_with_the_whole_and_has_its_own_bad_gradients(seven):
     model, values, labels = seven
     view = View(lambda x: model(x) * (x.flatten(1).sum(1, keepdim=True) > 2.2), 7)
     left = torch.tensor([1, 4, 6])
-    part = view.part(3)
+    part = view.part(torch.arange(3))
     part.gradient(values[left], labels[left])
     assert view.bad_gradient is None
     view.absorb(part, left)

@@ -31,7 +31,7 @@ class Ensemble(Attack):
     @model_validator(mode="before")
     @classmethod
     def _make_members(cls, options: Any) -> Any:
-        from hqc_ray.attacks import get  # the table of attacks, in which this class stands
+        from hqc_ray.attacks import member  # the table of attacks, in which this class stands
 
         options = {**cls._default(), **options} if isinstance(options, Mapping) else options
         if not isinstance(options, Mapping) or not isinstance(options.get("members"), Mapping):
@@ -41,7 +41,7 @@ class Ensemble(Attack):
             if not isinstance(given, Mapping | Attack):
                 raise AttackError(f"options are a mapping, not {given!r}", where=f"members.{name}", valid=f"{name}: {{}}")
             try:
-                made[name] = given if isinstance(given, Attack) else get(name, **{"norm": norm, **given})
+                made[name] = given if isinstance(given, Attack) else member(name, **{"norm": norm, **given})
             except AttackError as problem:
                 raise problem.at(f"members.{name}") from problem
         return {**options, "members": made}
@@ -56,6 +56,8 @@ class Ensemble(Attack):
         other = [name for name, member in self.members.items() if member.norm != self.norm]
         if other:
             raise ValueError(f"the norm of {other[0]} is not that of the ensemble, {self.norm}")
+        if "ideal" in self.borrows and not self.nested:
+            raise ValueError("the ideal twin's images are those of nested epsilons: `ideal` is a member of autoattack alone")
         return self
 
     @classmethod
@@ -79,6 +81,15 @@ class Ensemble(Attack):
         return any(member.wants_landmarks for member in self.members.values())
 
     @property
+    def borrows(self) -> tuple[str, ...]:
+        """What its members do, each once."""
+        return tuple(dict.fromkeys(name for member in self.members.values() for name in member.borrows))
+
+    def applies(self, view: View) -> bool:
+        """Where every member does."""
+        return all(member.applies(view) for member in self.members.values())
+
+    @property
     def reaches(self) -> tuple[Level, ...]:
         """The levels that every member works at."""
         return tuple(level for level in self.levels if all(level in member.reaches for member in self.members.values()))
@@ -95,6 +106,10 @@ class Ensemble(Attack):
     def running(self, view: View) -> dict[str, Attack]:
         """The members that run on a model: all of them."""
         return self.members
+
+    def names(self, view: View) -> tuple[str, ...]:
+        """See `running`."""
+        return tuple(self.running(view))
 
     def search(
         self, view: View, values: Tensor, labels: Tensor, epsilons: Sequence[float], generator: torch.Generator

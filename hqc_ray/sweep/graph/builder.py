@@ -50,12 +50,13 @@ class Builder:
         self.known: set[str] = set()  # ids of jobs and inputs that are in the graph
         self.wanted: dict[str, dict[bytes, tuple[Source, int]]] = {}  # features key -> image hash -> where to read the image
         self.users: dict[str, ModelSpec] = {}  # features key -> a model of that backbone
+        self.kept: dict[str, dict[float, str]] = {}  # search id -> epsilons whose images are kept -> names of files
+        self.lending: dict[str, Search] = {}  # by the names of the images that they give, searches that others begin with
         self.chunks: dict[str, dict[bytes, str]] = {}  # features key -> image hash -> the chunk that holds its features
 
     def build(self) -> Graph:
         """All jobs whose results are neither in the ledger nor in a cache."""
-        todo: list[tuple[Group, Rows]] = []
-        kept: list[dict[float, str]] = []  # of each group
+        todo: list[tuple[Search, Rows]] = []
         seen: set[str] = set()
         done, cells = self.store.ledger.done(), Cells(self.plan, self.lookup)
         for group in self.plan.groups:
@@ -67,11 +68,12 @@ class Builder:
             again = lacking.keys() - {row.epsilon for row, _ in open}
             open += {row.epsilon: (row, judge) for row, judge in new[::-1] if row.epsilon in again}.values()
             if open:
-                todo.append((group, open))
-                kept.append(lacking)
+                todo.append((group.search, open))
+                self.kept[group.search.id] = lacking
+        todo = self._with_starts(todo)
         self._features(todo)
-        for (group, rows), lacking in zip(todo, kept, strict=True):
-            self._search(group.search, rows, lacking)
+        for search, rows in todo:
+            self._search(search, rows)
         return self.graph
 
     def _lacking(self, group: Group, rows: Rows) -> dict[float, str]:
@@ -79,6 +81,14 @@ class Builder:
         asked = {cell.epsilon for cell in group.cells if cell.keep}
         names = {row.epsilon: kept_name(row) for row, _ in rows if row.epsilon in asked}
         return {epsilon: name for epsilon, name in names.items() if not self.store.is_whole(name)}
+
+    def _with_starts(self, todo: Sequence[tuple[Search, Rows]]) -> list[tuple[Search, Rows]]:
+        """The same, after the searches that others begin with and whose images are not there, with the rows that they have."""
+        starts = {self.start_id(start): start for search, _ in todo if (start := search.start)}
+        self.lending = {id: start for id, start in starts.items() if not self._cached(id)}
+        own = {self.start_id(search) for search, _ in todo}
+        lone: list[tuple[Search, Rows]] = [(start, ()) for id, start in self.lending.items() if id not in own]
+        return lone + sorted(todo, key=lambda one: self.start_id(one[0]) not in self.lending)
 
     def model_id(self, training: Training) -> str:
         """The name of a trained model."""
@@ -88,9 +98,14 @@ class Builder:
         """The name of a model's surrogate on a device."""
         return f"surrogate/{self.lookup.surrogate_key(training, twin)}"
 
+    def start_id(self, search: Search) -> str:
+        """The name of the images that a search lends."""
+        return f"start/{content_key(search.id, self.lookup.model_key(search.training))}"
+
     def _cached(self, id: str) -> bool:
         """Whether the store has an artifact; if so it becomes an input."""
-        if id not in self.graph.inputs and id not in self.known and self.store.load(id, CHECKS[id.partition("/")[0]]) is not None:
+        check = CHECKS.get(id.partition("/")[0])
+        if id not in self.graph.inputs and id not in self.known and self.store.load(id, check) is not None:
             self.graph.inputs[id] = Stored(id)
         return id in self.graph.inputs
 
@@ -111,10 +126,10 @@ class Builder:
 
     # features: every image once per backbone, size and weights, whatever the number of heads, seeds and attacks
 
-    def _features(self, todo: Sequence[tuple[Group, Rows]]) -> None:
-        for group, rows in todo:
-            search = group.search
+    def _features(self, todo: Sequence[tuple[Search, Rows]]) -> None:
+        for search, rows in todo:
             ones: list[tuple[Training, DeviceSpec | None, Mode]] = [(search.training, search.twin, search.mode)]
+            ones += [(search.control, None, "surrogate")] if search.control else []
             ones += [(judge.training, judge.twin, judge.mode) for _, judge in rows]
             for training, twin, mode in ones:
                 trained = self._cached(self.model_id(training))
@@ -184,7 +199,7 @@ class Builder:
             self._job(Job(id, "fit", needs, FitTask(on_twin, inputs), costs.fit(training.model, twin), affinity=trained))
         return Deployment(training, weights, trained, id, device)
 
-    def _search(self, search: Search, rows: Rows, kept: dict[float, str]) -> None:
+    def _search(self, search: Search, rows: Rows) -> None:
         training, native = search.training, search.mode == "native"
         found, n = self.lookup.subset(training), self.lookup.n_attacked(training, search.images)
         searched = self._deployed(training, search.device, search.twin, native and search.device is not None)
@@ -196,15 +211,18 @@ class Builder:
             first = found.test[:n]
             images_of = Images(self.lookup.source(training.data), found.indices[first], found.hashes[first])
             images = self._input(f"images/{found.digest}/{n}", images_of)
+        control = self._deployed(search.control, None, None, False) if search.control else None
+        start, lent = self.start_id(search.start) if search.start else "", self.start_id(search)
+        lends, kept = lent in self.lending and lent not in self.known, tuple(self.kept.get(search.id, {}).items())
         judged = tuple(next(i for i, one in enumerate(judges) if one.id == judge.id) for _, judge in rows)
-        task = SearchTask(search, searched, inputs, images, n, tasks, judged, tuple(kept.items()))
-        needs = dict.fromkeys(n for n in (*inputs.names, images) if n)
-        for one in (searched, *(t.deployed for t in tasks)):
+        task = SearchTask(search, searched, inputs, images, n, tasks, judged, kept, control, start, lends)
+        needs = dict.fromkeys(n for n in (*inputs.names, images, start) if n)
+        for one in (searched, *(t.deployed for t in tasks), *([control] if control else [])):
             needs |= dict.fromkeys(n for n in (one.trained, one.surrogate, one.weights.file) if n)
         needs |= dict.fromkeys(t.split for t in tasks if t.split)
         epsilons = len({*search.epsilons, *(row.epsilon for row, _ in rows)})
         cost = costs.search(search, epsilons, len(judges), n, sum(judge.certificate for judge in judges))
-        id = f"search/{content_key(search.id, [row.key for row, _ in rows])}"
+        id = lent if lends else f"search/{content_key(search.id, [row.key for row, _ in rows])}"
         self._job(Job(id, "search", tuple(needs), task, cost, tuple(row for row, _ in rows), affinity=searched.trained))
 
     def _judge(self, judge: Judge, search: Search) -> JudgeTask:

@@ -65,6 +65,7 @@ class Cells:
         return {
             "search_key": content_key(search.id, model_key), "search_model_key": model_key,
             "search_head": search.training.model.head, "search_seed": search.training.seed,
+            "start_key": content_key(search.start.id, model_key) if search.start else "",
             "search_device": _through(search), "access": search.access, "audience": search.audience, "level": attack.level,
             "attack": attack.name, "attack_title": entry.title, "attack_kind": entry.kind, "norm": entry.norm,
             "attack_options": json.dumps(dict(sorted(attack.options.items()))), "attack_label": attack_label(attack, self.kinds),

@@ -19,6 +19,7 @@ BACKWARD = 1.4  # an input gradient on top of its forward pass
 BEHIND = 2e-5  # seconds of a head, per image
 CERTIFICATE = 0.05  # seconds, per image
 KEPT_BYTES = 4  # of a pixel's colour: clean and attacked in 8 bits, attacked in 16
+STARTED = 0.2  # of a search's gradients, where it begins with what the ideal twin's search found
 UNKNOWN_GMACS = 4.0  # of a network that nobody has counted, at 224 pixels
 PUBLISHED_SIZE = 224
 
@@ -91,6 +92,7 @@ def search(search: Search, epsilons: int, judges: int, images: int, certificates
     """Seconds of one search at all its epsilons, of its judges, and of those that certify; without backbone next to nothing."""
     attack = search.attack
     gradients = attacks.get(attack.name, **attack.options).cost(epsilons, n_classes(search.training.data))
+    gradients *= STARTED if search.start else 1
     passes = gradients * (1 + BACKWARD) + (1 + epsilons) * judges
     one = passes * (forward(search.training.model) if attack.level == "pixels" else BEHIND)
     return images * (one + CERTIFICATE * certificates)
@@ -102,6 +104,7 @@ def total(plan: Plan) -> float:
     distinct = {(m.model.backbone, m.model.image_size, m.model.weights, m.data.source, m.seed): m for m in
                 sorted(plan.trainings, key=lambda m: m.data.size) if not backbones.entry(m.model).trainable}  # fmt: skip
     seconds += sum(m.data.size * forward(m.model) for m in distinct.values())
+    seconds += sum(search(start, len(start.epsilons), 1, _images(start)) for start in plan.starts)
     return seconds + sum(
         search(g.search, len(g.epsilons), len(g.judges), _images(g.search), sum(j.certificate for j in g.judges))
         for g in plan.groups

@@ -127,6 +127,9 @@ class SearchTask:
         judges: who decides.
         judged: for each row of the job, the position of its judge.
         kept: epsilons whose attacked images are kept, each with the name of their file.
+        control: the model whose gradient it borrows; None without.
+        start: the name of the images of the ideal twin that it begins with; "" without.
+        lends: it gives such images: those that it was the first to fool by.
     """
 
     search: Search
@@ -137,6 +140,9 @@ class SearchTask:
     judges: tuple[JudgeTask, ...]
     judged: tuple[int, ...]
     kept: tuple[tuple[float, str], ...] = ()
+    control: Deployment | None = None
+    start: str = ""
+    lends: bool = False
 
     @property
     def title(self) -> str:

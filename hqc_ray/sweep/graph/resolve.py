@@ -22,6 +22,7 @@ from hqc_ray.quantum.cores import noisy_layer, surrogate
 from hqc_ray.quantum.study import trial
 from hqc_ray.redaction import refer
 from hqc_ray.spec import MAX_SIDE, MIN_IMAGES, AttackSpec, DataSpec, DeviceSpec, EvaluateSpec, Level, ModelSpec, TrainSpec, expand
+from hqc_ray.sweep.graph import borrowing
 
 UNKNOWN_FEATURES = 512  # with which a user's head is tried, where the backbone's weights are not here yet
 
@@ -138,6 +139,14 @@ class Rooms:
         n_classes = _n_classes(data)
         return heads.controls(model, self._features[key], n_classes)
 
+    def control(self, model: ModelSpec) -> ModelSpec:
+        """See `heads.control`."""
+        return heads.control(model)
+
+    def borrows(self, attack: AttackSpec) -> tuple[str, ...]:
+        """See `Attack.borrows`; of those that work at the attack's level."""
+        return borrowing.at_level(attack)
+
     def reaches(self, model: ModelSpec, level: Level) -> bool:
         """See `heads.levels`."""
         return level in heads.levels(model)
@@ -171,6 +180,7 @@ class Rooms:
         if entry.needs_bottleneck and "angles" not in levels:
             what = f"{attack.name!r} with these options knows no target in {model.backbone} + {model.head}"
             raise AttackError(what, where="attack.directions", valid="1 and more, or a head with a bottleneck")
+        borrowing.check(attack, entry, model)
         self._try(attack, entry, model, data)
         if entry.least_classes > 2 and (k := _n_classes(data)) < entry.least_classes:
             what = f"{attack.name!r} with these options needs {entry.least_classes} classes, and the data has {k}"
@@ -237,6 +247,9 @@ class Rooms:
             raise SpecError(
                 "mode: native needs an exact device and access: exact", where="evaluate", valid="both, or mode: surrogate"
             )
+        if device and evaluate.access == "ideal" and "ideal" in borrowing.named(attack):
+            what = "the ideal twin is what is searched, so that there is nothing to begin with"
+            raise SpecError(what, where="attack.members.ideal", valid="access: exact, or no member `ideal`")
         certified = (
             evaluate.certificate and certificate.NORMS.get(attack.level) == attacks.get(attack.name, **attack.options).norm
         )

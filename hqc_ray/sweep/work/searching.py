@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 
 from hqc_ray import attacks
+from hqc_ray.attacks.borrowed import Borrowed, Fallen
 from hqc_ray.attacks.landmarks import Landmarks
+from hqc_ray.attacks.result import Result
 from hqc_ray.attacks.spaces import SPACES
 from hqc_ray.certify.certificate import certifiable, certify
 from hqc_ray.evaluation.card import card
@@ -37,6 +39,7 @@ def search(worker: Worker, job: Job) -> Outcome:
     reference, _ = worker.on_device(task.searched)
     crew = [worker.on_device(one.deployed) for one in task.judges]
     attack = attacks.get(asked.attack.name, **asked.attack.options)
+    start = worker.fetch(task.start) if task.start else {}
     result = attacks.run(
         attack,
         deployed.differentiated(reference, asked).at(level).rest,
@@ -51,13 +54,26 @@ def search(worker: Worker, job: Job) -> Outcome:
         landmarks=_landmarks(worker, task, reference),
         batch_size=asked.batch_size,
         keep=len(labels) if task.kept else PICTURED if any(row.example for row in job.rows) else 0,
+        borrowed=Borrowed(
+            worker.trained(task.control).at(level).rest if task.control else None, Fallen.read(start) if start else None
+        ),
+        lends=task.lends,
     )
     seen = [_seen(worker, task, one, *of, attacked) for one, of in zip(task.judges, crew, strict=True)]
     cells = list(zip(job.rows, task.judged, strict=True))
-    measured = tuple(measure(result, labels, row.epsilon, j, seen[j]) for row, j in cells)
+    took = dict(zip(start["epsilons"].tolist(), start["gradients"].tolist(), strict=True)) if start else {}
+    measured = tuple(measure(result, labels, row.epsilon, j, seen[j], took.get(row.epsilon)) for row, j in cells)
     pictures = {r.example: example(result, values.cpu().numpy(), labels, r.epsilon, j, PICTURED) for r, j in cells if r.example}
     kept = {name: attacked_images(result, values, labels, epsilon, attack.norm) for epsilon, name in task.kept}
-    return Outcome(job.id, 0.0, measured=measured, examples=pictures | kept)
+    return Outcome(job.id, 0.0, _lent(result), measured=measured, examples=pictures | kept)
+
+
+def _lent(result: Result) -> dict[str, np.ndarray] | None:
+    """What other searches may begin with: who fell first at which epsilon, by which values, and what each epsilon took."""
+    if result.fallen is None:
+        return None
+    took = {found.epsilon: found.gradients for found in result.per_epsilon}
+    return {**result.fallen.arrays(), "epsilons": np.array(list(took)), "gradients": np.array(list(took.values()))}
 
 
 class _Attacked(NamedTuple):
