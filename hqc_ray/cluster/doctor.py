@@ -19,7 +19,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from hqc_ray.cluster import probe
 from hqc_ray.cluster.finding import Finding
 from hqc_ray.cluster.probe import Report
-from hqc_ray.results.store import PACKAGES
+from hqc_ray.results.provenance import PACKAGES
 from hqc_ray.sweep.tune import connection
 from hqc_ray.sweep.tune.address import check, refused
 

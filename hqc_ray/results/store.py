@@ -5,29 +5,23 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import platform
-import subprocess
 import tempfile
 from collections.abc import Callable, Iterable
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import yaml
 
-from hqc_ray import __version__, locks
+from hqc_ray import locks
 from hqc_ray.errors import ResultsError
 from hqc_ray.files import write
 from hqc_ray.results.folder import EXAMPLES, KEPT, MODELS, Folder
 from hqc_ray.results.ledger import Ledger
+from hqc_ray.results.provenance import of_run
 from hqc_ray.results.seal import DamagedError, arrays, npz, opened, sealed
 from hqc_ray.spec import SweepSpec
 
-PACKAGES = (
-    "ray", "torch", "torchvision", "pennylane", "pennylane-lightning", "pennylane-qiskit", "qiskit", "qiskit-aer",
-    "qiskit-ibm-runtime", "numpy", "scipy", "pandas", "h5py", "pydantic",
-)  # fmt: skip
 MIRRORED = (f"{MODELS}/", f"{EXAMPLES}/", f"{KEPT}/", "provenance.json", "sweep.yaml")  # what the rows alone cannot give again
 
 if TYPE_CHECKING:
@@ -251,15 +245,7 @@ class Store:
         except ResultsError:
             self._set_aside(path, "provenance.json is damaged")
             earlier = []
-        run = {
-            "hqc_ray": __version__,
-            "commit": _commit(),
-            "python": platform.python_version(),
-            "packages": {p: _version(p) for p in PACKAGES},
-            "hardware": {"machine": platform.machine(), "cores": os.cpu_count(), "system": platform.system()},
-            **facts,
-        }
-        provenance = {"runs": [*earlier, run]}
+        provenance = {"runs": [*earlier, of_run(facts)]}
         self._write(path, json.dumps(provenance, indent=1).encode())
         return provenance
 
@@ -292,23 +278,3 @@ def _check_cache(folder: Path) -> None:
     except OSError as problem:
         where, valid = str(folder), "HQC_CACHE=FOLDER that can be written to"
         raise ResultsError(f"cannot write to the cache: {problem.strerror}", where=where, valid=valid) from problem
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def _commit() -> str | None:
-    """The commit of the code that runs, with '+' behind it where the package has changes."""
-    try:
-        return _git("rev-parse", "HEAD").strip() + ("+" if _git("status", "--porcelain", "--", ".") else "")
-    except (OSError, subprocess.CalledProcessError):
-        return None
-
-
-def _git(*arguments: str) -> str:
-    here = Path(__file__).parent.parent
-    return subprocess.run(["git", *arguments], cwd=here, capture_output=True, text=True, check=True).stdout
