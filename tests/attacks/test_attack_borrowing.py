@@ -11,6 +11,7 @@ from torch import nn
 
 from hqc_ray import attacks
 from hqc_ray.attacks.borrowed import Borrowed, Fallen, Falling
+from hqc_ray.attacks.losses import margin
 from hqc_ray.errors import AttackError
 
 EPSILONS = [0.02, 0.05, 0.1]
@@ -111,7 +112,12 @@ def test_what_fell_on_the_twin_falls_without_a_gradient_and_the_rest_is_searched
     # those that the twin's search left are searched once more at each epsilon, with all steps: nobody else is
     assert again.gradients == 5 * int(right(twin, toy).sum())
     first = torch.as_tensor(fell <= EPSILONS[0])
-    assert torch.equal(again.per_epsilon[-1].adversarial[first], twin.per_epsilon[0].adversarial[first])
+    found, had = again.per_epsilon[-1].adversarial[first], twin.per_epsilon[0].adversarial[first]
+    labels = toy.labels[: len(first)][first]
+    gained = margin(toy.model(found), labels) - margin(toy.model(had), labels)
+    assert (gained >= 0).all()
+    assert (gained > 0).any()  # those perturbations were followed to the end of the larger ball
+    assert torch.equal(found[gained == 0], had[gained == 0])
 
 
 def test_the_twins_images_are_judged_here(toy):

@@ -8,7 +8,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from hqc_ray.attacks.balls import per_image, project, steepest
 from hqc_ray.attacks.base import Attack
+from hqc_ray.attacks.losses import margin
 from hqc_ray.attacks.searches.gradient import PGD
 from hqc_ray.attacks.view import View
 from hqc_ray.errors import AttackError
@@ -53,6 +55,9 @@ class Control(PGD):
 class Ideal(Attack):
     """What the whole attack, searching the ideal twin once for all devices, has found there: no gradient is taken for it here.
 
+    A search stops as soon as it fools, often just behind the boundary or inside the ball, and noise moves the boundary: so each
+    perturbation is also tried at the end of the ball that it points to, and the one with the larger margin counts.
+
     Only where a search may stop at success, on another device than the ideal one; elsewhere nothing would be saved.
     """
 
@@ -82,4 +87,8 @@ class Ideal(Attack):
         if view.borrowed.ideal is None:
             raise AttackError("there are no images of an ideal twin", where="ideal", valid="a search of a circuit on a device")
         for epsilon in epsilons:
-            yield view.borrowed.ideal.at(epsilon, values)
+            found = view.borrowed.ideal.at(epsilon, values)
+            end = values + epsilon * steepest(found - values, self.norm)
+            far = project(end, values, epsilon, self.norm, view.space)
+            farther = margin(view.expected(far), labels) > margin(view.expected(found), labels)
+            yield torch.where(per_image(farther, values), far, found)
