@@ -53,6 +53,7 @@ def train(
     backbone: Backbone | None = None,
     *,
     n_classes: int,
+    processor: str = "cpu",
 ) -> Trained:
     """Adam on cross-entropy. Equal arguments give equal bits, on one thread; the global random state is not touched.
 
@@ -66,6 +67,7 @@ def train(
         seed: of the first weights and of the order of batches, two independent streams.
         backbone: the frozen backbone, if it is at hand and inputs are images; None: made from `spec`.
         n_classes: K.
+        processor: torch's device, on which a CNN is trained; heads, which are small, are trained on the CPU.
 
     Raises:
         ModelError: nothing to train on, a label that is no class, or features for a backbone that is trained end to end.
@@ -79,6 +81,8 @@ def train(
     if len(targets) and int(targets.max()) >= n_classes:
         raise ModelError(f"the label {int(targets.max())}", where="labels", valid=f"0 to {n_classes - 1}")
     model = _model(spec, train_spec, values, train_idx, n_classes, torch.Generator().manual_seed(seeds.stream(seed, "init")))
+    if values.dtype == np.uint8:
+        model, targets = model.to(processor), targets.to(processor)
     optimizer = torch.optim.Adam(model.parameters(), lr=train_spec.learning_rate, fused=True)
     order = torch.Generator().manual_seed(seeds.stream(seed, "batches"))
     history: list[Epoch] = []
@@ -98,7 +102,7 @@ def train(
         history.append(epoch)
         if score > best:
             best, best_epoch = score, number
-            state = {key: value.detach().clone() for key, value in model.state_dict().items()}
+            state = {key: value.detach().cpu().clone() for key, value in model.state_dict().items()}
     return Trained(state, history, best_epoch)
 
 
@@ -143,7 +147,7 @@ def _pass(
         for start in range(0, len(order), size):
             chosen = order[start : start + size]
             batch = pixels(values[chosen]) if values.dtype == np.uint8 else torch.from_numpy(values[chosen])
-            logits, target = model(batch), labels[chosen]
+            logits, target = model(batch.to(labels.device)), labels[chosen]
             loss = cross_entropy(logits, target)
             if optimizer is not None:
                 optimizer.zero_grad()

@@ -44,11 +44,14 @@ class Worker:
     Args:
         fetch: gives an input by its name.
         host: the machine that it is on, for the rows.
-        processor: "cpu" or "cuda": where backbones run, and whole models while they are attacked; heads are trained on the CPU.
+        processor: "cpu" or "cuda": where backbones run and CNNs are trained, and whole models while they are attacked; heads are
+            trained on the CPU.
     """
 
     def __init__(self, fetch: Callable[[str], Any], host: str = "", processor: str = "cpu") -> None:
         self.fetch, self.host, self.processor = fetch, host, processor
+        if processor == "cuda":
+            _steady_cuda()
         self._recent: OrderedDict[tuple[str, ...], Any] = OrderedDict()
         self._cards: dict[tuple[object, ...], dict[str, Any]] = {}  # numbers of a model on images, the same for all searches
 
@@ -123,6 +126,12 @@ class Worker:
         return model, Deployed(test_accuracy=accuracy)
 
 
+def _steady_cuda() -> None:
+    """Float32 as on a CPU, where torch would round convolutions to 10 bits, and sums in the same order in every run."""
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
+
+
 def _test_correct(model: Classifier, inputs: np.ndarray, labels: np.ndarray, batch_size: int = 500) -> np.ndarray:
     """Which of the test part [n] the model gets right; from features, or (of a CNN) images."""
     correct = []
@@ -146,7 +155,8 @@ def _train(worker: Worker, job: Job) -> Outcome:
     task = _told(job, TrainTask)
     made, split, inputs = task.training, worker.fetch(task.inputs.split), worker.inputs(task.inputs)
     k = len(split.classes)
-    trained = training.train(made.model, made.train, inputs, split.labels, split.train, split.validation, made.seed, n_classes=k)
+    parts = (split.labels, split.train, split.validation)
+    trained = training.train(made.model, made.train, inputs, *parts, made.seed, n_classes=k, processor=worker.processor)
     backbone = None if inputs.dtype == np.uint8 else worker.backbone(made.model, task.weights)
     model = classifier.assemble(made.model, k, trained.state, backbone)
     correct = _test_correct(model, inputs[split.test], split.labels[split.test])
