@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Hashable, Iterator
 from typing import Any
@@ -12,6 +13,7 @@ import pandas as pd
 from hqc_ray.evaluation.comparisons import COMPARISONS, CONTROL, Cell
 from hqc_ray.evaluation.flags import FLAGS, NOTES
 from hqc_ray.evaluation.statistics import Outcomes, unpack
+from hqc_ray.models.levels import NARROW
 from hqc_ray.results.row import AttackIdentity
 
 GRADIENT_ERROR = 0.3  # right ones differ by 1e-5; straight-through ones of 2 to 8 bits by up to 0.15, of twice the size by 0.5
@@ -32,7 +34,7 @@ _IDENTITY = (
 _COMPARED = (
     "key", "model_key", "search_device", "epsilon", "gradient_steps", "aims", "black_box", "shots", "trapped_share", "n_qubits",
     "linear_distance_linf", "linear_distance_l2", "robust_low", "n_evaluated", "clean_correct", "robust_correct",
-    "certified_correct",
+    "certified_correct", "head", "model_options",
 )  # fmt: skip
 _FACTS = (
     "bad_gradient_share", "outputs_normalised", "surrogate_error", "surrogate_standard_error", "clean_low", "robust_low", "norm",
@@ -175,7 +177,7 @@ def _cell(row: dict[str, Any], attack: AttackIdentity) -> Cell:
         aims=_number(row["aims"]) == 1,
         sampled=not math.isnan(_number(row["shots"])),
         trapped_share=_number(row["trapped_share"]),
-        narrow=not math.isnan(_number(row["n_qubits"])),
+        narrow=_narrow(row),
         black_box=_number(row["black_box"]) == 1,
         linear_distance=_number(row[f"linear_distance_{attack.norm}"]),
         robust_low=_number(row["robust_low"]),
@@ -183,6 +185,13 @@ def _cell(row: dict[str, Any], attack: AttackIdentity) -> Cell:
         robust=_bits(row["robust_correct"], n),
         certified=_bits(row["certified_correct"], n),
     )
+
+
+def _narrow(row: dict[str, Any]) -> bool:
+    """Whether the model has a bottleneck that an attack can aim through: angles, or the few hidden units of a small MLP."""
+    if row["head"] != "mlp" or not isinstance(row["model_options"], str):
+        return not math.isnan(_number(row["n_qubits"]))
+    return bool(json.loads(row["model_options"]).get("hidden", math.inf) <= NARROW)
 
 
 def _bits(text: Any, n: int) -> Outcomes | None:

@@ -31,8 +31,8 @@ FLAGS: dict[str, str] = {
     "trapped": (
         "descent on the head alone, from the images' own pre-activations, ends where the head is still right for more than 2 % "
         "of them: gradients of the loss drive the bottleneck into a corner that they do not leave (or an MLP to where its units "
-        "are dead), and no attack in this ball aims past it; add `{name: bottleneck}` (to an MLP, one without gradients), and "
-        "read no robustness out of these rows until then."
+        "are dead), and no attack in this ball aims past it; add `{name: bottleneck}` (to an MLP of more than "
+        "12 hidden units, an attack without gradients), and read no robustness out of these rows until then."
     ),
     "dominated": (
         "at least three images that this attack left right fell to another at the same or a smaller epsilon, though it climbs "

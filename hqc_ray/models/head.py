@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from hqc_ray.errors import ModelError
-from hqc_ray.models.levels import BOTTLENECK, DIRECT
+from hqc_ray.models.levels import BOTTLENECK, DIRECT, NARROW
 from hqc_ray.quantum.cores import Redrawable, noisy_layer, surrogate
 from hqc_ray.quantum.cores.noisy_layer import NoisyLayer
 from hqc_ray.quantum.cores.surrogate import Surrogate
@@ -19,7 +19,6 @@ from hqc_ray.quantum.ideal.layer import CircuitLayer
 from hqc_ray.spec import Level
 
 FEATURE_NORM = 10.0
-NARROW = 12  # hidden units at most, as many as the widest circuit has angles, of an MLP that counts as a bottleneck
 
 
 class Head(nn.Module):

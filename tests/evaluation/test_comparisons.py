@@ -28,6 +28,9 @@ def test_a_row_of_a_trapped_model_needs_an_attack_that_aims_beside_it():
 def test_nothing_aims_past_dead_units():
     wide = {"n_qubits": None}
     assert flags_of(trapped(**wide), AIMED | wide) == [["trapped"], ["trapped"]]
+    for hidden, expected in ((12, []), (13, ["trapped"])):  # an MLP's few hidden units are a bottleneck
+        mlp = {"head": "mlp", "n_qubits": None, "model_options": f'{{"hidden": {hidden}}}'}
+        assert flags_of(trapped(**mlp), AIMED | mlp) == [expected, expected]
 
 
 @pytest.mark.parametrize("sound", [
