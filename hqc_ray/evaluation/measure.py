@@ -68,7 +68,7 @@ def _searched(result: Result, found: Found, right: np.ndarray) -> Searched:
         gradients=int(found.gradients),
         forwards=int(found.forwards) + 2 * len(right),
         outputs_normalised=bool(result.outputs_normalised),
-        members=json.dumps(result.members) if result.members else "",
+        members=json.dumps(result.members) if result.members else None,
     )
 
 

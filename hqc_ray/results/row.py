@@ -135,7 +135,7 @@ class Searched(Part):
     gradients: int = Field(description="input gradients of single images that this epsilon takes on its own")
     forwards: int = Field(description="evaluations of single images that this epsilon takes on its own, this judge's included")
     outputs_normalised: bool = Field(description="the attacked model's outputs look like probabilities, not logits")
-    members: Names = Field(default="", description="JSON list: of an ensemble, the members that ran, in their order")
+    members: Names | None = Field(default=None, description="JSON list: of an ensemble, the members that ran, in their order")
     start_gradients: Count | None = Field(default=None, description="of the search of `start_key`, the same in all its rows")
 
 

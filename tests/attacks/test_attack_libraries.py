@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 
 import numpy as np
@@ -75,7 +76,7 @@ def by_hand(name, toy, epsilon):
     if name.startswith("torchattacks"):
         import torchattacks
 
-        model = nn.Sequential(toy.model).requires_grad_(True)
+        model = copy.deepcopy(toy.model).requires_grad_(True)  # it is left in training mode
         return torchattacks.PGD(model, eps=epsilon, alpha=size, steps=20, random_start=False)(toy.images, toy.labels)
     from art.attacks.evasion import ProjectedGradientDescent
     from art.estimators.classification import PyTorchClassifier

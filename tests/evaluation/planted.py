@@ -8,7 +8,8 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from hqc_ray.models.head import Bottleneck, Dense, Direct, linear
+from hqc_ray.models.functions import Direct
+from hqc_ray.models.head import Bottleneck, Dense, linear
 from hqc_ray.models.heads import HeadEntry
 
 

@@ -7,7 +7,8 @@ from torch import nn
 from hqc_ray.evaluation.card import card
 from hqc_ray.models.backbones.backbone import Backbone
 from hqc_ray.models.classifier import Classifier
-from hqc_ray.models.head import Bottleneck, Dense, Direct, linear
+from hqc_ray.models.functions import Direct
+from hqc_ray.models.head import Bottleneck, Dense, linear
 
 
 class Means(nn.Module):

@@ -84,11 +84,11 @@ class SPSA(Attack):
         return x
 
     def _slope(self, view: View, x: Tensor, labels: Tensor, own: Sequence[torch.Generator]) -> Tensor:
-        """The estimated gradients [n, ...] of the margin at `x` [n, ...], from one generator per image."""
+        """The estimated gradients [n, ...] of the margin at `x` [n, ...], from one generator per image; asked inside the box."""
         total = torch.zeros_like(x)
         for _ in range(self.pairs):
             coins = torch.stack([torch.randint(2, x.shape[1:], generator=one) for one in own]).to(x)
             signs = 2 * coins - 1
-            up, down = (margin(view.logits(x + way * self.delta * signs), labels) for way in (1, -1))
+            up, down = (margin(view.logits(view.space.clip(x + way * self.delta * signs)), labels) for way in (1, -1))
             total += per_image((up - down).nan_to_num() / (2 * self.delta), x) * signs
         return total / self.pairs
