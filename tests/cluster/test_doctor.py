@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 
 import psutil
 import pytest
@@ -112,6 +113,7 @@ def cluster(tmp_path):
     (tmp_path / "qiskit_aer-0.1.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: qiskit-aer\nVersion: 0.1\n")
     python = f"{tmp_path}{os.pathsep}{local_head.ROOT}"
     env = {n: v for n, v in os.environ.items() if n not in local_head.STRANGERS} | {"RAY_AUTH_MODE": "disabled"}
+    (Path(tempfile.gettempdir()) / "ray").mkdir(exist_ok=True)  # Ray's Cluster writes there, and takes it for granted
     with tempfile.TemporaryDirectory(prefix="hqc", dir="/tmp", ignore_cleanup_errors=True) as temp:
         process = subprocess.Popen(
             [sys.executable, "-c", CLUSTER, python, temp], env=env | {"PYTHONPATH": str(local_head.ROOT)},
