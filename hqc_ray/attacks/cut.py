@@ -46,7 +46,9 @@ class Cut:
         model: Any = view.model
         whole = not hasattr(model, "preactivations")
         self._encode: Callable[[Tensor], Tensor] = model if whole else model.preactivations
-        self._conclude: Callable[[Tensor], Tensor] = (lambda points: points) if whole else model.concluded
+        # points are compared by the exact twin, as candidates are
+        conclude = (lambda points: points) if whole else getattr(view.exact, "concluded", model.concluded)
+        self._conclude: Callable[[Tensor], Tensor] = conclude
         self._view = view
 
     def at(self, values: Tensor) -> Tensor:

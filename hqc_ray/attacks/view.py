@@ -107,6 +107,11 @@ class View:
         """What is attacked. Whoever runs it says so by `ran`."""
         return self._model
 
+    @property
+    def exact(self) -> Classify:
+        """The model; where a look at it is noisy, its exact twin."""
+        return self._exact if self.noisy and self._exact is not None else self._model
+
     def ran(self, n_values: int) -> None:
         """Count a forward of so many values."""
         self._counts.forwards += n_values
@@ -123,9 +128,9 @@ class View:
             values: [B, ...].
             seen: the model's own logits [B, K] there, if they are known: nothing is evaluated twice.
         """
-        if self.noisy and self._exact is not None:
+        if self.noisy:
             with torch.no_grad():
-                return self._forward(self._exact, values)
+                return self._forward(self.exact, values)
         return self.logits(values) if seen is None else seen
 
     def predictions(self, values: Tensor) -> Tensor:
@@ -194,6 +199,7 @@ class View:
         """The view of another model for the same values, which does not decide; it counts together with this one."""
         other = copy.copy(self)
         other._model, other._stochastic, other.decides = model, False, False
+        other._exact, other.noisy = None, False
         other.rewind()
         return other
 

@@ -186,3 +186,14 @@ def test_nothing_to_borrow_is_said(toy):
         run(attacks.get("autoattack", members={"control": {}}), toy.model, toy)
     with pytest.raises(AttackError, match="no images of an ideal twin"):
         run(attacks.member("ideal"), toy.model, toy)
+
+
+def test_an_ensemble_may_hold_autoattack_whose_own_defaults_borrow(toy):
+    both = attacks.get("ensemble", members={"autoattack": {}, "pgd": {"steps": 2}})
+    assert "ideal" not in both.borrows
+    with pytest.raises(AttackError, match="`ideal` is a member of autoattack alone"):
+        attacks.get("ensemble", members={"ideal": {}, "pgd": {}})
+
+
+def test_autoattack_of_members_that_cost_nothing_has_a_cost():
+    assert attacks.get("autoattack", members={"clean": {}}).cost(3) == 0

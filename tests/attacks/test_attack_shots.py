@@ -130,3 +130,31 @@ def test_a_module_for_libraries_averages_over_draws_as_gradients_do(sampled):
     with torch.no_grad():
         view.module()(angles)
     assert view.counts.forwards == 6 * N
+
+
+class Cuttable(Reading):
+    """The same, that can be cut in front of its circuit: at angles the cut is at the values themselves."""
+
+    def drawn(self, k):
+        return Cuttable(self.core.drawn(k))
+
+    def preactivations(self, angles):
+        return angles
+
+    def concluded(self, angles):
+        return self(angles)
+
+
+def test_a_bottleneck_is_aimed_at_by_the_exact_twin(sampled):
+    model, twin, angles, labels = sampled
+    asked = []
+    exact = Cuttable(twin.core)
+    exact.register_forward_hook(lambda _, given, __: asked.append(len(given[0])))
+    attack = attacks.get("bottleneck", directions=32, rounds=1, steps=2)
+    _, noisy = run(attack, (Cuttable(model.core), exact, angles, labels), 0.2)
+    assert sum(asked) > 32 * N  # every point that the ball reaches
+    direct = attacks.run(
+        attack, Cuttable(twin.core), angles, labels, [0.2], 0, space=ANGLES, audience="samples", batch_size=N, keep=N
+    )
+    reached = margin(twin(direct.per_epsilon[0].adversarial), labels)
+    assert ((noisy > 0) == (reached > 0)).all()

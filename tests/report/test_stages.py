@@ -134,3 +134,9 @@ def test_flagged_points_are_hollow_and_many_models_go_over_pages():
     many = [some for i in range(1, 9) for level in ("pixels", "angles") for some in [rows(f"sim{i}", level, {0.2: 60})]]
     names = [name for name, _ in where_robustness_lives(lines(*TANH, *many))]
     assert names == [f"levels_pcam_1000_resnet18_imagenet_{page}" for page in (1, 2)]
+
+
+def test_a_page_whose_models_were_not_attacked_at_a_level_is_drawn_too():
+    many = [rows(f"sim{i}", "pixels", {0.2: 60}) for i in range(1, 9)]
+    names = [name for name, _ in where_robustness_lives(lines(TANH[0], TANH[2], VQC1[0], VQC1[1], *many))]
+    assert len(names) == 2

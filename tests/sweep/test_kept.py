@@ -218,6 +218,8 @@ def test_no_key_depends_on_it_and_a_plan_says_how_much_it_is():
     assert sizes == (6, 6 * 8 * 96 * 96 * 3 * 4)
     both = KEEPING + KEEPING[KEEPING.index("  - model") :].rstrip() + "\n    evaluate: {keep: false}\n"
     assert keys(both) == (on, sizes)  # whichever of two equal cells asks for them
+    still = KEEPING.replace("{name: noise, epsilon: 0.5}", "{name: clean, epsilon: 0.5}")
+    assert keys(still)[1][0] == 4  # a clean image moves nowhere, whatever its epsilon
 
 
 def test_rows_that_are_left_keep_what_is_missing_and_nothing_twice():

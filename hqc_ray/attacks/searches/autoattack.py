@@ -59,6 +59,11 @@ class AutoAttack(Ensemble):
         return tuple(level for level in self.levels if any(level in member.reaches for member in self.members.values()))
 
     @property
+    def needs_bottleneck(self) -> bool:
+        """Whether all members do: others are left without it."""
+        return all(member.needs_bottleneck for member in self.members.values())
+
+    @property
     def alone(self) -> bool:
         """Whether a member does."""
         return any(member.alone for member in self.members.values())
@@ -73,7 +78,7 @@ class AutoAttack(Ensemble):
 
     def per_search(self, n_classes: int) -> float:
         """The first member's, and of the others as much as they have images left."""
-        first, *others = filter(None, (member.cost(1, n_classes) for member in self.members.values()))
+        first, *others = [cost for member in self.members.values() if (cost := member.cost(1, n_classes))] or [0.0]
         return first + _LEFT * sum(others)
 
     def cost(self, n_epsilons: int, n_classes: int = 2) -> float:

@@ -15,7 +15,7 @@ from hqc_ray.attacks.base import Attack
 from hqc_ray.attacks.cut import Cut, has_bottleneck
 from hqc_ray.attacks.losses import fooled, margin
 from hqc_ray.attacks.searches.loop import iterate
-from hqc_ray.attacks.searches.targets import Linear, Targets
+from hqc_ray.attacks.searches.targets import Linear, Targets, bounded_head
 from hqc_ray.attacks.view import View
 
 _SCALES = (0.25, 0.5, 0.75, 1.0)  # of the way to the end of the reach: what lies behind a barrier may be wrong again
@@ -59,8 +59,10 @@ class Bottleneck(Attack):
         return cls(**{"directions": 16, "rounds": 2, "steps": 3, **options})
 
     def applies(self, view: View) -> bool:
-        """Where there is a bottleneck; elsewhere it climbs to logits, as others do."""
-        return super().applies(view) and has_bottleneck(view.model)
+        """Where there is a bottleneck, and it knows something to aim at; elsewhere it climbs to logits, as others do."""
+        near = self.neighbours and view.landmarks is not None
+        knows = self.directions or near or (self.counterexamples and bounded_head(view) is not None)
+        return super().applies(view) and has_bottleneck(view.model) and bool(knows)
 
     @model_validator(mode="after")
     def _check_targets(self) -> Self:

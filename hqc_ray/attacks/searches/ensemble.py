@@ -10,6 +10,7 @@ from pydantic import Field, SerializeAsAny, model_validator
 from torch import Tensor
 
 from hqc_ray.attacks.base import Attack
+from hqc_ray.attacks.searches.borrowing import Ideal
 from hqc_ray.attacks.view import View
 from hqc_ray.attacks.wrappers import Run, strongest
 from hqc_ray.errors import AttackError
@@ -56,7 +57,7 @@ class Ensemble(Attack):
         other = [name for name, member in self.members.items() if member.norm != self.norm]
         if other:
             raise ValueError(f"the norm of {other[0]} is not that of the ensemble, {self.norm}")
-        if "ideal" in self.borrows and not self.nested:
+        if not self.nested and any(isinstance(member, Ideal) for member in self.members.values()):
             raise ValueError("the ideal twin's images are those of nested epsilons: `ideal` is a member of autoattack alone")
         return self
 
@@ -81,9 +82,15 @@ class Ensemble(Attack):
         return any(member.wants_landmarks for member in self.members.values())
 
     @property
+    def needs_bottleneck(self) -> bool:
+        """Whether a member does: all of them run."""
+        return any(member.needs_bottleneck for member in self.members.values())
+
+    @property
     def borrows(self) -> tuple[str, ...]:
-        """What its members do, each once."""
-        return tuple(dict.fromkeys(name for member in self.members.values() for name in member.borrows))
+        """What its members do, each once; the images of the ideal twin are those of nested epsilons."""
+        names = dict.fromkeys(name for member in self.members.values() for name in member.borrows)
+        return tuple(name for name in names if self.nested or name != "ideal")
 
     def applies(self, view: View) -> bool:
         """Where every member does."""

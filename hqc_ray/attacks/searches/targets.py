@@ -22,6 +22,12 @@ from hqc_ray.models.head import Head
 _BOXES = 200  # that are bounded for an image: a target need not be the very nearest
 
 
+def bounded_head(view: View) -> Head | None:
+    """The head of a view's model, if it is one whose margins can be bounded."""
+    head = getattr(view.exact, "head", None)
+    return head if isinstance(head, Head) and covers(head) else None
+
+
 @dataclass(frozen=True)
 class Linear:
     """A model, linearised at n images.
@@ -86,8 +92,7 @@ class Targets:
     @cached_property
     def _head(self) -> Head | None:
         """The head behind the cut, if it is one whose margins can be bounded."""
-        head = getattr(self.view.model, "head", None)
-        return head if isinstance(head, Head) and covers(head) else None
+        return bounded_head(self.view)
 
     def _nearest_wrong(self, head: Head, linear: Linear, labels: Tensor, epsilon: float, norm: Norm) -> Tensor:
         """[n, Q], NaN where none was found: at angles the nearest in linf; else in l2 of the values, to first order."""

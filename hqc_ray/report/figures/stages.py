@@ -76,8 +76,8 @@ def _curves(ax: Axes, found: Stages, level: Level, styles: Mapping[Model, Style]
             flagged = bool(line.attacks) and all(value.flags for value in line.attacks.values())
             ax.plot([place], [share], marker, color=colour, markerfacecolor="white" if flagged else colour, zorder=4)
     ax.set_ylim(0, 103)
-    largest = max(one.least / unit for (model, of), one in found.distances.items() if of == level and model in styles)
-    ax.set_xlim(0, max(2.0, 1.2 * largest))
+    reached = [one.least / unit for (model, of), one in found.distances.items() if of == level and model in styles]
+    ax.set_xlim(0, max([2.0, *(1.2 * one for one in reached)]))
     ax.set_xlabel(f"epsilon / where {found.fallen:.0%} of {label(found.reference)} fall")
 
 

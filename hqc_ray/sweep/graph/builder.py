@@ -50,7 +50,7 @@ class Builder:
         self.known: set[str] = set()  # ids of jobs and inputs that are in the graph
         self.wanted: dict[str, dict[bytes, tuple[Source, int]]] = {}  # features key -> image hash -> where to read the image
         self.users: dict[str, ModelSpec] = {}  # features key -> a model of that backbone
-        self.kept: dict[str, dict[float, str]] = {}  # search id -> epsilons whose images are kept -> names of files
+        self.kept: dict[str, dict[float, str]] = {}  # start_id -> epsilons whose images are kept -> names of files
         self.lending: dict[str, Search] = {}  # by the names of the images that they give, searches that others begin with
         self.chunks: dict[str, dict[bytes, str]] = {}  # features key -> image hash -> the chunk that holds its features
 
@@ -69,7 +69,7 @@ class Builder:
             open += {row.epsilon: (row, judge) for row, judge in new[::-1] if row.epsilon in again}.values()
             if open:
                 todo.append((group.search, open))
-                self.kept[group.search.id] = lacking
+                self.kept[self.start_id(group.search)] = lacking
         todo = self._with_starts(todo)
         self._features(todo)
         for search, rows in todo:
@@ -213,7 +213,7 @@ class Builder:
             images = self._input(f"images/{found.digest}/{n}", images_of)
         control = self._deployed(search.control, None, None, False) if search.control else None
         start, lent = self.start_id(search.start) if search.start else "", self.start_id(search)
-        lends, kept = lent in self.lending and lent not in self.known, tuple(self.kept.get(search.id, {}).items())
+        lends, kept = lent in self.lending and lent not in self.known, tuple(self.kept.get(lent, {}).items())
         judged = tuple(next(i for i, one in enumerate(judges) if one.id == judge.id) for _, judge in rows)
         task = SearchTask(search, searched, inputs, images, n, tasks, judged, kept, control, start, lends)
         needs = dict.fromkeys(n for n in (*inputs.names, images, start) if n)

@@ -257,8 +257,8 @@ class Rooms:
             what = "a certificate is of the exact function that a surrogate is"
             raise SpecError(what, where="evaluate.certificate", valid="false, or mode: surrogate")
         access = evaluate.access if device else EvaluateSpec.model_fields["access"].default
-        keep = evaluate.keep and attack.level == "pixels" and attack.epsilon > 0
-        return evaluate.model_copy(update={"access": access, "certificate": certified, "keep": keep})
+        moves = attack.level == "pixels" and attack.epsilon > 0 and attacks.get(attack.name, **attack.options).perturbs
+        return evaluate.model_copy(update={"access": access, "certificate": certified, "keep": evaluate.keep and moves})
 
 
 def _check_size(data: DataSpec, names: Sequence[str], counts: np.ndarray) -> None:

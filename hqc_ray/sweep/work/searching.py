@@ -126,7 +126,16 @@ def _seen(worker: Worker, task: SearchTask, judge: JudgeTask, who: Classifier, k
         ideal = worker.trained(made) if made.surrogate else None
         return size | card(who, values, labels, level, task.search.batch_size, ideal)
 
-    key = (made.trained, made.surrogate, made.native, judge.split, task.inputs.split, task.n_images, level)
+    key = (
+        made.trained,
+        made.surrogate,
+        made.native,
+        judge.split,
+        task.inputs.split,
+        task.n_images,
+        level,
+        task.search.batch_size,
+    )
     certified = _certified(worker, task, judge, who, attacked)
     return Seen(known.model_copy(update=worker.card(key, find)), repeats, fresh if judge.split else None, certified)
 

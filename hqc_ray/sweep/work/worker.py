@@ -127,7 +127,7 @@ class Worker:
 
 
 def _steady_cuda() -> None:
-    """Float32 as on a CPU, where torch would round convolutions to 10 bits, and sums in the same order in every run."""
+    """Float32 as on a CPU, where torch would round convolutions to 10 bits; convolutions sum in the same order in every run."""
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
 
@@ -159,6 +159,8 @@ def _train(worker: Worker, job: Job) -> Outcome:
     trained = training.train(made.model, made.train, inputs, *parts, made.seed, n_classes=k, processor=worker.processor)
     backbone = None if inputs.dtype == np.uint8 else worker.backbone(made.model, task.weights)
     model = classifier.assemble(made.model, k, trained.state, backbone)
+    if backbone is None:
+        model = model.to(worker.processor)  # where it will be attacked
     correct = _test_correct(model, inputs[split.test], split.labels[split.test])
     meta = {
         **asdict(task.origin),
