@@ -97,7 +97,7 @@ class PCam(Source):
     def check(self) -> None:
         """Opens all files; compares names, types, shapes and lengths; reads all labels and the last patch of each."""
         for split in self._splits:
-            count, labels = self._count(split), self._labels(split)
+            labels, count = self._labels(split), self._count(split)
             if count != len(labels):
                 raise DataError(
                     f"{count} images but {len(labels)} labels in {self._file(split, 'y').name}",
