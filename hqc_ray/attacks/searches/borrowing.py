@@ -62,6 +62,7 @@ class Ideal(Attack):
     """
 
     title: ClassVar[str] = "ideal twin's images"
+    one_search: ClassVar[bool] = False  # at the next epsilon, only who is still right is looked at
 
     @property
     def borrows(self) -> tuple[str, ...]:
