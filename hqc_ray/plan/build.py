@@ -156,10 +156,9 @@ class _Builder:
             audience = "samples"
         mode: Mode = evaluate.mode if seat.device else "surrogate"
         shared = (evaluate.images, evaluate.batch_size, mode)
-        attack_key = self._of_attack(point.attack)
-        id = self._key("search", seat.training.id, device_key, evaluate.access, attack_key, *shared, audience)
-        made = Search(seat.training, device, twin, evaluate.access, point.attack, *shared, audience, id, control=point.control)
-        found = self.searches.setdefault((seat.place, id), made)
+        made = Search(seat.training, device, twin, evaluate.access, point.attack, *shared, audience, "", control=point.control)
+        id = self._search_id(made, device_key)
+        found = self.searches.setdefault((seat.place, id), replace(made, id=id))
         if mode == "surrogate" and audience == "itself" and seat.device and "ideal" in self.memo("borrows", point.attack)[0]:
             self._begin(found)
         return found
@@ -170,16 +169,13 @@ class _Builder:
         exact, key = self.memo("exact", device)
         twin = self.twins.setdefault(key, exact)
         if twin is not search.twin:
-            parts = (
-                search.access,
-                self._of_attack(search.attack),
-                search.images,
-                search.batch_size,
-                search.mode,
-                search.audience,
-            )
-            id = self._key("search", search.training.id, key, *parts)
+            id = self._search_id(search, key)
             self.starts[search.training.place, search.id] = replace(search, device=twin, twin=twin, id=id)
+
+    def _search_id(self, search: Search, device_key: str) -> str:
+        """What names a search, through a device of this key, but for nested epsilons: all that its outcome depends on."""
+        shared = (search.images, search.batch_size, search.mode, search.audience)
+        return self._key("search", search.training.id, device_key, search.access, self._of_attack(search.attack), *shared)
 
     def _of_attack(self, attack: AttackSpec) -> str:
         """The key of an attack without its epsilon, made once per section."""
