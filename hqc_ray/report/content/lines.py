@@ -14,6 +14,7 @@ from hqc_ray.evaluation.statistics import unpack, wilson, worst_case
 from hqc_ray.report.content import reference
 from hqc_ray.report.content.attacks import OTHERS, Row, Shown, is_clean, is_transfer
 from hqc_ray.report.content.models import Model
+from hqc_ray.report.style import norm_text, strength_text
 from hqc_ray.spec import LEVELS
 
 CONTRADICTED = "certificate_contradicted"
@@ -32,6 +33,18 @@ class Ball:
     def order(self) -> tuple[int, bool, str, float]:
         """Pixels first, and the largest norm first."""
         return LEVELS.index(self.level), self.norm != "linf", self.norm, self.epsilon
+
+    @property
+    def text(self) -> str:
+        """'4/255', '2 (L2)', or at other levels than pixels '0.1 rad (angles, L2)'."""
+        told = [] if self.level == "pixels" else [self.level]
+        told += [] if self.norm == "linf" else [norm_text(self.norm)]
+        return strength_text(self.epsilon, self.level) + (f" ({', '.join(told)})" if told else "")
+
+
+def ball_of(row: Row) -> Ball:
+    """The ball of a row."""
+    return Ball(row["level"], row["epsilon_unit"], row["norm"], float(row["epsilon"]))
 
 
 @dataclass(frozen=True)
@@ -124,7 +137,7 @@ def _lines(model: Model, rows: Sequence[Row], show: Callable[[Row], Shown]) -> l
     balls: dict[Ball, dict[Shown, list[Row]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
         if not is_clean(row):
-            its = balls[Ball(row["level"], row["epsilon_unit"], row["norm"], float(row["epsilon"]))]
+            its = balls[ball_of(row)]
             if not is_transfer(row):
                 its[show(row)].append(row)
     if not balls:
