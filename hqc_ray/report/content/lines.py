@@ -60,6 +60,8 @@ class Value:
     flags: Counter[str] = field(default_factory=Counter)  # flag -> how many seeds earned it
     paper: float | None = None
     paper_flagged: bool = False
+    right: int = 0  # images of all seeds together
+    images: int = 0
 
 
 @dataclass(frozen=True)
@@ -228,8 +230,10 @@ def of_counts(counts: Sequence[tuple[int, int]], **more: Any) -> Value:
     shares = [100 * k / n for k, n in counts if n]
     if not shares:
         return Value(float("nan"), None, float("nan"), float("nan"), 0, **more)
-    low, high = wilson(sum(k for k, _ in counts), sum(n for _, n in counts))
-    return Value(st.fmean(shares), st.stdev(shares) if len(shares) > 1 else None, 100 * low, 100 * high, len(shares), **more)
+    right, images = sum(k for k, _ in counts), sum(n for _, n in counts)
+    low, high = wilson(right, images)
+    spread = st.stdev(shares) if len(shares) > 1 else None
+    return Value(st.fmean(shares), spread, 100 * low, 100 * high, len(shares), right=right, images=images, **more)
 
 
 def _worst(rows: Sequence[Row], ball: Ball) -> Value | None:
