@@ -41,7 +41,7 @@ def _sweep(arguments: argparse.Namespace) -> int:
         storage=arguments.storage,
     )  # fmt: skip
     if len(found.rows):
-        _say(f"{found.folder.name}: tables and figures of {len(found.rows):,} cells are being drawn")
+        print(f"hqc: drawing the report of {len(found.rows):,} cells", file=sys.stderr, flush=True)
         made = report.Report.of(found.rows, len(found.rows) + found.missing)
         paths = report.build(found.folder, made, found.provenance, found.folder.name)
         console().print(report.terminal_table(made))
@@ -67,11 +67,7 @@ def _report(arguments: argparse.Namespace) -> int:
     folder = Folder(Path(arguments.folder))
     rows, facts, order = folder.rows(), folder.facts(), folder.order()
     made = report.Report.of(frame(rows), len(order) if order else None)
-    _say(f"{folder.name}: {made.unfinished or f'{len(rows):,} cells'}; tables and figures are being drawn")
     print(*report.build(folder.path, made, facts, folder.name), sep="\n")
+    if made.unfinished:
+        print(f"hqc: unfinished: {made.unfinished}", file=sys.stderr)
     return OK
-
-
-def _say(text: str) -> None:
-    """A line on standard error, at once."""
-    print(f"hqc: {text}", file=sys.stderr, flush=True)
