@@ -67,7 +67,8 @@ def test_a_difference_in_doubt_is_no_answer():
     )
     assert "no attack aimed past the corners" in of_circuit(*rows)
     trapped = [row | {"trapped_share": 0.5 * (row["head"] == "vqc6")} for row in rows]
-    assert of_circuit(*trapped).endswith("since every attack on one of the two is flagged (trapped).")
+    assert of_circuit(*trapped).endswith("since the attacks on one of the two are in doubt (trapped).")
+    assert any("Undecided" in text for text in said(*trapped, cells=9))  # where the flag itself waits for an attack that aims
 
 
 def test_one_control_that_does_as_well_is_enough():

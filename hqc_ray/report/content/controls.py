@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from hqc_ray.evaluation.comparisons import CONTROL
+from hqc_ray.evaluation.comparisons import CONTROL, TRAPPED_SHARE
 from hqc_ray.evaluation.paired import LEVEL, Paired, holm, paired
 from hqc_ray.evaluation.statistics import Outcomes, unpack, worst_case
 from hqc_ray.report.content.attacks import Row, is_clean, is_transfer
@@ -128,8 +128,12 @@ def _doubts(rows: Sequence[Row], ball: Ball) -> set[str]:
     if all(row["flags"] for row in own):
         return {flag for row in own for flag in row["flags"]}
     narrow: bool = not pd.isna(rows[0]["n_qubits"]) and ball.level != "angles"
-    told = any(row["aims"] or not pd.isna(row["trapped_share"]) for row in own)
-    return {UNKNOWN} if narrow and not told else set()
+    if not narrow or any(row["aims"] for row in own):
+        return set()
+    shares = [float(row["trapped_share"]) for row in own if not pd.isna(row["trapped_share"])]
+    if not shares:
+        return {UNKNOWN}
+    return {"trapped"} if max(shares) > TRAPPED_SHARE else set()  # also where the flag waits for what is still to come
 
 
 def _rate(outcomes: Sequence[Outcomes]) -> Value:

@@ -74,7 +74,7 @@ def _doubts(cases: Cases) -> str:
     doubts = {doubt for its in cases.values() for one in its if one.verdict == "none" for doubt in one.doubts}
     flags = ", ".join(sorted(doubts - {UNKNOWN}))
     told = ["no attack aimed past the corners in which a circuit's gradients may stall"] if UNKNOWN in doubts else []
-    told += [f"every attack on one of the two is flagged ({flags})"] if flags else []
+    told += [f"the attacks on one of the two are in doubt ({flags})"] if flags else []
     return f", not to be believed since {listed(told)}"
 
 
