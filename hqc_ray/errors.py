@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import difflib
 import functools
+import re
 from collections.abc import Callable, Iterable, Mapping
 
 from hqc_ray.redaction import clean
 
 LONGEST, LONGEST_PLACE = 335, 250  # characters of what is wrong, and of what is valid; of where it is
+MANY, FEW = 40, 6  # names: of more than many, an error shows the few that are nearest
 
 
 class HqcError(Exception):
@@ -94,10 +96,42 @@ def _cut(text: str, longest: int = LONGEST) -> str:
     return text if len(text) <= longest else f"{text[:longest]}..."
 
 
-def unknown(kind: str, name: object, valid: Iterable[str], error: type[InputError] = InputError, where: str = "") -> InputError:
-    """The error for an unknown name: it suggests the nearest valid name and lists all of them."""
-    names = sorted(valid)
-    plain = {text.lower(): text for text in names}
-    near = difflib.get_close_matches(str(name)[:100].lower(), plain, n=1)
-    hint = f"; did you mean {plain[near[0]]!r}?" if near else ""
-    return error(f"unknown {kind} {shown(name)}{hint}", where=where, valid=", ".join(names))
+Natural = tuple[tuple[int, int, str], ...]
+
+
+def natural(text: str) -> Natural:
+    """A sort key under which vqc2 stands before vqc10."""
+    return tuple((0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"([0-9]+)", text) if part)
+
+
+def close(name: object, known: Iterable[str], n: int = 1) -> list[str]:
+    """The `n` names that are most like `name`, whatever the case; fewer, or none, where they are not like it."""
+    plain = {text.lower(): text for text in sorted(known, key=natural)}
+    return [plain[text] for text in difflib.get_close_matches(str(name)[:100].lower(), plain, n=n)]
+
+
+def nearest(name: object, known: Iterable[str]) -> str:
+    """What to append to an error of an unknown name: the most similar known one; nothing where none is similar."""
+    near = close(name, known)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def unknown(
+    kind: str, name: object, valid: Iterable[str], error: type[InputError] = InputError, where: str = "", all_by: str = ""
+) -> InputError:
+    """The error for an unknown name: it suggests the nearest valid name, and lists all of them, or of many the nearest.
+
+    Args:
+        kind: of what.
+        name: as it was given.
+        valid: the names there are.
+        error: the class of the error.
+        where: it was found.
+        all_by: what shows all of them, where they are more than `MANY`.
+    """
+    names = sorted(valid, key=natural)
+    told = names
+    if len(names) > MANY:
+        told = close(name, names, FEW) or names[:FEW]
+        told = [*told, f"... {len(names) - len(told)} more{f': {all_by}' if all_by else ''}"]
+    return error(f"unknown {kind} {shown(name)}{nearest(name, names)}", where=where, valid=", ".join(told))
