@@ -11,7 +11,23 @@ from pathlib import Path
 from typing import Any
 
 from hqc_ray import __version__
-from hqc_ray.commands import BAD_INPUT, FAILED, INTERRUPTED, OK, Parser, cluster, data, export, plan, quantum, submit, sweep
+from hqc_ray.commands import (
+    BAD_INPUT,
+    FAILED,
+    INTERRUPTED,
+    OK,
+    Parser,
+    cluster,
+    completion,
+    data,
+    export,
+    listing,
+    plan,
+    quantum,
+    shipped,
+    submit,
+    sweep,
+)
 from hqc_ray.commands.parser import asked_for_help
 from hqc_ray.errors import HqcError, InputError
 from hqc_ray.redaction import clean
@@ -57,8 +73,9 @@ def parser() -> argparse.ArgumentParser:
     made = Parser(prog="hqc", description=ABOUT, example=EXAMPLE)
     made.add_argument("--version", action="version", version=f"hqc_ray {__version__}")
     known = made.add_subparsers(metavar="COMMAND", title="commands")
-    for command in (plan, sweep, export, data, quantum, cluster, submit):
+    for command in (shipped, plan, sweep, export, data, quantum, listing, cluster, submit):
         command.add(known)
+    completion.add(known, made)
     return made
 
 

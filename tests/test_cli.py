@@ -20,7 +20,11 @@ GOOD = {
 PCAM = "{source: pcam, path: FOLDER, size: 10}"
 BAD = {
     "unknown head": ({"model": "{backbone: cnn1, head: vqc9}"}, "model.head: unknown head 'vqc9'", "vqc1"),
-    "unknown backbone": ({"model": "{backbone: resnet19}"}, "model: unknown backbone 'resnet19'; did you mean 'resnet1", "cnn1"),
+    "unknown backbone": (
+        {"model": "{backbone: resnet19}"},
+        "model: unknown backbone 'resnet19'; did you mean 'resnet18'?",
+        "more: hqc list backbones",
+    ),
     "unknown model option": (
         {"model": GOOD["model"].replace("n_qubits", "n_qubit")},
         "model: unknown option 'n_qubit'; did you mean 'n_qubits'?",
@@ -163,8 +167,8 @@ def test_plan_shows_cells_trainings_circuits_shots_and_time(tmp_path, capsys):
     assert cli.main(["plan", str(sweep(tmp_path, device=device))]) == cli.OK
     out = capsys.readouterr().out
     assert "bad: 2 cells" in out
-    assert "1 subsets of images, 1 trainings, 2 searches" in out
-    assert f"{3**3 + 16} circuit executions for 1 surrogates"  # shots change no surrogate
+    assert "1 subset of images, 1 training, 2 searches" in out
+    assert f"{2 * (3**3 + 16)} circuit executions for 2 surrogates, then" in out
     assert "default.qubit, qiskit.aer[shots=100]" in out
     assert f"{40 * 2 * 100 * 8:,} shots" in out  # judged forty times
     assert "on one core" in out

@@ -8,19 +8,45 @@ import json
 import math
 import shutil
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.text import Text
+
+from hqc_ray import columns
 
 PIPED = 140  # characters of a line in a file or a pipe
 
 
 def console(width: int = PIPED) -> Console:
-    """Standard output; `width` characters wide, enough for a table, when it is a file or a pipe, unless COLUMNS says otherwise."""
+    """Standard output; in a file or a pipe `width` characters wide, enough for a table, unless COLUMNS says otherwise."""
     return Console() if sys.stdout.isatty() else Console(width=shutil.get_terminal_size((width, 24)).columns)
+
+
+def print_table(
+    head: Sequence[str],
+    lines: Sequence[columns.Line],
+    right: Collection[int] = (),
+    heading: int = 1,
+    fold: Collection[int] = (),
+    title: str = "",
+) -> None:
+    """Print a table: see `columns.table`."""
+    shown = console()
+    for text in [Text(title, style="italic"), Text()] if title else []:
+        shown.print(text)
+    for text in columns.table(head, lines, shown.width, right, heading, fold):
+        shown.print(text, no_wrap=True, overflow="ignore", crop=False)
+
+
+def print_text(text: str) -> None:
+    """Print a sentence on as many lines as it needs; no word is cut."""
+    shown = console()
+    for line in columns.wrapped(text, shown.width):
+        shown.print(line, no_wrap=True, overflow="ignore", crop=False)
 
 
 def json_option(parser: argparse.ArgumentParser) -> None:

@@ -92,6 +92,11 @@ def _documentation() -> str:
     return DOCUMENTATION
 
 
+def summary(about: str) -> dict[str, str]:
+    """The line of a command in the list of commands, and the same as the first sentence of its own help."""
+    return {"help": about, "description": f"{about[0].upper()}{about[1:]}."}
+
+
 def group(parser: argparse.ArgumentParser, title: str, names: Iterable[str]) -> None:
     """Show the options `names` of a command under a title of their own."""
     found = parser.add_argument_group(title)

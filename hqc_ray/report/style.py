@@ -8,7 +8,8 @@ import textwrap
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from hqc_ray.errors import Natural, natural
+from hqc_ray.errors import Natural as Natural
+from hqc_ray.errors import natural as natural
 from hqc_ray.files import short
 
 # Okabe and Ito's palette, which people with any colour vision can tell apart
