@@ -50,7 +50,8 @@ def main(argv: list[str] | None = None) -> int:
         arguments = parser().parse_args(asked_for_help(sys.argv[1:] if argv is None else argv))
         return int(arguments.command(arguments))
     except InputError as problem:
-        print(f"hqc: error: {clean(str(problem))}", file=sys.stderr)
+        for one in problem.all:
+            print(f"hqc: error: {clean(str(one))}", file=sys.stderr)
         return BAD_INPUT
     except HqcError as problem:
         print(f"hqc: {clean(str(problem))}", file=sys.stderr)

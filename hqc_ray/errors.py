@@ -5,11 +5,12 @@ from __future__ import annotations
 import difflib
 import functools
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from hqc_ray.redaction import clean
 
 LONGEST, LONGEST_PLACE = 335, 250  # characters of what is wrong, and of what is valid; of where it is
+MOST_ERRORS, MOST_TRIED = 20, 500  # that are told of one file; that are met, most of them again
 MANY, FEW = 40, 6  # names: of more than many, an error shows the few that are nearest
 
 
@@ -52,6 +53,77 @@ class InputError(HqcError):
         else:
             where = f"{otherwise}: {self.where}" if self.where else otherwise
         return type(self)(self.what, where=where, valid=self.valid)
+
+    @property
+    def all(self) -> tuple[InputError, ...]:
+        """Every error that this one stands for."""
+        return (self,)
+
+
+class SeveralErrors(InputError):
+    """All errors that were found in one thing; it speaks as the first of them.
+
+    Args:
+        found: at least one.
+    """
+
+    def __init__(self, found: Sequence[InputError]) -> None:
+        self.found = tuple(found)
+        super().__init__(found[0].what, where=found[0].where, valid=found[0].valid)
+
+    def __reduce__(self) -> tuple[Callable[[], InputError], tuple[()]]:
+        """See `InputError`."""
+        return functools.partial(type(self), self.found), ()
+
+    @property
+    def all(self) -> tuple[InputError, ...]:
+        """See `InputError`."""
+        return self.found
+
+
+class Collected:
+    """Goes on after an error, so that one look at a file tells all that is wrong with it.
+
+    found = Collected()
+    for entry in entries:
+        with found:
+            check(entry)
+    found.refuse()
+    """
+
+    def __init__(self) -> None:
+        self.problems: dict[str, InputError] = {}  # by their texts: what stands once in a file is said once
+        self.seen = 0
+
+    def __enter__(self) -> Collected:
+        return self
+
+    def __exit__(self, kind: object, problem: BaseException | None, trace: object) -> bool:
+        if not isinstance(problem, InputError):
+            return False
+        self.seen += 1
+        for one in problem.all:
+            self.problems.setdefault(str(one), one)
+        return True
+
+    @property
+    def full(self) -> bool:
+        """Whether there are as many as anybody reads, or the same ones came again and again."""
+        return len(self.problems) >= MOST_ERRORS or self.seen >= MOST_TRIED
+
+    def refuse(self) -> None:
+        """Raise what was found, if anything was.
+
+        Raises:
+            InputError: one error, or `SeveralErrors`.
+        """
+        if self.problems:
+            raise self.whole()
+
+    def whole(self) -> InputError:
+        """What was found, as one error; there is at least one."""
+        found = list(self.problems.values())
+        return found[0] if len(found) == 1 else SeveralErrors(found)
 
 
 class SpecError(InputError):

@@ -1,6 +1,6 @@
 """The sweep file as frozen, validated models."""
 
-from hqc_ray.spec.file import MAX_CELLS, STORAGE_FORMS, SweepSpec, expand, load, no_credentials, parse, storage_uri
+from hqc_ray.spec.file import MAX_CELLS, STORAGE_FORMS, SweepSpec, expand, load, no_credentials, on_lines, parse, storage_uri
 from hqc_ray.spec.sections import (
     LEVELS,
     MAX_IMAGES,
@@ -26,6 +26,6 @@ from hqc_ray.spec.sections import (
 __all__ = [
     "LEVELS", "MAX_CELLS", "MAX_IMAGES", "MAX_SIDE", "MIN_IMAGES", "NAMED", "SECTIONS", "STORAGE_FORMS",
     "Access", "AttackSpec", "DataSpec", "DeviceSpec", "EvaluateSpec", "JudgesSpec", "Level", "Mode",
-    "ModelSpec", "Point", "Section", "SweepSpec", "TrainSpec", "expand", "load", "no_credentials", "parse", "sides",
+    "ModelSpec", "Point", "Section", "SweepSpec", "TrainSpec", "expand", "load", "no_credentials", "on_lines", "parse", "sides",
     "storage_uri",
 ]  # fmt: skip

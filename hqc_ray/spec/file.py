@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 import os
@@ -15,8 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hqc_ray import redaction
 from hqc_ray.entries import MAX_SEED, explain
-from hqc_ray.errors import SpecError, shown, unknown
-from hqc_ray.spec import document
+from hqc_ray.errors import Collected, InputError, SeveralErrors, SpecError, shown, unknown
+from hqc_ray.spec import document, lines
+from hqc_ray.spec.lines import Lines
 from hqc_ray.spec.sections import SECTIONS, Point, Section
 
 Placed = tuple[Any, str]  # a section and where it stands in the file
@@ -28,7 +30,7 @@ STORAGE_FORMS = "s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, file:///FOLDER, or the 
 class SweepSpec(BaseModel):
     """A sweep file: its name, its durable storage or None, its blocks with the defaults merged in, still with their axes.
 
-    `file` is what errors call it; no result holds it.
+    `file` is what errors call it, and `places` say where in it something stands; no result holds them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -36,19 +38,29 @@ class SweepSpec(BaseModel):
     storage: str | None = None
     blocks: tuple[dict[str, Any], ...]
     file: str = Field(default="", exclude=True)
+    places: Lines = Field(default_factory=dict, exclude=True, repr=False)
 
     def points(self) -> Iterator[Point]:
         """Every point of every block in the order of the file, repeated where blocks overlap.
 
         Raises:
-            SpecError: an unknown key, a missing one, or a value out of range, with its block and entry; or a grid of more than
-                `MAX_CELLS` points.
+            SpecError: an unknown key, a missing one, or a value out of range, with its block and entry, and all of them; or a
+                grid of more than `MAX_CELLS` points.
         """
         self._check_size()
+        found = Collected()
+        grids = []
         for number, block in enumerate(self.blocks):
             where = f"{self._prefix}blocks[{number}]"
-            axes = [_points(block, key, cls, where) for key, cls in SECTIONS.items()]
-            seeds, controls = _seeds(block, where), _controls(block, where)
+            axes = [_points(block, key, cls, where, found) for key, cls in SECTIONS.items()]
+            with found:
+                seeds = _seeds(block, where)
+            with found:
+                controls = _controls(block, where)
+            if not found.problems:
+                grids.append((where, axes, seeds, controls))
+        found.refuse()
+        for where, axes, seeds, controls in grids:
             for sections in itertools.product(*axes):
                 parts = {key: section for key, (section, _) in zip(SECTIONS, sections, strict=True)}
                 places = (where, *(place for _, place in sections))
@@ -88,22 +100,28 @@ def _listed(given: Any) -> list[Any]:
     return given if isinstance(given, list) else [given]
 
 
-def _points(block: Mapping[str, Any], key: str, cls: type[Section], where: str) -> list[Placed]:
+def _points(block: Mapping[str, Any], key: str, cls: type[Section], where: str, found: Collected) -> list[Placed]:
     """The points of one section: a mapping, or a list of mappings, in which every list is an axis."""
     points = []
     entries = _listed(block.get(key, [{}]))
     for i, entry in enumerate(entries):
         place = f"{where}.{key}" + (f"[{i}]" if len(entries) > 1 else "")
-        if not isinstance(entry, Mapping):
-            raise SpecError(f"expected a mapping, not {shown(entry)}", where=place, valid=", ".join(cls.model_fields))
-        if empty := [k for k, v in entry.items() if v == []]:
-            raise SpecError(f"the axis {empty[0]!r} is empty", where=place)
-        axes = [_axis(cls, k, v) for k, v in entry.items()]
-        made = (_validated(cls, dict(zip(entry, values, strict=True)), place) for values in itertools.product(*axes))
-        points += [(section, place) for section in made]
-    if not points:
-        raise SpecError(f"the axis {key!r} is empty", where=where)
+        with found:
+            points += [(section, place) for section in _made(entry, cls, place)]
+    if not entries:
+        with found:
+            raise SpecError(f"the axis {key!r} is empty", where=where)
     return points
+
+
+def _made(entry: Any, cls: type[Section], place: str) -> list[Section]:
+    """The points of one entry of a section."""
+    if not isinstance(entry, Mapping):
+        raise SpecError(f"expected a mapping, not {shown(entry)}", where=place, valid=", ".join(cls.model_fields))
+    if empty := [k for k, v in entry.items() if v == []]:
+        raise SpecError(f"the axis {empty[0]!r} is empty", where=place)
+    axes = [_axis(cls, k, v) for k, v in entry.items()]
+    return [_validated(cls, dict(zip(entry, values, strict=True)), place) for values in itertools.product(*axes)]
 
 
 def _axis(cls: type[Section], key: str, value: Any) -> list[Any]:
@@ -164,7 +182,24 @@ def load(path: str | Path) -> SweepSpec:
         SpecError: no such file, not YAML, or not of the form that `sweeps/quickstart.yaml` shows.
     """
     path = Path(path)
-    return parse(document.read(path), path.stem, path.name).model_copy(update={"file": path.name})
+    raw, places = document.read(path)
+    with on_lines(places, path.name):
+        made = parse(raw, path.stem, path.name)
+    return made.model_copy(update={"file": path.name, "places": places})
+
+
+@contextlib.contextmanager
+def on_lines(places: Lines, file: str) -> Iterator[None]:
+    """Around what reads or plans a sweep file: each of its errors says on which line of the file it is about what."""
+    try:
+        yield
+    except InputError as problem:
+        found = sorted((lines.lined(one, places, file) for one in problem.all), key=lines.number)
+        told: dict[Any, InputError] = {}  # what blocks take from `defaults` is said once
+        for one in found:
+            told.setdefault((one.what, one.valid, lines.number(one) or one.where), one)
+        first, *more = told.values()
+        raise (SeveralErrors([first, *more]) if more else first) from problem
 
 
 def parse(raw: Any, name: str, where: str = "sweep") -> SweepSpec:
@@ -186,8 +221,11 @@ def parse(raw: Any, name: str, where: str = "sweep") -> SweepSpec:
         raise SpecError("expected `defaults` as a mapping and `blocks` as a list of mappings", where=where)
     if not blocks:
         raise SpecError("no block", where=f"{where}: blocks", valid="a block for each grid, or no key `blocks`")
+    found = Collected()
     for place, block in [("defaults", defaults), *((f"blocks[{i}]", b) for i, b in enumerate(blocks))]:
-        _known(block, (*SECTIONS, "seed", "controls"), "section", f"{where}: {place}")
+        with found:
+            _known(block, (*SECTIONS, "seed", "controls"), "section", f"{where}: {place}")
+    found.refuse()
     return SweepSpec(name=name, storage=storage, blocks=tuple(_merge(defaults, block) for block in blocks))
 
 

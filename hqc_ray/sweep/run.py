@@ -59,7 +59,8 @@ def prepare(path: str | Path) -> tuple[spec.SweepSpec, Plan]:
     from hqc_ray.sweep.graph.resolve import Rooms
 
     loaded = spec.load(path)
-    return loaded, plan.build(loaded, Rooms())
+    with spec.on_lines(loaded.places, loaded.file):
+        return loaded, plan.build(loaded, Rooms())
 
 
 def execute(
@@ -131,7 +132,8 @@ def _graph(loaded: spec.SweepSpec, store: Store, say: Callable[[str], None]) -> 
     from hqc_ray.sweep.graph.builder import Builder
     from hqc_ray.sweep.graph.resolve import Rooms
 
-    planned = plan.build(loaded, Rooms(download=True))
+    with spec.on_lines(loaded.places, loaded.file):
+        planned = plan.build(loaded, Rooms(download=True))
     return Builder(planned, store, say).build()
 
 

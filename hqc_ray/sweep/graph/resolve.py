@@ -21,7 +21,19 @@ from hqc_ray.quantum import circuits, devices
 from hqc_ray.quantum.cores import noisy_layer, surrogate
 from hqc_ray.quantum.study import trial
 from hqc_ray.redaction import refer
-from hqc_ray.spec import MAX_SIDE, MIN_IMAGES, AttackSpec, DataSpec, DeviceSpec, EvaluateSpec, Level, ModelSpec, TrainSpec, expand
+from hqc_ray.spec import (
+    MAX_SIDE,
+    MIN_IMAGES,
+    AttackSpec,
+    DataSpec,
+    DeviceSpec,
+    EvaluateSpec,
+    Level,
+    ModelSpec,
+    Section,
+    TrainSpec,
+    expand,
+)
 from hqc_ray.sweep.graph import borrowing
 
 UNKNOWN_FEATURES = 512  # with which a user's head is tried, where the backbone's weights are not here yet
@@ -79,6 +91,18 @@ class Rooms:
     def models(self, models: Iterable[ModelSpec]) -> None:
         """Notes the options that heads and backbones of users have: in the models beside them they are dropped, not refused."""
         self._known = frozenset(name for model in models for name in heads.options(model))
+
+    def alone(self, section: Section | None) -> None:
+        """See `Resolver.alone`."""
+        if isinstance(section, AttackSpec):
+            _at("attack", attacks.get, section.name, **section.options)
+        elif isinstance(section, DeviceSpec):
+            _at("device", device_of, section)
+        elif isinstance(section, ModelSpec):
+            _at("model", backbones.entry, section)
+            _at("model", heads.get, section, self._known)
+        elif isinstance(section, DataSpec):
+            _at("data", source, section)
 
     def data(self, data: DataSpec) -> DataSpec:
         """Opens the source, and counts its labels."""
