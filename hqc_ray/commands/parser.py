@@ -72,7 +72,7 @@ class Help(argparse.RawDescriptionHelpFormatter):
 
     def _get_help_string(self, action: argparse.Action) -> str:
         text = action.help or ""
-        silent = action.default in (None, False, argparse.SUPPRESS, "") or action.default == [] or not action.option_strings
+        silent = not action.option_strings or action.nargs == 0 or action.default in (None, argparse.SUPPRESS, "", [])
         return text if silent or "default" in text else f"{text} (default: {_written(action)})"
 
 

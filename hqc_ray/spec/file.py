@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -20,11 +19,11 @@ from hqc_ray.errors import Collected, InputError, SeveralErrors, SpecError, show
 from hqc_ray.spec import document, lines
 from hqc_ray.spec.lines import Lines
 from hqc_ray.spec.sections import SECTIONS, Point, Section
+from hqc_ray.spec.uri import no_credentials, storage_uri
 
 Placed = tuple[Any, str]  # a section and where it stands in the file
 _FACE = ("name", "storage", "defaults", "blocks")
 MAX_CELLS = 10_000_000  # points of a grid, counted before it is built
-STORAGE_FORMS = "s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, file:///FOLDER, or the path of a mounted folder"
 
 
 class SweepSpec(BaseModel):
@@ -188,6 +187,26 @@ def load(path: str | Path) -> SweepSpec:
     return made.model_copy(update={"file": path.name, "places": places})
 
 
+def checked(path: str | Path) -> SweepSpec:
+    """Read a sweep file, and refuse all that is wrong with it whatever the names in it stand for.
+
+    Raises:
+        SpecError: see `load` and `SweepSpec.points`; or an environment variable that its data or weights need is not set.
+    """
+    made = load(path)
+    with on_lines(made.places, made.file):
+        next(made.points(), None)
+        found = Collected()
+        for i, block in enumerate(made.blocks):
+            for key, name in (("data", ""), ("model", "weights")):
+                for inner, text in redaction.texts(block.get(key)):
+                    if not name or name in inner:
+                        with found:
+                            expand(text, f"{made._prefix}blocks[{i}].{key}.{inner}".replace(".[", "[").rstrip("."))
+        found.refuse()
+    return made
+
+
 @contextlib.contextmanager
 def on_lines(places: Lines, file: str) -> Iterator[None]:
     """Around what reads or plans a sweep file: each of its errors says on which line of the file it is about what."""
@@ -227,45 +246,6 @@ def parse(raw: Any, name: str, where: str = "sweep") -> SweepSpec:
             _known(block, (*SECTIONS, "seed", "controls"), "section", f"{where}: {place}")
     found.refuse()
     return SweepSpec(name=name, storage=storage, blocks=tuple(_merge(defaults, block) for block in blocks))
-
-
-def no_credentials(text: str, where: str) -> str:
-    """A text of a sweep file or an option of the command line, which are kept, shipped and shown as they are.
-
-    Raises:
-        SpecError: it holds a URL with credentials, which the message does not repeat.
-    """
-    if redaction.has_credentials(text):
-        what = "a URL with a user, a password or a token in it, which everybody would see"
-        raise SpecError(what, where=where, valid="a URL without them; ${NAME} in a sweep file; AWS_* in the environment")
-    return text
-
-
-def storage_uri(value: Any, where: str) -> str:
-    """The URI of a sweep's storage, if its form is valid; ${NAME} is expanded later.
-
-    Raises:
-        SpecError: another form, or a URI with credentials, which the message does not repeat.
-    """
-    if not isinstance(value, str) or not value.strip() or len(value) > document.MAX_TEXT or not value.isprintable():
-        raise SpecError(f"not a storage: {shown(value)}", where=where, valid=STORAGE_FORMS)
-    try:
-        parts = urlsplit(value)
-    except ValueError as problem:  # of brackets; it may hold a secret
-        raise SpecError("not a storage: brackets", where=where, valid=STORAGE_FORMS) from problem
-    if redaction.has_credentials(value) or "@" in parts.netloc or parts.query or parts.fragment:
-        raise SpecError(
-            "a storage URI has no credentials and no options", where=where, valid=f"{STORAGE_FORMS}; AWS_* in the environment"
-        )
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", value) and not _is_storage_uri(value):
-        raise SpecError(f"not a storage: {shown(value)}", where=where, valid=STORAGE_FORMS)
-    return value
-
-
-def _is_storage_uri(value: str) -> bool:
-    """Whether what begins as a URI is one of `STORAGE_FORMS`: a bucket without a port, or a folder of this machine."""
-    bucket = re.match(r"(s3|gs)://[^/\[\]:\\]+(/|$)", value, re.IGNORECASE)
-    return bool(bucket or re.match(r"file:///", value, re.IGNORECASE)) and ".." not in value.split("/")
 
 
 def _known(mapping: Mapping[str, Any], valid: tuple[str, ...], kind: str, where: str) -> None:

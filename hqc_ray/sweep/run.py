@@ -55,10 +55,10 @@ def prepare(path: str | Path) -> tuple[spec.SweepSpec, Plan]:
     Raises:
         InputError: anything that would stop the sweep later.
     """
+    loaded = spec.checked(path)
     from hqc_ray import plan
-    from hqc_ray.sweep.graph.resolve import Rooms
+    from hqc_ray.sweep.graph.resolve import Rooms  # imports torch: what can be refused without it has been
 
-    loaded = spec.load(path)
     with spec.on_lines(loaded.places, loaded.file):
         return loaded, plan.build(loaded, Rooms())
 
@@ -95,7 +95,7 @@ def execute(
         at.check(address)
     elif not serial:
         place.folder()  # refuses now, before anything is computed
-    loaded = spec.load(path)
+    loaded = spec.checked(path)
     modules = usercode.modules(loaded) if address else []
     store = Store(Path(results) / loaded.name, loaded, _storage(loaded, storage), say)
     try:
