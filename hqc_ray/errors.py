@@ -6,6 +6,7 @@ import difflib
 import functools
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from hqc_ray.redaction import clean
 
@@ -31,14 +32,16 @@ class InputError(HqcError):
         valid: what would have been accepted.
     """
 
+    others: tuple[InputError, ...] = ()  # that were found with this one, which speaks for them
+
     def __init__(self, what: str, *, where: str = "", valid: str = "") -> None:
         self.what, self.where, self.valid = what, where, valid
         place, what, valid = _cut(where, LONGEST_PLACE), _cut(what), _cut(valid)  # of which none shows a private value
         super().__init__(" ".join(f"{place + ': ' if place else ''}{what}{f' (valid: {valid})' if valid else ''}".split()))
 
-    def __reduce__(self) -> tuple[Callable[[], InputError], tuple[()]]:
-        """All three parts survive the way out of another process."""
-        return functools.partial(type(self), self.what, where=self.where, valid=self.valid), ()
+    def __reduce__(self) -> tuple[Callable[[], InputError], tuple[()], dict[str, Any]]:
+        """All parts survive the way out of another process."""
+        return functools.partial(type(self), self.what, where=self.where, valid=self.valid), (), {"others": self.others}
 
     def at(self, where: str) -> InputError:
         """The same error, of the same class, with `where` in front of its own place."""
@@ -56,29 +59,14 @@ class InputError(HqcError):
 
     @property
     def all(self) -> tuple[InputError, ...]:
-        """Every error that this one stands for."""
-        return (self,)
+        """This error, and those that were found with it."""
+        return (self, *self.others)
 
-
-class SeveralErrors(InputError):
-    """All errors that were found in one thing; it speaks as the first of them.
-
-    Args:
-        found: at least one.
-    """
-
-    def __init__(self, found: Sequence[InputError]) -> None:
-        self.found = tuple(found)
-        super().__init__(found[0].what, where=found[0].where, valid=found[0].valid)
-
-    def __reduce__(self) -> tuple[Callable[[], InputError], tuple[()]]:
-        """See `InputError`."""
-        return functools.partial(type(self), self.found), ()
-
-    @property
-    def all(self) -> tuple[InputError, ...]:
-        """See `InputError`."""
-        return self.found
+    def beside(self, others: Sequence[InputError]) -> InputError:
+        """The same error, of the same class, with others that were found in the same thing."""
+        made = type(self)(self.what, where=self.where, valid=self.valid)
+        made.others = tuple(others)
+        return made
 
 
 class Collected:
@@ -103,7 +91,7 @@ class Collected:
             return False
         self.seen += 1
         for one in problem.all:
-            self.problems.setdefault(str(one), one)
+            self.problems.setdefault(str(one), one.beside(()))
         return True
 
     @property
@@ -115,15 +103,15 @@ class Collected:
         """Raise what was found, if anything was.
 
         Raises:
-            InputError: one error, or `SeveralErrors`.
+            InputError: the first, with the others beside it.
         """
         if self.problems:
             raise self.whole()
 
     def whole(self) -> InputError:
         """What was found, as one error; there is at least one."""
-        found = list(self.problems.values())
-        return found[0] if len(found) == 1 else SeveralErrors(found)
+        first, *others = self.problems.values()
+        return first.beside(others)
 
 
 class SpecError(InputError):

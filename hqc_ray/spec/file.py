@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hqc_ray import redaction
 from hqc_ray.entries import MAX_SEED, explain
-from hqc_ray.errors import Collected, InputError, SeveralErrors, SpecError, shown, unknown
+from hqc_ray.errors import Collected, InputError, SpecError, shown, unknown
 from hqc_ray.spec import document, lines
 from hqc_ray.spec.lines import Lines
 from hqc_ray.spec.sections import SECTIONS, Point, Section
@@ -217,8 +217,8 @@ def on_lines(places: Lines, file: str) -> Iterator[None]:
         told: dict[Any, InputError] = {}  # what blocks take from `defaults` is said once
         for one in found:
             told.setdefault((one.what, one.valid, lines.number(one) or one.where), one)
-        first, *more = told.values()
-        raise (SeveralErrors([first, *more]) if more else first) from problem
+        first, *others = told.values()
+        raise first.beside(others) from problem
 
 
 def parse(raw: Any, name: str, where: str = "sweep") -> SweepSpec:
