@@ -32,6 +32,7 @@ def lined(problem: InputError, lines: Lines, file: str) -> InputError:
         return problem
     rest = place.removeprefix(file).removeprefix(": ")
     place = rest.partition(": ")[0]
+    name = name if place in lines or not place else None  # what is not in the file quotes nothing of it
     while place and place not in lines:
         place = _LAST.sub("", place) if _LAST.search(place) else ""
     inside = (line for other, (line, value) in lines.items() if name and _within(other, place) and _is(other, value, name[1]))
