@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import Any
 
@@ -36,13 +37,15 @@ def sweep_file(given: str) -> Path:
     Raises:
         InputError: a name that is neither.
     """
-    path = Path(given)
-    if path.suffix or len(path.parts) != 1 or path.is_file():
-        if path.stem in names() and path.name == given and not path.exists():
-            valid = f"hqc init {path.stem} writes it; or its name alone, {path.stem}"
-            raise InputError("cannot read the sweep file: No such file or directory", where=given, valid=valid)
-        return path
-    return FOLDER / f"{_known(given)}.yaml"
+    path, there = Path(given), os.path.exists(given)  # which takes names that are too long
+    if given in names() and (not there or os.path.isdir(given)):
+        return FOLDER / f"{given}.yaml"
+    if not there and path.name == given and path.suffix and path.stem in names():
+        valid = f"hqc init {path.stem} writes it; or its name alone, {path.stem}"
+        raise InputError("cannot read the sweep file: No such file or directory", where=given, valid=valid)
+    if not there and path.name == given and not path.suffix:
+        _known(given)
+    return path
 
 
 def _known(name: str) -> str:

@@ -48,16 +48,11 @@ def add(known: Any) -> None:
 def _sweep(arguments: argparse.Namespace) -> int:
     if arguments.serial and (arguments.address or arguments.workers or arguments.workers_per_gpu):
         raise InputError("--serial runs in this process", valid="--serial alone, or --workers / --address / --workers-per-gpu")
-    file = sweep_file(arguments.file)
-    if file.is_file():  # before the libraries are imported, which takes seconds
-        print(f"reading {file.name}, and checking all that it names", file=sys.stderr, flush=True)
-
     from hqc_ray.sweep import run
 
     found = run.execute(
-        file, arguments.results, serial=arguments.serial, workers=arguments.workers, address=arguments.address,
-        workers_per_gpu=arguments.workers_per_gpu,
-        storage=arguments.storage,
+        sweep_file(arguments.file), arguments.results, serial=arguments.serial, workers=arguments.workers,
+        address=arguments.address, workers_per_gpu=arguments.workers_per_gpu, storage=arguments.storage,
     )  # fmt: skip
     if len(found.rows):
         _show(found)

@@ -100,6 +100,7 @@ def execute(
     store = Store(Path(results) / loaded.name, loaded, _storage(loaded, storage), say)
     try:
         began = time.monotonic()
+        say(f"reading {loaded.file}, and checking all that it names")  # before the libraries are imported, which takes seconds
         graph = isolated.call(lambda: _graph(loaded, store, say))
         store.begin(graph.order)
         done = len(set(graph.order) & store.ledger.done())
