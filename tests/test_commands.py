@@ -5,8 +5,10 @@ import contextlib
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -206,3 +208,18 @@ def test_tables_in_a_pipe_are_plain(monkeypatch):
     monkeypatch.setattr(sys, "stdout", io.StringIO())
     output.print_table(("a", "b"), [["1", "2"]], title="t")
     assert sys.stdout.getvalue() == "t\n\na  b\n─  ─\n1  2\n"
+
+
+def test_a_wheel_and_a_source_distribution_hold_the_sweep_files(tmp_path):
+    pytest.importorskip("build")
+    for name in ("pyproject.toml", "README.md", "hqc_ray/__init__.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    shutil.copytree(ROOT / "sweeps", tmp_path / "sweeps")
+    os.symlink(os.readlink(ROOT / "hqc_ray" / "sweeps"), tmp_path / "hqc_ray" / "sweeps")
+    command = [sys.executable, "-m", "build", "--no-isolation", "--skip-dependency-check", "."]  # the wheel from the source
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    (wheel,) = (tmp_path / "dist").glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        assert {f"hqc_ray/sweeps/{name}.yaml" for name in shipped.names()} <= set(archive.namelist())
+        assert archive.read("hqc_ray/sweeps/noise.yaml") == (ROOT / "sweeps" / "noise.yaml").read_bytes()
