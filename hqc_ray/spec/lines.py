@@ -21,7 +21,7 @@ def of_node(root: yaml.Node | None) -> Lines:
         parts = {key.value: value for key, value in root.value}
         blocks = parts.get("blocks")
         for i, block in enumerate(blocks.value if isinstance(blocks, yaml.SequenceNode) else [None]):
-            found |= dict(_merged(parts.get("defaults"), block, f"blocks[{i}]"))
+            found |= {**dict(_below(parts.get("defaults"), f"blocks[{i}]")), **dict(_below(block, f"blocks[{i}]"))}
     return found
 
 
@@ -73,16 +73,3 @@ def _below(node: yaml.Node | None, place: str) -> Iterator[tuple[str, tuple[int,
             yield from _below(value, inner)
         if len(node.value) == 1:
             yield from _below(node.value[0], place)
-
-
-def _merged(default: yaml.Node | None, own: yaml.Node | None, place: str) -> Iterator[tuple[str, tuple[int, str]]]:
-    """The places of a block: `file._merge` for lines."""
-    if own is None or not isinstance(own, yaml.MappingNode) or not isinstance(default, yaml.MappingNode):
-        yield from _below(own if own is not None else default, place)
-        return
-    mine = {key.value: value for key, value in own.value}
-    theirs = {key.value: value for key, value in default.value}
-    yield from _below(default, place)
-    yield from _below(own, place)
-    for name in mine.keys() & theirs.keys():
-        yield from _merged(theirs[name], mine[name], f"{place}.{name}")
