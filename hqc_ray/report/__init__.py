@@ -18,8 +18,9 @@ from hqc_ray.report.figures import accuracy, heatmaps, patches, stages
 from hqc_ray.report.files import refuse_blocked, replace
 from hqc_ray.report.page import page
 from hqc_ray.report.tables import rows, summary
-from hqc_ray.report.tables.results import table_markdown, terminal_table
+from hqc_ray.report.tables.results import table_markdown
 from hqc_ray.report.tables.rows import write_rows
+from hqc_ray.report.tables.terminal import TerminalTable as terminal_table
 from hqc_ray.results.folder import Folder
 
 __all__ = ["Report", "audit_reference", "build", "reference_table", "table_markdown", "terminal_table", "write_rows"]

@@ -55,11 +55,12 @@ def prepare(path: str | Path) -> tuple[spec.SweepSpec, Plan]:
     Raises:
         InputError: anything that would stop the sweep later.
     """
+    loaded = spec.checked(path)
     from hqc_ray import plan
-    from hqc_ray.sweep.graph.resolve import Rooms
+    from hqc_ray.sweep.graph.resolve import Rooms  # imports torch: what can be refused without it has been
 
-    loaded = spec.load(path)
-    return loaded, plan.build(loaded, Rooms())
+    with spec.on_lines(loaded.places, loaded.file):
+        return loaded, plan.build(loaded, Rooms())
 
 
 def execute(
@@ -94,11 +95,12 @@ def execute(
         at.check(address)
     elif not serial:
         place.folder()  # refuses now, before anything is computed
-    loaded = spec.load(path)
+    loaded = spec.checked(path)
     modules = usercode.modules(loaded) if address else []
     store = Store(Path(results) / loaded.name, loaded, _storage(loaded, storage), say)
     try:
         began = time.monotonic()
+        say(f"reading {loaded.file}, and checking all that it names")  # before the libraries are imported, which takes seconds
         graph = isolated.call(lambda: _graph(loaded, store, say))
         store.begin(graph.order)
         done = len(set(graph.order) & store.ledger.done())
@@ -131,7 +133,8 @@ def _graph(loaded: spec.SweepSpec, store: Store, say: Callable[[str], None]) -> 
     from hqc_ray.sweep.graph.builder import Builder
     from hqc_ray.sweep.graph.resolve import Rooms
 
-    planned = plan.build(loaded, Rooms(download=True))
+    with spec.on_lines(loaded.places, loaded.file):
+        planned = plan.build(loaded, Rooms(download=True))
     return Builder(planned, store, say).build()
 
 
