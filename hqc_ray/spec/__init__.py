@@ -15,6 +15,7 @@ from hqc_ray.spec.sections import (
     EvaluateSpec,
     JudgesSpec,
     Level,
+    LoggerSpec,
     Mode,
     ModelSpec,
     Point,
@@ -25,7 +26,7 @@ from hqc_ray.spec.sections import (
 
 __all__ = [
     "LEVELS", "MAX_CELLS", "MAX_IMAGES", "MAX_SIDE", "MIN_IMAGES", "NAMED", "SECTIONS", "STORAGE_FORMS",
-    "Access", "AttackSpec", "DataSpec", "DeviceSpec", "EvaluateSpec", "JudgesSpec", "Level", "Mode",
+    "Access", "AttackSpec", "DataSpec", "DeviceSpec", "EvaluateSpec", "JudgesSpec", "Level", "LoggerSpec", "Mode",
     "ModelSpec", "Point", "Section", "SweepSpec", "TrainSpec", "expand", "load", "no_credentials", "parse", "sides",
     "storage_uri",
 ]  # fmt: skip
