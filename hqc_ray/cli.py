@@ -11,7 +11,21 @@ from pathlib import Path
 from typing import Any
 
 from hqc_ray import __version__
-from hqc_ray.commands import BAD_INPUT, FAILED, INTERRUPTED, OK, Parser, cluster, data, export, plan, quantum, submit, sweep
+from hqc_ray.commands import (
+    BAD_INPUT,
+    FAILED,
+    INTERRUPTED,
+    OK,
+    Parser,
+    cluster,
+    data,
+    export,
+    plan,
+    quantum,
+    status,
+    submit,
+    sweep,
+)
 from hqc_ray.errors import HqcError, InputError
 from hqc_ray.redaction import clean
 
@@ -49,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"hqc_ray {__version__}")
     known = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    for command in (plan, sweep, export, data, quantum, cluster, submit):
+    for command in (plan, sweep, status, export, data, quantum, cluster, submit):
         command.add(known)
     return parser
 
