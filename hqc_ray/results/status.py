@@ -119,8 +119,8 @@ def of_storage(uri: str) -> Status:
     except (ValueError, TypeError, RecursionError) as problem:
         raise ResultsError("cells.json is damaged", where=uri) from problem
     counts = count(("rows", segment.splitlines(keepends=True)) for segment in storage.segments())
-    lease = locks.parse(storage.get(f"{sweep}/lease.json") or b"")
-    return found(sweep, order, counts, lease, _is_fresh(lease.get("renewed")), "results", f" --storage {root}")
+    lease, last = (locks.parse(storage.get(f"{sweep}/{name}") or b"") for name in ("lease.json", Folder(Path()).status.name))
+    return found(sweep, order, counts, lease or last, _is_fresh(lease.get("renewed")), "results", f" --storage {root}")
 
 
 def count(files: Iterable[tuple[str, Iterable[bytes]]]) -> Counts:

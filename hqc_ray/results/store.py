@@ -21,6 +21,7 @@ from hqc_ray.results.folder import EXAMPLES, KEPT, MODELS, Folder
 from hqc_ray.results.ledger import Ledger
 from hqc_ray.results.provenance import of_run
 from hqc_ray.results.seal import DamagedError, arrays, npz, opened, sealed
+from hqc_ray.results.status import RUNNING
 from hqc_ray.spec import SweepSpec
 
 MIRRORED = (f"{MODELS}/", f"{EXAMPLES}/", f"{KEPT}/", "provenance.json", "sweep.yaml")  # what the rows alone cannot give again
@@ -133,10 +134,13 @@ class Store:
     def note(self, told: Mapping[str, Any]) -> None:
         """Write down what `hqc status` reads, here and into the storage's lease; if that fails, nothing is lost."""
         facts = {**self._facts, "updated": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **told}
-        if self.storage:
-            self.storage.lease.note = facts
+        content = json.dumps(facts).encode()
         with contextlib.suppress(WriteError):
-            write(self.at.status, json.dumps(facts).encode())
+            write(self.at.status, content)
+            if self.storage:
+                self.storage.lease.note = facts  # which the lease's own thread writes while it lives
+                if facts.get("state") != RUNNING:
+                    self.storage.put(self._name(self.at.status), content)
 
     def close(self) -> None:
         """Unlock the folder; what was made of it, and of the cache, is removed if nothing was begun in it."""
