@@ -29,8 +29,6 @@ def add(known: Any) -> None:
 
 
 def _sweep(arguments: argparse.Namespace) -> int:
-    from hqc_ray import report
-    from hqc_ray.report.style import printable
     from hqc_ray.sweep import run
 
     if arguments.serial and (arguments.address or arguments.workers or arguments.workers_per_gpu):
@@ -40,6 +38,9 @@ def _sweep(arguments: argparse.Namespace) -> int:
         workers_per_gpu=arguments.workers_per_gpu,
         storage=arguments.storage,
     )  # fmt: skip
+    from hqc_ray import report  # after the sweep: it takes a second to import, in which nothing would be said
+    from hqc_ray.report.style import printable
+
     if len(found.rows):
         made = report.Report.of(found.rows)
         paths = report.build(found.folder, made, found.provenance, found.folder.name)

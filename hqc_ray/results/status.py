@@ -105,12 +105,13 @@ def of_storage(uri: str) -> Status:
     """Where a sweep stands whose results are mirrored at `uri`, STORAGE/SWEEP; nothing is written there.
 
     Raises:
-        ResultsError: it cannot be read, or holds no sweep.
+        InputError: no such form of a storage, it cannot be read, or it holds no sweep.
     """
     from hqc_ray.results.storage import Storage  # imports pyarrow
+    from hqc_ray.spec import storage_uri
 
     root, _, sweep = uri.rstrip("/").rpartition("/")
-    storage = Storage(root, sweep, read_only=True)
+    storage = Storage(storage_uri(root, f"status {uri}"), sweep, read_only=True)
     raw = storage.get(f"{sweep}/cells.json")
     if raw is None and not storage.names:
         raise ResultsError("no sweep is mirrored there", where=uri, valid="STORAGE/SWEEP, as --storage and the sweep's name say")

@@ -72,7 +72,8 @@ class Storage:
         try:
             self.names = set(self._list(sweep))
         except BaseException:
-            self.lease.release()
+            if not read_only:
+                self.lease.release()
             raise
         self.number = max((int(n) for n, _, _ in self._segments()), default=0)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import time
@@ -49,6 +50,7 @@ class _Runs(Session):
             os.environ.setdefault(name, value)
         from mlflow.tracking import MlflowClient
 
+        logging.getLogger("mlflow").setLevel(logging.WARNING)  # of the tables that it makes it says a line each
         self.client = MlflowClient(tracking_uri=uri)
         known = self.client.get_experiment_by_name(sweep)
         self.experiment = known.experiment_id if known else self.client.create_experiment(sweep)
