@@ -42,7 +42,8 @@ def _lines(found: Status) -> list[str]:
     of = "an unknown number of" if found.cells is None else f"{found.cells:,}"
     lines = [f"{found.sweep}: {found.state}", f"{found.done:,} of {of} cells done, {found.failed:,} failed"]
     if found.left_seconds is not None:
-        lines.append(f"about {duration(found.left_seconds)} left, on {found.workers} workers")
+        about = "roughly" if found.rough else "about"
+        lines.append(f"{about} {duration(found.left_seconds)} left, on {found.workers} worker{'s' if found.workers != 1 else ''}")
     if found.stages:
         lines.append("stages, as its driver last said:" if found.state != RUNNING else "stages of this run:")
         for stage in found.stages:

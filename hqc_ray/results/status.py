@@ -26,7 +26,7 @@ RUNNING, FINISHED, INTERRUPTED, STOPPED, DIED, STARTING = "running", "finished",
 FRESH_SECONDS = 60.0  # a note or a lease that is younger is of a driver that lives, where no lock can be asked
 _NOTED: dict[str, type | tuple[type, ...]] = {
     "state": str, "since": str, "updated": str, "host": str, "error": str, "pid": int, "workers": int,
-    "left_seconds": (int, float),
+    "left_seconds": (int, float), "rough": bool,
 }  # fmt: skip
 _STAGE = {"name": str, "done": int, "failed": int, "of": int}
 _KEY, _STATUS, _WHEN = (re.compile(rb'"%s":"([^"\\]*)"' % name) for name in (b"key", b"status", b"finished_at"))
@@ -49,6 +49,7 @@ class Status:
         host: of the driver.
         pid: of the driver.
         left_seconds: that are left, of a sweep that runs.
+        rough: little is known of that yet.
         error: what stopped it.
         go_on: what to do next.
     """
@@ -65,6 +66,7 @@ class Status:
     host: str | None = None
     pid: int | None = None
     left_seconds: int | None = None
+    rough: bool = False
     error: str = ""
     go_on: str = ""
 
@@ -170,12 +172,14 @@ def found(
     told = _told(note)
     state = _state(cells, done + failed, told.get("state"), alive)
     left = told.get("left_seconds") if state == RUNNING else None
-    if left is not None and (written := _seconds(told.get("updated"))):
+    rough = bool(told.get("rough"))  # then it does not count down, either
+    if left is not None and not rough and (written := _seconds(told.get("updated"))):
         left = max(round(left - (time.time() - written)), 0)
     return Status(
         sweep=sweep, state=state, cells=cells, done=done, failed=failed,
         stages=told.get("stages", []) if state != STARTING else [], workers=told.get("workers") if state != STARTING else None,
-        since=told.get("since"), last_row=counts.last or None, host=told.get("host"), pid=told.get("pid"), left_seconds=left,
+        since=told.get("since"), last_row=counts.last or None, host=told.get("host"), pid=told.get("pid"),
+        left_seconds=left, rough=rough and left is not None,
         error=told.get("error", "") if state == STOPPED else "",
         go_on=_go_on(state, cells, done, failed, f"`hqc sweep FILE --results {parent}{more}`"),
     )  # fmt: skip

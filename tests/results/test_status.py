@@ -102,8 +102,10 @@ def test_a_driver_that_holds_the_lock_runs_and_its_time_counts_down(folder):
         noted(folder, pid=os.getpid(), updated=now())
         found = status.of_folder(folder)
         assert (found.state, found.workers, found.pid) == ("running", 3, os.getpid())
-        assert 85 <= found.left_seconds <= 90
+        assert 60 <= found.left_seconds <= 90
         assert found.go_on.startswith("wait for it")
+        noted(folder, pid=os.getpid(), rough=True)
+        assert (status.of_folder(folder).left_seconds, status.of_folder(folder).rough) == (90, True)
         noted(folder, pid=os.getpid())  # noted weeks ago
         assert status.of_folder(folder).left_seconds == 0
     assert status.of_folder(folder).state == "died"
@@ -178,11 +180,12 @@ def test_a_store_notes_for_others_and_a_full_disk_ends_nothing(tmp_path, monkeyp
     try:
         store.note(NOTE)
         found = status.of_folder(tmp_path / "r" / "mine")
-        assert (found.state, found.pid, found.left_seconds) == ("running", os.getpid(), 90)
+        assert (found.state, found.pid) == ("running", os.getpid())
+        assert 60 <= found.left_seconds <= 90
         monkeypatch.setattr("hqc_ray.files.os.open", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
         store.note({**NOTE, "left_seconds": 7})
         monkeypatch.undo()
-        assert status.of_folder(tmp_path / "r" / "mine").left_seconds == 90
+        assert status.of_folder(tmp_path / "r" / "mine").left_seconds > 7
     finally:
         store.close()
 
@@ -201,7 +204,7 @@ def test_a_mirror_tells_the_same_while_its_driver_runs_and_when_it_is_gone(tmp_p
             assert (where.state, where.cells, where.done, where.failed) == ("running", 3, 1, 1)
             assert (where.pid, where.workers, where.stages) == (os.getpid(), 3, NOTE["stages"])
             assert where.last_row == "2026-11-01T10:00:00Z"
-            assert 85 <= where.left_seconds <= 90
+            assert 60 <= where.left_seconds <= 90
         store.note({**NOTE, "state": "interrupted"})
     finally:
         store.close()

@@ -36,6 +36,10 @@ def test_before_anything_is_done_the_estimate_is_the_cost_and_the_start(clock):
     assert Estimate([job("a", cost=30.0)], 8).left() == 30 + START_SECONDS  # no more workers than jobs help
     assert Estimate([job(str(n), cost=1.0) for n in range(50)] + [job("l", cost=30.0)], 50).left() == 30 + START_SECONDS
     assert Estimate([], 1).left() == 0
+    slow = Estimate([job("a")], 1)
+    clock[0] += 500.0  # a cluster that is still starting: nothing is done of what is left
+    assert slow.left() == 10 + START_SECONDS
+    assert slow.rough
 
 
 def test_a_stage_is_as_fast_as_its_jobs_were_and_others_as_all_were(clock):

@@ -93,8 +93,8 @@ class Estimate:
         """What to show: it follows what is believed, and never jumps."""
         now, believed = time.monotonic(), self.believed()
         passed, self.updated = now - self.updated, now
-        if self.rough and self._is_known():
-            self.rough, self.shown = False, believed
+        if not self.heard or (self.rough and self._is_known()):  # while nobody has begun, it does not count down
+            self.rough, self.shown = not self.heard, believed
             return self.shown
         before = max(self.shown - passed, LEAST)
         lag = min(max(LAG * (now - self.began), LAG_SECONDS[0]), LAG_SECONDS[1])
