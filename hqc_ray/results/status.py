@@ -10,6 +10,7 @@ from __future__ import annotations
 import calendar
 import contextlib
 import json
+import math
 import re
 import time
 from collections.abc import Iterable, Iterator
@@ -172,6 +173,7 @@ def found(
     told = _told(note)
     state = _state(cells, done + failed, told.get("state"), alive)
     left = told.get("left_seconds") if state == RUNNING else None
+    left = left if left is None or math.isfinite(left) else None
     rough = bool(told.get("rough"))  # then it does not count down, either
     if left is not None and not rough and (written := _seconds(told.get("updated"))):
         left = max(round(left - (time.time() - written)), 0)

@@ -104,6 +104,8 @@ def test_a_driver_that_holds_the_lock_runs_and_its_time_counts_down(folder):
         assert (found.state, found.workers, found.pid) == ("running", 3, os.getpid())
         assert 60 <= found.left_seconds <= 90
         assert found.go_on.startswith("wait for it")
+        noted(folder, pid=os.getpid(), left_seconds=float("nan"))
+        assert status.of_folder(folder).left_seconds is None
         noted(folder, pid=os.getpid(), rough=True)
         assert (status.of_folder(folder).left_seconds, status.of_folder(folder).rough) == (90, True)
         noted(folder, pid=os.getpid())  # noted weeks ago
