@@ -101,13 +101,14 @@ def execute(
     loaded = spec.load(path)
     modules = usercode.modules(loaded) if address else []
     durable = _storage(loaded, storage)
-    say(f"loading {loaded.file} ...")
     from hqc_ray.results.store import Store
-    from hqc_ray.sweep.driver import Driver
 
     loggers = _loggers(loaded)
     store = Store(Path(results) / loaded.name, loaded, durable, say)
     try:
+        say(f"loading {loaded.file} ...")  # before the libraries are imported
+        from hqc_ray.sweep.driver import Driver
+
         began = time.monotonic()
         graph = isolated.call(lambda: _graph(loaded, store, say))
         store.begin(graph.order)
