@@ -25,6 +25,7 @@ from hqc_ray.commands import (
     plan,
     quantum,
     shipped,
+    status,
     submit,
     sweep,
 )
@@ -74,7 +75,7 @@ def parser() -> argparse.ArgumentParser:
     made = Parser(prog="hqc", description=ABOUT, example=EXAMPLE)
     made.add_argument("--version", action="version", version=f"hqc_ray {__version__}")
     known = made.add_subparsers(metavar="COMMAND", title="commands")
-    for command in (shipped, plan, sweep, export, data, quantum, listing, cluster, submit):
+    for command in (shipped, plan, sweep, status, export, data, quantum, listing, cluster, submit):
         command.add(known)
     completion.add(known, made)
     return made

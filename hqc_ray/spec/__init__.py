@@ -15,6 +15,7 @@ from hqc_ray.spec.sections import (
     EvaluateSpec,
     JudgesSpec,
     Level,
+    LoggerSpec,
     Mode,
     ModelSpec,
     Point,
@@ -26,7 +27,7 @@ from hqc_ray.spec.uri import STORAGE_FORMS, no_credentials, storage_uri
 
 __all__ = [
     "LEVELS", "MAX_CELLS", "MAX_IMAGES", "MAX_SIDE", "MIN_IMAGES", "NAMED", "SECTIONS", "STORAGE_FORMS",
-    "Access", "AttackSpec", "DataSpec", "DeviceSpec", "EvaluateSpec", "JudgesSpec", "Level", "Mode",
+    "Access", "AttackSpec", "DataSpec", "DeviceSpec", "EvaluateSpec", "JudgesSpec", "Level", "LoggerSpec", "Mode",
     "ModelSpec", "Point", "Section", "SweepSpec", "TrainSpec", "checked", "expand", "load", "no_credentials", "on_lines", "parse",
     "sides", "storage_uri",
 ]  # fmt: skip

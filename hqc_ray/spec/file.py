@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -18,23 +18,26 @@ from hqc_ray.entries import MAX_SEED, explain
 from hqc_ray.errors import Collected, InputError, SpecError, shown, unknown
 from hqc_ray.spec import document, lines
 from hqc_ray.spec.lines import Lines
-from hqc_ray.spec.sections import SECTIONS, Point, Section
+from hqc_ray.spec.sections import SECTIONS, LoggerSpec, Point, Section
 from hqc_ray.spec.uri import no_credentials, storage_uri
 
+S = TypeVar("S", bound=Section)
 Placed = tuple[Any, str]  # a section and where it stands in the file
-_FACE = ("name", "storage", "defaults", "blocks")
+_FACE = ("name", "storage", "loggers", "defaults", "blocks")
 MAX_CELLS = 10_000_000  # points of a grid, counted before it is built
 
 
 class SweepSpec(BaseModel):
-    """A sweep file: its name, its durable storage or None, its blocks with the defaults merged in, still with their axes.
+    """A sweep file: its name, its durable storage or None, its loggers, its blocks with the defaults merged in.
 
-    `file` is what errors call it, and `places` say where in it something stands; no result holds them.
+    The blocks have their axes still. `file` is what errors call it, and `places` say where in it something stands; no result
+    holds them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     name: str
     storage: str | None = None
+    loggers: tuple[LoggerSpec, ...] = ()
     blocks: tuple[dict[str, Any], ...]
     file: str = Field(default="", exclude=True)
     places: Lines = Field(default_factory=dict, exclude=True, repr=False)
@@ -129,7 +132,7 @@ def _axis(cls: type[Section], key: str, value: Any) -> list[Any]:
     return value if many else [value]
 
 
-def _validated(cls: type[Section], values: dict[str, Any], where: str) -> Section:
+def _validated(cls: type[S], values: dict[str, Any], where: str) -> S:
     try:
         return cls(**values)
     except ValidationError as problem:
@@ -244,8 +247,24 @@ def parse(raw: Any, name: str, where: str = "sweep") -> SweepSpec:
     for place, block in [("defaults", defaults), *((f"blocks[{i}]", b) for i, b in enumerate(blocks))]:
         with found:
             _known(block, (*SECTIONS, "seed", "controls"), "section", f"{where}: {place}")
+    loggers: tuple[LoggerSpec, ...] = ()
+    with found:
+        loggers = _loggers(raw.get("loggers"), f"{where}: loggers")
     found.refuse()
-    return SweepSpec(name=name, storage=storage, blocks=tuple(_merge(defaults, block) for block in blocks))
+    return SweepSpec(name=name, storage=storage, loggers=loggers, blocks=tuple(_merge(defaults, block) for block in blocks))
+
+
+def _loggers(given: Any, where: str) -> tuple[LoggerSpec, ...]:
+    """The loggers of a sweep: names, or mappings with a `name` and options."""
+    entries = [] if given is None else _listed(given)
+    named = [{"name": entry} if isinstance(entry, str) else entry for entry in entries]
+    for i, entry in enumerate(named):
+        if not isinstance(entry, Mapping):
+            raise SpecError(f"not a logger: {shown(entry)}", where=f"{where}[{i}]", valid="a name, or a mapping with a `name`")
+    found = tuple(_validated(LoggerSpec, dict(entry), f"{where}[{i}]") for i, entry in enumerate(named))
+    if twice := [one.name for i, one in enumerate(found) if one.name in {other.name for other in found[:i]}]:
+        raise SpecError(f"the logger {twice[0]!r} twice", where=where, valid="each once")
+    return found
 
 
 def _known(mapping: Mapping[str, Any], valid: tuple[str, ...], kind: str, where: str) -> None:

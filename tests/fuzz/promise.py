@@ -17,7 +17,7 @@ for _library in ("pennylane", "qiskit_aer", "hqc_ray.sweep.graph.resolve", "hqc_
 
 SECONDS = 3  # of CPU time, the libraries imported
 GIB = 2**30
-PROGRESS = ("reading ",)  # what may stand before the error: progress on long work
+PROGRESS = ("loading ", "reading ")  # what may stand before the error: progress on long work
 
 
 def refused(folder, *arguments):

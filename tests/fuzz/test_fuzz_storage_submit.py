@@ -46,7 +46,7 @@ def test_storages(sweep_file, tmp_path, storage):
     import yaml
 
     said = refused(tmp_path, "plan", sweep_file(yaml.safe_dump({**yaml.safe_load(SMALL), "storage": storage})))
-    assert "sweep.yaml: storage: " in said or "sweep.yaml, line 23: a text with" in said
+    assert "line 23: storage: " in said or "sweep.yaml, line 23: a text with" in said
     again = refused(tmp_path, "sweep", sweep_file(), "--serial", "--results", tmp_path / "r", "--storage", storage)
     third = refused(tmp_path, "submit", sweep_file(), "--storage", storage, "--address", "http://127.0.0.1:1")
     assert "--storage: " in again

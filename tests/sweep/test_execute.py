@@ -35,9 +35,10 @@ def execute(sweep_file, tmp_path):
 
 def test_what_is_said_and_what_is_left_behind(execute):
     found, lines = execute()
-    assert lines[0] == "reading 40 images of tests.sweep.cases:Dots, seed 0"
-    assert lines[1] == "cases: 3 cells, 0 done before, 4 jobs to do"
-    assert lines[-2].startswith("3/3 cells  ")
+    assert lines[0].startswith("reading ") and lines[0].endswith("sweep.yaml, and checking all that it names")
+    assert lines[1] == "reading 40 images of tests.sweep.cases:Dots, seed 0"
+    assert lines[2] == "cases: 3 cells, 0 done before, 4 jobs to do"
+    assert lines[-2].startswith("3 of 3 cells; features 1/1, trainings 1/1, searches 2/2; 1 worker; ")
     assert lines[-1].startswith("cases: took ")
     assert "idle" not in lines[-1]  # nobody counts that of one process
     assert (found.failed, found.missing, found.storage) == (0, 0, None)

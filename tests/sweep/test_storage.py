@@ -117,7 +117,7 @@ def assert_complete(folder, undisturbed, place):
     assert sorted(lines) == sorted(facts(undisturbed))
     there = Storage(place, "small")
     there.close()
-    ours = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()} - {".lock", "rows.jsonl"}
+    ours = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()} - {".lock", ".status.json", "rows.jsonl"}
     theirs = {n.removeprefix("small/") for n in there.names if "/rows/" not in n} - {"lease.json"}
     assert {n for n in theirs if not n.startswith(".cache/")} == ours
     assert {n.split("/")[1] for n in theirs if n.startswith(".cache/")} == {"features"}
