@@ -7,6 +7,7 @@ import functools
 import hashlib
 import importlib
 import inspect
+import os
 import re
 import shutil
 import site
@@ -30,6 +31,26 @@ ENVIRONMENTS = ("pyvenv.cfg", "conda-meta")  # a folder with one of them is a Py
 PRIVATE_KEY = re.compile(rb"-----BEGIN [A-Z0-9 ]*PRIVATE KEY")
 MANY = 10_000  # files of a package that are looked at
 EVERYWHERE = "hqc_ray"  # every node has it, wherever this checkout of it lies
+BESIDE = "HQC_MODULES_BESIDE"  # tells processes of this machine, such as Ray's, which folder `findable` has added
+
+
+def findable(folder: str | Path) -> None:
+    """Let Python find modules in a folder, such as that of a sweep file, here and in processes that are started from now on.
+
+    It is searched last, so that it hides nothing (PYTHONPATH comes before Python's own modules); one that was added before
+    is dropped.
+    """
+    place, old = str(Path(folder).resolve()), os.environ.pop(BESIDE, None)
+    if old in sys.path:
+        sys.path.remove(old)
+    if place not in (str(Path(one).resolve()) for one in sys.path):
+        sys.path.append(place)
+        os.environ[BESIDE] = place
+    importlib.invalidate_caches()
+
+
+if BESIDE in os.environ:
+    findable(os.environ[BESIDE])
 
 
 def modules(spec: SweepSpec) -> list[Path]:

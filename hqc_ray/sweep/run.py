@@ -59,6 +59,7 @@ def prepare(path: str | Path) -> tuple[spec.SweepSpec, Plan]:
     from hqc_ray.sweep.graph.resolve import Rooms
 
     loaded = spec.load(path)
+    usercode.findable(Path(path).parent)
     return loaded, plan.build(loaded, Rooms())
 
 
@@ -95,6 +96,7 @@ def execute(
     elif not serial:
         place.folder()  # refuses now, before anything is computed
     loaded = spec.load(path)
+    usercode.findable(Path(path).parent)
     modules = usercode.modules(loaded) if address else []
     store = Store(Path(results) / loaded.name, loaded, _storage(loaded, storage), say)
     try:
