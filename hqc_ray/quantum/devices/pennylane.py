@@ -54,7 +54,7 @@ def build(circuit: Circuit, plugin: str, **options: Any) -> QNode:
 def _value(parameter: Parameter, weights: np.ndarray, angles: np.ndarray) -> Any:
     if isinstance(parameter, Angle):
         return angles[:, parameter.index]
-    return weights[parameter.index] if isinstance(parameter, Weight) else parameter
+    return parameter.of(weights[parameter.index]) if isinstance(parameter, Weight) else parameter
 
 
 class _Native(Device):
