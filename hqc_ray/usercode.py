@@ -62,11 +62,16 @@ def modules(spec: SweepSpec) -> list[Path]:
     Raises:
         SpecError: a package is too large to be code, or has links that leave it.
     """
-    found = _reachable(match[1] for name in _names(spec.blocks) if (match := OWN.fullmatch(name)))
+    found = _reachable(name.partition(":")[0].partition(".")[0] for name in names(spec))
     for name, paths in found.items():
         for path in paths:
             _check(path, name)
     return sorted({path for paths in found.values() for path in paths})
+
+
+def names(spec: SweepSpec) -> list[str]:
+    """All `package.module:name` of a sweep file."""
+    return sorted({name for name in _names(spec.blocks) if OWN.fullmatch(name)})
 
 
 @functools.cache

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hqc_ray.errors import ModelError, ResultsError
+from hqc_ray.errors import ModelError, ResultsError, shown
 from hqc_ray.results import ledger
 from hqc_ray.results.row import Planned, Row
 
@@ -104,6 +104,11 @@ class Folder:
         """The rows as a table with types."""
         return self.path / "rows.parquet"
 
+    @property
+    def summary(self) -> Path:
+        """A line for each model and device, with its worst case."""
+        return self.path / "summary.csv"
+
     def rows(self) -> list[Row]:
         """The latest result of each cell, else its latest failure, in the order of the sweep's file, else of the ledger.
 
@@ -128,6 +133,20 @@ class Folder:
         if left := len(found.keys() - keys.keys()):
             warnings.warn(f"{left} rows are of cells that cells.json does not list (any more): they are not shown", stacklevel=2)
         return [found[key] for key in keys if key in found]
+
+    def row(self, key: str) -> Row:
+        """The one row whose key is `key`, or begins with it.
+
+        Raises:
+            ResultsError: no row, or several of them; or `rows` cannot be read.
+        """
+        rows = self.rows()
+        found = [row for row in rows if row.key == key] or [row for row in rows if row.key.startswith(key)]
+        if len(found) != 1:
+            what = f"{len(found)} rows begin with {shown(key)}" if found else f"no row {shown(key)}"
+            valid = ", ".join(row.key for row in (found or rows)[:5]) + " ... in rows.csv"
+            raise ResultsError(what, where=str(self.path), valid=valid)
+        return found[0]
 
     def order(self) -> list[str] | None:
         """The keys of the sweep's cells; None where they are not listed.
