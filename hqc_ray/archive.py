@@ -69,8 +69,12 @@ class Results:
 
     @cached_property
     def rows(self) -> pd.DataFrame:
-        """A row per cell, with the column `flags`; docs/columns.md describes them. Whole numbers stay whole, None is NA."""
-        return pd.read_parquet(io.BytesIO(parquet(Report.of(frame(self._all)))))
+        """A row per cell, in the order of the sweep; docs/columns.md describes the columns, and the flags.
+
+        Whole numbers stay whole, and None is NA.
+        """
+        made = pd.read_parquet(io.BytesIO(parquet(Report.of(frame(self._all)))))  # sorted for a reader of the file
+        return made.set_index("key", drop=False).loc[[row.key for row in self._all]].reset_index(drop=True)
 
     @property
     def summary(self) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args, get_origin
 
 from hqc_ray.evaluation.flags import FLAGS, NOTES
-from hqc_ray.results.columns import kind_of
+from hqc_ray.results.columns import Part, kind_of
 from hqc_ray.results.row import VOLATILE, Decided, Deployed, Planned, Row, Searched
 
 KINDS = {bool: "true or false", int: "whole number", float: "number", str: "text"}
@@ -27,7 +27,7 @@ UNITS = {  # by the column's name; counts have none
     "train_learning_rate": "per step",
 }  # fmt: skip
 FLAG_COLUMN = "the names of the flags of the row, joined by `;` in rows.csv, a list in rows.parquet and in `results(...).rows`"
-PARTS = {
+PARTS: dict[str, tuple[type[Part], str]] = {
     "Planned": (Planned, "What is known before anything is computed: search x epsilon x judge."),
     "Measured, whatever the attack": (Deployed, "Of the judging model on its device; empty where it does not apply."),
     "Measured, of the search": (Searched, "What the attack did at this epsilon."),

@@ -60,9 +60,7 @@ class Planned(Part):
     level: Level = Field(description="what is perturbed: the pixels, the head's features, or the circuit's angles")
     attack: str = Field(description="as the sweep file names it")
     attack_title: str = Field(description="as tables and figures write it")
-    attack_kind: Literal["none", "budget", "minimal"] = Field(
-        description="budget: searches in a ball of radius epsilon; minimal: the smallest perturbation; none: a control"
-    )
+    attack_kind: Literal["none", "budget", "minimal"] = Field(description="searches a ball, the smallest change, or nothing")
     attack_options: Options = Field(description="JSON of the attack's options, defaults included")
     attack_label: str = Field(description="the name, with the options that tell it from another attack of the sweep")
     one_search: bool = Field(description="one search serves all epsilons: `gradients` of its rows are the same work")
@@ -76,9 +74,7 @@ class Planned(Part):
     epsilon: Annotated[float, Field(ge=0)] = Field(description="how far each image may be moved; 0 for `clean`")
     epsilon_unit: str = Field(description="of epsilon, and of distances at this level")
     device: str = Field(description="the one that judges")
-    device_kind: Literal["classical", "ideal", "noisy", "measured"] = Field(
-        description="measured: frequencies that a machine counted; classical: a head without a circuit"
-    )
+    device_kind: Literal["classical", "ideal", "noisy", "measured"] = Field(description="measured: counted on a machine")
     shots: int | None = Field(description="per circuit; None is exact")
     mode: Mode = Field(description="how the circuit ran: as its exact surrogate, or on the device itself")
     foreign_device: bool = Field(default=False, description="this model was differentiated on another device than this")
@@ -98,9 +94,7 @@ class Planned(Part):
     device_options: Options = Field(default="", description="JSON of the judging device's options, defaults included")
     evaluate_images: int | None = Field(default=None, description="as the sweep file has it; None: all of the test part")
     evaluate_batch_size: int | None = Field(default=None, description="images that are attacked together")
-    evaluate_repeats: int | None = Field(
-        default=None, description="how often a device with shots is asked for each image, as the sweep file has it"
-    )
+    evaluate_repeats: int | None = Field(default=None, description="how often a device with shots judges an image")
     evaluate_certificate: bool = Field(default=False, description="asked for, of an attack whose perturbations are certified")
 
 
@@ -212,9 +206,7 @@ class Row(Planned, _MeasuredOrNone):
     """One cell and what was found, flat: `Planned`, `Measured` (each column None while there is no result), and how it went."""
 
     status: Literal["ok", "failed"] = Field(description="`failed` rows have an error and no measured column")
-    error: Annotated[str, AfterValidator(lambda text: clean(text, kept=True))] = Field(
-        default="", description="of a failed cell, its last lines"
-    )
+    error: Annotated[str, AfterValidator(lambda text: clean(text, kept=True))] = Field(default="", description="of a failed cell")
     seconds: float | None = Field(default=None, description="wall time of the cell's search, shared evenly over its cells")
     host: str = Field(default="", description="machine that computed the row")
     finished_at: str = Field(default="", description="UTC, ISO 8601")

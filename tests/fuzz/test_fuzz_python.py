@@ -60,13 +60,15 @@ def late(n): raise TimeoutError("no queue")
 """
 CIRCUITS = {
     "raises": "KeyError: 'oops'", "noargs": "takes 0 positional", "three": "missing 2 required", "empty": "no gate with a weight",
-    "constant": "no gate with a weight", "infinite": "finite radians", "undefined": "RX", "overflows": "RY",
-    "tiny": "no gate with a weight", "draws": "", "noise": "neither constant", "matrix": "", "text": "", "wire": "RY on wire 99",
+    "constant": "no gate with a weight", "infinite": "finite radians", "undefined": "finite radians",
+    "overflows": "finite radians",
+    "tiny": "no gate with a weight", "draws": "", "noise": "neither constant",
+    "matrix": "not unitary", "text": "", "wire": "RY on wire 99",
     "strings": "RY on wire 'q'", "forever": "RecursionError", "exits": "SystemExit", "qutrit": "TRX is no gate",
     "counts": "is no gate of a circuit", "shaped": "has the shape 'big'",
     "huge": "has the shape", "wrongshape": "ZeroDivisionError",
     "qnode": "is a QNode", "listed": "unknown gate 'NOPE'", "nested": "", "numbers": "1 among the gates",
-    "wide": "16", "negative": "RY on wires (-1,)", "alone": "() among the gates",
+    "wide": "41", "negative": "RY on wires (-1,)", "alone": "() among the gates",
     "none": "is not a function", "missing": "AttributeError",
 }  # fmt: skip
 DEVICES = {

@@ -22,7 +22,9 @@ def ansatz(name: str, found: Any) -> Ansatz:
         CircuitError: it is of no form that a circuit has.
     """
     if isinstance(found, list | tuple):
-        return Ansatz(functools.partial(_add, found), n_qubits=max(2, 1 + max((_highest(gate) for gate in found), default=0)))
+        return Ansatz(
+            functools.partial(_listed, name, found), n_qubits=max(2, 1 + max((_highest(gate) for gate in found), default=0))
+        )
     if not callable(found):
         raise CircuitError(f"circuit {name!r} is not a function", valid=FORMS)
     return Ansatz(_filling(found), valid=SHAPE) if _required(found) == 2 else Ansatz(found)
@@ -43,6 +45,13 @@ def _filling(function: Callable[..., Any]) -> Callable[[Builder], None]:
         _add(traced(function, builder.n_qubits)[0], builder)
 
     return fill
+
+
+def _listed(name: str, gates: Sequence[Any], builder: Builder) -> None:
+    try:
+        _add(gates, builder)
+    except CircuitError as problem:
+        raise CircuitError(problem.what, where=f"circuit {name!r}", valid=problem.valid) from problem
 
 
 def _add(gates: Sequence[Any], builder: Builder) -> None:

@@ -64,6 +64,10 @@ def traced(function: Callable[..., Any], n_qubits: int) -> tuple[tuple[Gate, ...
         CircuitError: something that is no gate, cannot be decomposed, lies off the wires, or whose angle is not scale * weight +
             constant; other gates for other weights.
     """
+    import pennylane as qml
+
+    if isinstance(function, qml.QNode):
+        raise CircuitError("is a QNode, which has a device of its own", valid="the function alone, without @qml.qnode")
     shape = _shape(function, n_qubits)
     size = math.prod(shape)
     points = np.concatenate([np.zeros((1, size)), rng(0, "tracing").uniform(-3, 3, (3, size))])
@@ -107,8 +111,6 @@ def _shape(function: Callable[..., Any], n_qubits: int) -> tuple[int, ...]:
 def _run(function: Callable[..., Any], weights: np.ndarray, n_qubits: int) -> Iterator[Traced]:
     import pennylane as qml
 
-    if isinstance(function, qml.QNode):
-        raise CircuitError("is a QNode, which has a device of its own", valid="the function alone, without @qml.qnode")
     tape = qml.tape.make_qscript(function)(weights, list(range(n_qubits)))
     if tape.measurements:
         what = f"measures by itself: {shown(tape.measurements[0])}"
@@ -132,8 +134,16 @@ def _known(operation: Any, n_qubits: int) -> Iterator[Traced]:
     elif not getattr(operation, "has_decomposition", False) or name in ("StatePrep", "BasisState"):
         raise CircuitError(f"{name} is no gate of a circuit here", valid=f"{', '.join([*GATES, *OURS])}, and what they make up")
     else:
+        _check_unitary(operation)
         for part in operation.decomposition():
             yield from _known(part, n_qubits)
+
+
+def _check_unitary(operation: Any) -> None:
+    """PennyLane decomposes any matrix."""
+    for matrix in operation.parameters if operation.name == "QubitUnitary" else ():
+        if not np.allclose(np.conj(matrix).T @ matrix, np.eye(len(matrix)), atol=TOLERANCE):
+            raise CircuitError("QubitUnitary of a matrix that is not unitary", valid="a unitary matrix")
 
 
 def _numbers(operation: Any) -> tuple[float, ...]:
@@ -145,6 +155,8 @@ def _numbers(operation: Any) -> tuple[float, ...]:
 
 def _parameter(gate: str, seen: np.ndarray, points: np.ndarray) -> Parameter:
     """A constant, or one weight, scaled: what has the values `seen` [4] at the weights `points` [4, W], the first of them 0."""
+    if not np.isfinite(seen).all():
+        raise CircuitError(f"an angle of {gate} is NaN or infinite", valid="finite radians")
     offset, moved = float(seen[0]), seen[1:] - seen[0]
     if np.abs(moved).max() < TOLERANCE:
         return offset
