@@ -9,11 +9,10 @@ import pytest
 import torch
 import yaml
 
-import hqc_ray
 from hqc_ray import data, plan, spec
 from hqc_ray.attacks import ATTACKS
-from hqc_ray.models import backbones, classifier, heads
-from hqc_ray.spec import SECTIONS, ModelSpec
+from hqc_ray.spec import SECTIONS
+from hqc_ray.sweep import run
 from hqc_ray.sweep.graph.resolve import Rooms
 from tests.test_rooms import ROOMS, SUBROOMS
 
@@ -21,7 +20,6 @@ ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted(p for p in ROOT.rglob("*.md") if not {".venv", "node_modules", ".git"} & set(p.relative_to(ROOT).parts))
 README, DESIGN = (ROOT / "README.md").read_text(), (ROOT / "docs" / "design.md").read_text()
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
-KEY_OF_A_ROW = "<model_key of a row>"
 
 
 def blocks(kind):
@@ -58,25 +56,31 @@ def test_the_users_module_of_the_readme_can_be_planned(tmp_path, monkeypatch):
     assert plan.build(spec.parse(raw, "readme"), Rooms()).n_cells == 1
 
 
-def test_the_python_of_the_readme_runs(tmp_path, monkeypatch):
-    (text,) = blocks("python")
-    model = ModelSpec(backbone="squeezenet1_1", weights="random", image_size=32, head="vqc1")
-    backbone = backbones.build(model)
-    made = classifier.Classifier(backbone, heads.build(model, backbone.n_features, 3, torch.Generator().manual_seed(0)))
-    meta = {"weights_digest": backbones.weights_id(model.backbone, "random").digest}
-    content = classifier.dumps(model, 3, classifier.trained_state(made), meta)
-    folder = tmp_path / "results" / "quickstart" / "models"
-    folder.mkdir(parents=True)
-    (folder / f"{KEY_OF_A_ROW}.pt").write_bytes(content)
-    monkeypatch.chdir(tmp_path)
-    circuit = hqc_ray.circuits.get("vqc1", n_qubits=4, embedding="rx")
-    images = torch.rand(5, 3, 40, 40, generator=torch.Generator().manual_seed(1))
-    weights, angles = torch.linspace(-1, 1, circuit.n_weights).double(), torch.linspace(-1, 1, 8).reshape(2, 4).double()
-    names = {"weights": weights, "angles": angles, "images": images}
+@pytest.fixture(scope="module")
+def quickstart(tmp_path_factory):
+    """The folder of a small quickstart: one device, one attack, few images."""
+    raw = yaml.safe_load((ROOT / "sweeps" / "quickstart.yaml").read_text())
+    raw["defaults"] |= {"data": {"source": "synthetic", "size": 40}, "train": {"epochs": 1}, "evaluate": {"images": 6}}
+    raw["defaults"] |= {"attack": {"name": "pgd", "epsilon": 0.05, "steps": 2}, "device": {"name": "default.qubit"}}
+    raw["blocks"][0]["model"] |= {"image_size": 32}
+    folder = tmp_path_factory.mktemp("quickstart")
+    (folder / "quickstart.yaml").write_text(yaml.safe_dump(raw))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HQC_CACHE", str(folder / "cache"))
+        run.execute(folder / "quickstart.yaml", folder / "results", serial=True)
+    return folder
+
+
+@pytest.mark.parametrize("text", blocks("python"), ids=["results", "circuits"])
+def test_the_python_of_the_readme_runs_as_it_stands(text, quickstart, monkeypatch, capsys):
+    if "import foolbox" in text:
+        pytest.importorskip("foolbox")
+    monkeypatch.chdir(quickstart)
+    names = {}
     exec(compile(text, "README.md", "exec"), names)  # noqa: S102 - our own document
-    assert (names["s"](names["angles"]) - names["z"]).abs().max() < 1e-8
-    assert names["values"].shape == (5, 4)
-    assert torch.allclose(names["logits"], names["m"](images))
+    if "found" in names:
+        assert "robust by this attack: " in capsys.readouterr().out
+        assert torch.allclose(names["logits"], names["model"](names["pixels"]))
 
 
 def test_names_that_python_blocks_import_exist():
