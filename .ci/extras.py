@@ -1,4 +1,4 @@
-"""Prints what is installed here beyond hqc_ray's own dependencies and pytest: what `pip uninstall` takes away to see that it goes without."""
+"""Prints what is installed here beyond hqc_ray, pytest and what these need: all that extras brought."""
 
 import re
 import sys

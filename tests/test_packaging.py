@@ -1,4 +1,4 @@
-"""What is installed with hqc_ray, what is not, and that a stranger may use it: metadata, extras, constraints, licence, citation."""
+"""What is installed with hqc_ray and what is not, and that a stranger may use it: extras, constraints, licence, citation."""
 
 import ast
 import re
@@ -20,6 +20,14 @@ PROJECT = tomllib.loads(TEXT)["project"]
 EXTRAS = {extra: [Requirement(one) for one in lines] for extra, lines in PROJECT["optional-dependencies"].items()}
 TOOLS = {"dev", "test", "docs"}  # extras of those who change hqc_ray
 OPTIONAL = {"foolbox", "art", "torchattacks", "botocore", "tensorboard", "mlflow", "wandb"}  # modules that only extras bring
+
+NAMED = {  # modules that do not carry their distribution's name, whether it is installed or not
+    "PIL": "pillow",
+    "yaml": "pyyaml",
+    "art": "adversarial-robustness-toolbox",
+    "mlflow": "mlflow-skinny",
+    "botocore": "boto3",
+}
 
 
 def normal(name):
@@ -50,14 +58,7 @@ def imported():
 
 
 def distributions(module):
-    named = {
-        "PIL": "pillow",
-        "yaml": "pyyaml",
-        "art": "adversarial-robustness-toolbox",
-        "mlflow": "mlflow-skinny",
-        "botocore": "boto3",
-    }
-    return {named[module]} if module in named else {normal(one) for one in packages_distributions().get(module, [module])}
+    return {NAMED[module]} if module in NAMED else {normal(one) for one in packages_distributions().get(module, [module])}
 
 
 def test_every_import_is_declared():
