@@ -41,9 +41,11 @@ def _sweep(arguments: argparse.Namespace) -> int:
         storage=arguments.storage,
     )  # fmt: skip
     if len(found.rows):
-        made = report.Report.of(found.rows)
+        print(f"hqc: drawing the report of {len(found.rows):,} cells", file=sys.stderr, flush=True)
+        made = report.Report.of(found.rows, len(found.rows) + found.missing)
         paths = report.build(found.folder, made, found.provenance, found.folder.name)
         console().print(report.terminal_table(made))
+        console().print(*made.answer, sep="\n", highlight=False, markup=False)
         print(*paths, sep="\n")
         if found.storage:
             found.storage.publish(found.folder, paths)
@@ -63,7 +65,9 @@ def _report(arguments: argparse.Namespace) -> int:
     from hqc_ray.results.ledger import frame
 
     folder = Folder(Path(arguments.folder))
-    rows, facts = folder.rows(), folder.facts()
-    made = report.Report.of(frame(rows))
+    rows, facts, order = folder.rows(), folder.facts(), folder.order()
+    made = report.Report.of(frame(rows), len(order) if order else None)
     print(*report.build(folder.path, made, facts, folder.name), sep="\n")
+    if made.unfinished:
+        print(f"hqc: unfinished: {made.unfinished}", file=sys.stderr)
     return OK

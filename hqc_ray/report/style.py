@@ -118,6 +118,11 @@ def slug(*parts: object) -> str:
     return short("_".join(re.sub(r"[^A-Za-z0-9.=-]+", "-", str(p)).strip("-.") for p in parts if p not in ("", None)))
 
 
+def listed(texts: Sequence[str]) -> str:
+    """'a', 'a and b', 'a, b and c'."""
+    return " and ".join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)
+
+
 def printable(text: str) -> str:
     """The text without what moves a terminal's cursor, colours it, or turns the direction of reading; line ends stay."""
     return _CONTROL.sub("\ufffd", text)

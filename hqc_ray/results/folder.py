@@ -95,6 +95,11 @@ class Folder:
         return self.path / "report.html"
 
     @property
+    def summary(self) -> Path:
+        """The numbers of the report's table, with the worst case."""
+        return self.path / "summary.csv"
+
+    @property
     def csv(self) -> Path:
         """The rows as a table of text."""
         return self.path / "rows.csv"

@@ -2,14 +2,40 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 from hqc_ray.redaction import clean
 from hqc_ray.results.row import Row
 from hqc_ray.results.store import Store
 from hqc_ray.sweep.graph.jobs import Graph, Job, Outcome
 from hqc_ray.sweep.progress import Live
+
+
+@contextmanager
+def interrupts(stop: Callable[[], None]) -> Iterator[None]:
+    """The first SIGINT or SIGTERM (which schedulers send) calls `stop`, to end in good order; the second one acts as usual."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def end(*_: Any) -> None:
+        for number in before:
+            signal.signal(number, signal.default_int_handler)
+        stop()
+
+    try:
+        for number in before:
+            signal.signal(number, end)
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class Driver:

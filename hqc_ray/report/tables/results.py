@@ -29,7 +29,14 @@ def header(report: Report) -> list[str]:
     """The table's column names; among them what varies of the sweep file, by the name that it has there."""
     told = [name for name, _ in report.lines[0].model.settings] if report.lines else []
     bounds = CERTIFIED if report.certified else ()
-    return [*LEFT, *told, "Epsilon", *(attack.text for attack in report.attacks), "Worst case", *bounds, "Flags"]
+    worst = "Worst case so far" if report.unfinished else "Worst case"
+    return [*LEFT, *told, "Epsilon", *(attack.text for attack in report.attacks), worst, *bounds, "Flags"]
+
+
+def heading(report: Report) -> str:
+    """'quickstart', or 'quickstart, unfinished: 3 of 65 cells, 62 to come'."""
+    names = sorted(set(report.rows["sweep"]))
+    return (names[0] if len(names) == 1 else "Results") + (f", unfinished: {report.unfinished}" if report.unfinished else "")
 
 
 def flags_text(line: Line) -> str:
@@ -86,14 +93,15 @@ def _matrix_lines(matrix: Matrix, judges: Sequence[str]) -> list[list[Cell]]:
 
 
 def table_markdown(report: Report) -> str:
-    """The table, its notes and the transferred attacks as Markdown; the same rows give the same text, whatever their order.
+    """The answer in words, the table, its notes and the transferred attacks as Markdown; the same rows give the same text.
 
     Accuracies are in percent: the mean over seeds, the standard deviation over seeds where there are several, and in
     brackets the 95 % Wilson interval over the evaluated images of all seeds together.
     """
     if not report.lines:
         return "No rows yet.\n"
-    text = _table(header(report), [cells(line, report) for line in report.lines])
+    text = f"# {_escape(heading(report))}\n\n" + "".join(f"{_escape(sentence)}\n\n" for sentence in report.answer)
+    text += _table(header(report), [cells(line, report) for line in report.lines])
     text += "\n\n" + "\n".join(f"- {_escape(note)}" for note in notes.notes(report)) + "\n"
     if report.controls:
         lines = controls.controls_lines(report)
@@ -124,7 +132,8 @@ def terminal_table(report: Report, max_lines: int = 60) -> Table:
     """The same in short, at most 120 columns wide: mean accuracies in percent, an exclamation mark at what is flagged."""
     attacks = _for_terminal(report.attacks)
     caption = Text(_caption(report, attacks, max_lines))
-    table = Table(title="Accuracy, % (mean over seeds)", caption=caption, caption_justify="left", box=box.SIMPLE_HEAD)
+    name = "Accuracy, % (mean over seeds)" + (f", unfinished: {report.unfinished}" if report.unfinished else "")
+    table = Table(title=name, caption=caption, caption_justify="left", box=box.SIMPLE_HEAD)
     table.collapse_padding, table.pad_edge = True, False
     for name in ("Model", "Head", "Images", "Device"):  # folded, not cut: the end of a device's name tells it from the others
         table.add_column(name, overflow="fold", max_width={"Device": 24}.get(name, 14))
