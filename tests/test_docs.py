@@ -1,4 +1,4 @@
-"""What the documents say is so: README's sweep files can be planned, its Python runs, and links lead to files."""
+"""What the documents say is so: their sweep files can be planned, README's Python runs, links lead to files and headings."""
 
 import ast
 import importlib
@@ -18,12 +18,13 @@ from tests.test_rooms import ROOMS, SUBROOMS
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted(p for p in ROOT.rglob("*.md") if not {".venv", "node_modules", ".git"} & set(p.relative_to(ROOT).parts))
-README, DESIGN = (ROOT / "README.md").read_text(), (ROOT / "docs" / "design.md").read_text()
+README, DESIGN, SWEEPS = ((ROOT / name).read_text() for name in ("README.md", "docs/design.md", "docs/sweeps.md"))
+TOLD = "\n".join((README, SWEEPS, *((ROOT / "docs" / name).read_text() for name in ("tutorial.md", "certificates.md"))))
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 
 
 def blocks(kind):
-    return re.findall(rf"```{kind}\n(.*?)```", README, re.DOTALL)
+    return re.findall(rf"```{kind}\n(.*?)```", TOLD, re.DOTALL)
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: str(p.relative_to(ROOT)))
@@ -32,8 +33,33 @@ def test_relative_links_lead_to_files(path):
     assert not [target for target in targets if target and not (path.parent / target).exists()]
 
 
+def anchors(path):
+    """The headings of a page, as GitHub names them."""
+    text = re.sub(r"```.*?```", "", path.read_text(), flags=re.DOTALL)
+    names = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {
+        re.sub(r"[^\w\- ]", "", re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", name)).strip().lower().replace(" ", "-") for name in names
+    }
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: str(p.relative_to(ROOT)))
+def test_anchors_of_links_are_headings(path):
+    for target, _, anchor in (link.partition("#") for link in LINK.findall(path.read_text()) if "://" not in link):
+        page = path.parent / target if target else path
+        assert not anchor or anchor in anchors(page), f"{path.name}: {page.name} has no heading #{anchor}"
+
+
+def test_every_page_is_on_the_site_and_every_link_leads_somewhere(tmp_path):
+    mkdocs = pytest.importorskip("mkdocs.commands.build")
+    config = pytest.importorskip("mkdocs.config").load_config(str(ROOT / "mkdocs.yml"), site_dir=str(tmp_path), strict=True)
+    mkdocs.build(config)
+    assert "Two commands" in (tmp_path / "index.html").read_text()
+    assert 'href="../../science.html"' not in (tmp_path / "index.html").read_text()
+    assert (tmp_path / "benchmarks" / "certificates.html").exists()
+
+
 @pytest.mark.parametrize("text", blocks("yaml"), ids=lambda text: yaml.safe_load(text)["name"])
-def test_the_sweep_files_of_the_readme_can_be_planned(text, monkeypatch):
+def test_the_sweep_files_of_the_documents_can_be_planned(text, monkeypatch):
     monkeypatch.setenv("HQC_DATA", "where the data are")
     raw = yaml.safe_load(text)
     for part in (raw.get("defaults", {}), *raw["blocks"]):
@@ -47,7 +73,7 @@ def test_the_sweep_files_of_the_readme_can_be_planned(text, monkeypatch):
         assert (len(made.groups), made.n_cells) == (int(told[1]), int(told[2]))
 
 
-def test_the_users_module_of_the_readme_can_be_planned(tmp_path, monkeypatch):
+def test_the_users_module_of_the_documents_can_be_planned(tmp_path, monkeypatch):
     (text,) = blocks("py")
     (tmp_path / "readme_mine.py").write_text(text)
     monkeypatch.syspath_prepend(tmp_path)
@@ -93,16 +119,16 @@ def test_names_that_python_blocks_import_exist():
 
 
 @pytest.mark.parametrize("section", SECTIONS)
-def test_the_readme_names_every_key_of_every_section(section):
-    line = next(line for line in README.splitlines() if line.startswith(f"| `{section}` |"))
+def test_the_documents_name_every_key_of_every_section(section):
+    line = next(line for line in SWEEPS.splitlines() if line.startswith(f"| `{section}` |"))
     assert not [key for key in SECTIONS[section].model_fields if f"`{key}`" not in line]
 
 
-def test_the_readme_names_every_attack_and_every_source_with_its_options():
-    line = next(line for line in README.splitlines() if line.startswith("| `attack` |"))
+def test_the_documents_name_every_attack_and_every_source_with_its_options():
+    line = next(line for line in SWEEPS.splitlines() if line.startswith("| `attack` |"))
     assert not [name for name in ATTACKS if f"`{name}`" not in line]
     for name, entry in data.SOURCES.items():
-        line = next(line for line in README.splitlines() if line.startswith(f"| `{name}` |"))
+        line = next(line for line in SWEEPS.splitlines() if line.startswith(f"| `{name}` |"))
         assert not [option for option in entry.model_fields if f"`{option}`" not in line], name
 
 
