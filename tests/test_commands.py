@@ -192,7 +192,6 @@ def test_data_as_json(tmp_path, capsys):
 
 
 def test_the_shells_complete_commands_options_and_files(capsys):
-    pytest.importorskip("shtab")
     for shell in ("bash", "zsh", "tcsh"):
         assert cli.main(["completion", shell]) == cli.OK
         text = capsys.readouterr().out
