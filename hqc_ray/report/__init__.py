@@ -24,7 +24,9 @@ from hqc_ray.report.tables.results import table_markdown, terminal_table
 from hqc_ray.report.tables.rows import write_rows
 from hqc_ray.results.folder import Folder
 
-__all__ = ["Report", "audit_reference", "build", "reference_table", "table_markdown", "terminal_table", "write_rows"]
+__all__ = [
+    "Report", "audit_reference", "build", "kept", "page", "reference_table", "strips", "table_markdown", "terminal_table", "write_rows",
+]  # fmt: skip
 
 _FAMILIES = ("accuracy_", "heads_", "levels_", "transfer_", "patches_")
 DRAWN = {"heads": 3, "levels": 2, "accuracy": 3, "transfer": 2, "patches": 2}  # figures of each kind; the page draws the rest

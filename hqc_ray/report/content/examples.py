@@ -83,8 +83,9 @@ def kept(report: Report, folder: Path) -> list[Kept]:
         folder: the results folder; examples are read from it.
     """
     models: dict[tuple[Model, str], list[Mapping[Any, Any]]] = defaultdict(list)
-    for row in report.rows.sort_values("seed", kind="stable").to_dict("records"):
-        if row["status"] == "ok" and row["example"] and _has_patches(row):
+    pictured = report.rows[(report.rows["status"] == "ok") & (report.rows["example"] != "")]
+    for row in pictured.sort_values("seed", kind="stable").to_dict("records"):
+        if _has_patches(row):
             models[report.models[row["key"]], row["norm"]].append(row)
     found, unread = [], 0
     for model, norm in sorted(models, key=lambda one: (one[0].order, one[1]))[:MODELS]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import pandas as pd
 
@@ -57,7 +58,7 @@ class Report:
     notes: tuple[str, ...]  # names of `hqc_ray.evaluation.flags.NOTES` that hold
     facts: Facts
 
-    @property
+    @cached_property
     def certified(self) -> bool:
         """Whether a line has a certificate."""
         return any(line.certified for line in self.lines)

@@ -12,8 +12,7 @@ TEXTS = (
     ("epsilon", "Epsilon"), ("attack", "Attack"), ("found", "Found on"), ("seed", "Seed"), ("status", "Audit"),
 )  # fmt: skip
 NUMBERS = (
-    ("qubits", "Qubits"), ("strength", "Epsilon"), ("clean", "Clean"), ("clean_low", ""), ("clean_high", ""),
-    ("robust", "Robust"), ("robust_low", ""), ("robust_high", ""), ("worst", "Worst case"), ("worst_low", ""), ("worst_high", ""),
+    ("qubits", "Qubits"), ("strength", "Epsilon"), ("clean", "Clean"), ("robust", "Robust"), ("worst", "Worst case"),
     ("certified", "Certified"), ("images_evaluated", "Evaluated"), ("seconds", "Seconds"), ("gradients", "Gradients"),
     ("forwards", "Evaluations"), ("circuits", "Circuits"), ("shots", "Shots"),
 )  # fmt: skip

@@ -32,7 +32,7 @@ def data(report: Report) -> dict[str, Any]:
     """Everything that charts and the table of rows show, ready for JSON.
 
     Columns of text are `{"values": [...], "codes": [...]}`, in the order of the report's tables; columns of numbers are lists with
-    None where nothing was measured. Accuracies are in percent.
+    None where nothing was measured, or of one where all are the same. Accuracies are in percent.
     """
     records = [{str(name): value for name, value in row.items()} for row in report.rows.to_dict("records")]
     worst = _worst(records, report)
@@ -44,7 +44,7 @@ def data(report: Report) -> dict[str, Any]:
     return {
         "titles": {**dict(NUMBERS), **dict(TEXTS), "flag": "Flags"},
         "texts": texts,
-        "numbers": {name: [_short(of.get(name)) for of in numbers] for name, _ in NUMBERS},
+        "numbers": {name: _one([_short(of.get(name)) for of in numbers]) for name, _ in NUMBERS},
         "control": [int(report.shown[row["key"]].control) for row in records],
         "flags": [row["flags"] for row in records],
         "unit": _coded(["|".join(map(str, _unit(row))) for row in records])["codes"],
@@ -110,20 +110,20 @@ def _coded(texts: Sequence[str], order: Iterable[str] = ()) -> dict[str, list[An
     return {"values": values, "codes": [place[text] for text in texts]}
 
 
-def _numbers(row: Record, worst: tuple[float, float, float] | None) -> Record:
+def _numbers(row: Record, worst: float | None) -> Record:
     found: Record = {"qubits": row["n_qubits"], "strength": 0.0 if is_clean(row) else row["epsilon"], "shots": row["shots"]}
     found |= {"images_evaluated": row["n_evaluated"], "seconds": row["seconds"]}
-    for name in ("clean", "robust"):
-        found |= {name: _percent(row[f"{name}_accuracy"])}
-        found |= {f"{name}_{end}": _percent(row[f"{name}_{end}"]) for end in ("low", "high")}
-    found |= {"certified": _percent(row["certified_accuracy"])}
-    if worst:
-        found |= dict(zip(("worst", "worst_low", "worst_high"), worst, strict=True))
-    return found
+    found |= {name: _percent(row[f"{name}_accuracy"]) for name in ("clean", "robust", "certified")}
+    return found | {"worst": worst}
 
 
 def _percent(value: Any) -> float | None:
     return None if pd.isna(value) else 100 * float(value)
+
+
+def _one(values: list[Any]) -> list[Any]:
+    """The values; where all are the same, one of them."""
+    return values[:1] if len(set(values)) == 1 else values
 
 
 def _short(value: Any) -> float | int | None:
@@ -143,17 +143,23 @@ def _ball(row: Record) -> Ball:
     return Ball(row["level"], row["epsilon_unit"], row["norm"], float(row["epsilon"]))
 
 
-def _worst(records: Sequence[Record], report: Report) -> dict[tuple[Any, ...], tuple[float, float, float]]:
-    """Of each trained model on its device and each ball its own worst case, in percent with its interval."""
-    units: dict[tuple[str, str], list[Record]] = defaultdict(list)
-    for row in records:
-        units[_unit(row)].append(row)
+def _worst(records: Sequence[Record], report: Report) -> dict[tuple[Any, ...], float]:
+    """Of each trained model on its device and each ball its own worst case, in percent."""
+    alone = {(line.model, line.ball): line.worst for line in report.lines if line.ball and line.worst and line.worst.seeds == 1}
     models, shown = report.models, report.shown
-    found: dict[tuple[Any, ...], tuple[float, float, float]] = {}
+    found: dict[tuple[Any, ...], float] = {}
+    units: dict[tuple[str, str], list[Record]] = defaultdict(list)  # of several seeds: each for itself
+    for row in records:
+        known = alone.get((models[row["key"]], _ball(row)))
+        if known is not None:
+            found[(*_unit(row), _ball(row))] = known.mean
+        units[_unit(row)].append(row)
     for unit, rows in units.items():
+        if all((*unit, _ball(row)) in found or is_clean(row) for row in rows):
+            continue
         for line in gather(rows, lambda row: models[row["key"]], lambda row: shown[row["key"]]):
             if line.ball and line.worst and line.worst.seeds:
-                found[(*unit, line.ball)] = line.worst.mean, line.worst.low, line.worst.high
+                found[(*unit, line.ball)] = line.worst.mean
     return found
 
 

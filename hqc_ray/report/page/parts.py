@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
@@ -51,15 +52,15 @@ def row(texts: Iterable[str]) -> str:
 
 
 def _cell(cell: Cell) -> str:
-    kinds = [kind for kind in (cell.kind if cell.kind != "text" else "", "flagged" if cell.flagged else "") if kind]
+    kinds = " ".join([kind for kind, there in (("flags", cell.kind == "flags" and cell.text), ("flagged", cell.flagged)) if there])
     mean, *rest = map(escape, cell.parts)
     inner = mean + "".join(f" <small>{part}</small>" for part in rest) if cell.kind == "number" else breakable(cell.text)
-    return f"<td{f' class={chr(34)}{chr(32).join(kinds)}{chr(34)}' if kinds else ''}>{inner}</td>"
+    return f'<td class="{kinds}">{inner}</td>' if kinds else f"<td>{inner}</td>"
 
 
 def breakable(text: str) -> str:
     """A device's options may go on to the next line, but its words stay whole."""
-    return escape(text).replace("[", "<wbr>[").replace(",", ",<wbr>").replace("_", "_<wbr>")
+    return re.sub(r"((?<=\w)\[)|(_|,(?=[^\d\s]))", lambda found: "<wbr>[" if found[1] else f"{found[2]}<wbr>", escape(text))
 
 
 def nested(value: Any) -> str:

@@ -16,7 +16,7 @@ from PIL import Image
 from hqc_ray.report.content.examples import Example, Kept, columns_of, gain, images_of
 from hqc_ray.report.style import epsilon_text, norm_text
 
-WIDEST, QUALITY = 192, 80  # pixels of a patch, and of WebP
+WIDEST, SIDE, QUALITY = 192, 96, 80  # pixels of a patch, and as it is shown; of WebP
 WIDEST_FIGURE, FIGURE_QUALITY = 1400, 60
 
 
@@ -31,7 +31,7 @@ def strips(kept: Sequence[Kept], figure: Callable[[str], Path]) -> list[str]:
     for one in kept:
         old = figure(one.name)
         if not one.complete and old.is_file():
-            found.append(_figure(one, f'<img loading="lazy" alt="{escape(_told(one))}" src="{_reduced(old.read_bytes())}">'))
+            found.append(_figure(one, f'<img alt="{escape(_told(one))}" src="{_reduced(old.read_bytes())}">'))
         elif one.examples:
             found.append(_figure(one, "".join(_strips(one))))
     return found
@@ -82,7 +82,8 @@ def _picture(values: NDArray[np.floating[Any]], alt: str) -> str:
     picture = Image.fromarray(pixels)
     if max(picture.size) > WIDEST:
         picture.thumbnail((WIDEST, WIDEST))
-    return f'<img loading="lazy" width="96" alt="{escape(alt)}" src="{_webp(picture, QUALITY)}">'
+    height = round(SIDE * picture.height / picture.width)
+    return f'<img width="{SIDE}" height="{height}" alt="{escape(alt)}" src="{_webp(picture, QUALITY)}">'
 
 
 def _reduced(png: bytes) -> str:

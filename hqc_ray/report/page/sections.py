@@ -25,6 +25,7 @@ CHARTS = (  # name, title, what it shows
     ("certificate", "Certificate beside attack", "From what is certified up to what the worst case leaves: the truth lies between."),
 )  # fmt: skip
 MANY = 40  # raised flags beyond which the first screen names no more
+FEW = 24  # circuits that have a sentence each; of more, the table says the same
 
 
 def top(report: Report, title: str, unfinished: str) -> str:
@@ -133,7 +134,8 @@ def _lines(report: Report) -> Iterator[str]:
 
 def _controls(report: Report) -> Iterator[str]:
     yield soft(controls.CONTROLS)
-    yield "<ul>" + "".join(f"<li>{escape(sentence)}</li>" for sentence in controls.sentences(report)) + "</ul>"
+    if len({one.circuit for one in report.controls}) <= FEW:
+        yield "<ul>" + "".join(f"<li>{escape(sentence)}</li>" for sentence in controls.sentences(report)) + "</ul>"
     firsts = [i == 0 or one.circuit != report.controls[i - 1].circuit for i, one in enumerate(report.controls)]
     yield table("controls", "Circuits against their controls", controls.HEADER, controls.controls_lines(report), firsts)
 

@@ -84,7 +84,7 @@ function strengthAxis(space) {
 
 const tip = more => [...more, { field: 'mean', title: 'right, %', format: '.1f' }, { field: 'low', title: '95 % from', format: '.1f' },
   { field: 'high', title: 'to', format: '.1f' }, { field: 'seeds', title: 'models' }];
-const marked = () => ({ type: 'point', size: 46, strokeWidth: 1.6, filled: false, fill: { expr: `datum.flagged ? '${css('--back')}' : scale('color', datum.by)` } }); // hollow: flagged
+const marked = () => ({ type: 'point', size: 46, strokeWidth: 1.6, filled: false, fill: { expr: `datum.flagged ? '${css('--back')}' : scale('color', datum.by || datum.value)` } }); // hollow: flagged
 
 const draws = {
   accuracy(rows, width) {

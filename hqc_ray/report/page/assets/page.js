@@ -19,11 +19,12 @@ function column(name) {
     render(_, type, i) {
       if (name === 'flag') return DATA.flags[i].length ? type === 'display' ? DATA.flags[i].map(flag => `<code>${escaped(flag)}</code>`).join(' ') : DATA.flags[i].join(' ') : '';
       if (name === 'epsilon') return type === 'sort' || type === 'type' ? NUMBERS.strength[i] : text('epsilon', i);
-      if (name in TEXTS) return type === 'display' ? escaped(text(name, i)).replace(/([[,_])/g, '$1<wbr>') : text(name, i);
+      if (name in TEXTS) return type === 'display' ? escaped(text(name, i)).replace(/\[|_|,(?=\D)/g, sign => sign === '[' ? '<wbr>[' : `${sign}<wbr>`) : text(name, i);
       const value = NUMBERS[name][i];
       if (type !== 'display' || value === null) return type === 'display' ? name === 'robust' && text('status', i) === 'failed' ? 'failed' : '–' : value ?? '';
       const told = round(value, whole.includes(name) ? 0 : 1);
-      return interval ? `<b>${told}</b> <small>${round(NUMBERS[`${name}_low`][i], 0)}–${round(NUMBERS[`${name}_high`][i], 0)}</small>` : told;
+      const n = NUMBERS.images_evaluated[i];
+      return interval && n ? `<b>${told}</b> <small>${wilson(value * n / 100, n).map(end => round(end, 0)).join('–')}</small>` : told;
     },
   };
 }
@@ -122,6 +123,12 @@ function makeChoices() {
 const drawn = new Map(); // name -> { view, signature }
 const counted = { draws: 0, embeds: 0 };
 
+/** Legends take clicks, as marks do. */
+function clickable(made) {
+  for (const legend of made.legends ?? []) for (const part of ['symbols', 'labels']) legend.encode = { ...legend.encode, [part]: { ...legend.encode?.[part], interactive: true } };
+  return made;
+}
+
 async function draw(name, rows) {
   const figure = $(`#chart-${name}`), target = $('.drawing', figure);
   const { spec, values, told, filter, note } = draws[name](rows, Math.max(260, target.clientWidth - 4));
@@ -136,7 +143,7 @@ async function draw(name, rows) {
   old?.view.finalize();
   counted.embeds++;
   const whole = { ...spec, data: { name: 'rows', values }, config: theme(), autosize: spec.facet ? { type: 'pad' } : { type: 'fit-x', contains: 'padding' } };
-  const { view } = await vegaEmbed(target, whole, { renderer: 'svg', actions: false, logLevel: 1, tooltip: { theme: dark.matches ? 'dark' : 'light' } });
+  const { view } = await vegaEmbed(target, whole, { renderer: 'svg', actions: false, logLevel: 1, patch: clickable, tooltip: { theme: dark.matches ? 'dark' : 'light' } });
   const dimension = filter === undefined ? name === 'heat' || name === 'clean' || name === 'certificate' ? choices.by === 'attack' ? 'head' : choices.by : choices.by : filter;
   view.addEventListener('click', (_, item) => pick(item, dimension, name));
   drawn.set(name, { view, signature });
@@ -205,7 +212,9 @@ function makeTables() {
 
 addEventListener('beforeprint', () => { for (const one of DataTable.tables()) { const its = new DataTable.Api(one); if (one.id !== 'cells' && its.rows().count() <= 300) its.page.len(-1).draw(); } });
 addEventListener('hashchange', () => { if (location.hash.startsWith('#?')) restore(); });
-dark.addEventListener('change', () => refresh());
+const shade = () => document.documentElement.classList.toggle('dark', dark.matches); // what DataTables asks for
+shade();
+dark.addEventListener('change', () => { shade(); refresh(); });
 let width = innerWidth, wait = 0;
 addEventListener('resize', () => { if (innerWidth !== width) { width = innerWidth; clearTimeout(wait); wait = setTimeout(refresh, 150); } });
 

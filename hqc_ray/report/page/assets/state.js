@@ -1,6 +1,7 @@
 // What is shown: the rows, the filters, the choices of the charts, and the address that keeps them.
 const DATA = JSON.parse(document.getElementById('data').textContent);
 const TEXTS = DATA.texts, NUMBERS = DATA.numbers, SIZE = DATA.control.length;
+for (const [name, values] of Object.entries(NUMBERS)) if (values.length === 1) NUMBERS[name] = Array(SIZE).fill(values[0]);
 const title = name => DATA.titles[name] ?? name;
 const text = (name, i) => TEXTS[name].values[TEXTS[name].codes[i]];
 const several = name => TEXTS[name].values.length > 1;
