@@ -32,7 +32,10 @@ def chromium():
 
 
 def small_rows():
-    return [make_row("clean", 0.0), *(make_row(a, e, robust=90) for a in ("fgsm", "pgd", "deepfool", "noise") for e in (0.05, 0.15))]
+    return [
+        make_row("clean", 0.0),
+        *(make_row(a, e, robust=90) for a in ("fgsm", "pgd", "deepfool", "noise") for e in (0.05, 0.15)),
+    ]
 
 
 def middle_rows(folder):
@@ -210,7 +213,9 @@ def test_axe_finds_nothing_serious(chromium, pages, scheme):
     opened = Opened(chromium, pages["middle"], color_scheme=scheme)
     opened.page.evaluate("for (const one of document.querySelectorAll('details:not(.filter)')) one.open = true")
     found = axe.Axe().run(opened.page).response["violations"]
-    serious = {of["id"]: [node["html"][:160] for node in of["nodes"]][:3] for of in found if of["impact"] in ("serious", "critical")}
+    serious = {
+        of["id"]: [node["html"][:160] for node in of["nodes"]][:3] for of in found if of["impact"] in ("serious", "critical")
+    }
     assert serious == {}
     opened.close()
 
@@ -225,7 +230,9 @@ def test_a_phone_has_no_sideways_page(chromium, pages):
 def test_print_cuts_no_column(chromium, pages):
     opened = Opened(chromium, pages["middle"], viewport={"width": 1032, "height": 730})  # A4, landscape, without its margins
     opened.page.emulate_media(media="print")
-    wide = opened.page.evaluate("[...document.querySelectorAll('table')].filter(one => one.getBoundingClientRect().right > innerWidth + 1).length")
+    wide = opened.page.evaluate(
+        "[...document.querySelectorAll('table')].filter(one => one.getBoundingClientRect().right > innerWidth + 1).length"
+    )
     assert wide == 0
     opened.close()
 

@@ -19,9 +19,7 @@ SCRIPTS = ("state.js", "charts.js", "page.js")  # ours, one module in this order
 POLICY = "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; script-src 'unsafe-inline' 'unsafe-eval'"
 
 
-def page(
-    report: Report, pictures: Sequence[str], provenance: Mapping[str, Any], title: str, sweep: str = ""
-) -> str:
+def page(report: Report, pictures: Sequence[str], provenance: Mapping[str, Any], title: str, sweep: str = "") -> str:
     """The page's HTML.
 
     Args:

@@ -21,7 +21,7 @@ def main() -> None:
     tables = resources.files("itables") / "html"
     module = (tables / "dt_bundle.js").read_text(encoding="utf-8")
     contents = {
-        "vega.js": vl_convert.javascript_bundle(),
+        "vega.js": vl_convert.javascript_bundle(None),
         "datatables.js": re.sub(r"export\{.*?\b(\w+) as default\b.*?\};", r"window.DataTable=\1;", module, count=1),
         "datatables.css": (tables / "dt_bundle.css").read_text(encoding="utf-8"),
         "VERSIONS.txt": _versions(vl_convert),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from hqc_ray.results.columns import Part
 from hqc_ray.results.row import Deployed, Planned, Row, Searched
 
 # name and title; those of text can be filtered by
@@ -20,7 +21,7 @@ NUMBERS = (
 
 def dictionary() -> Iterator[tuple[str, str, str]]:
     """(column, whom it is of, what it means) for each column of rows.csv and rows.parquet."""
-    of = {"the plan": Planned, "the model": Deployed, "the search": Searched}
+    of: dict[str, type[Part]] = {"the plan": Planned, "the model": Deployed, "the search": Searched}
     for name, column in Row.model_fields.items():
         whose = next((text for text, part in of.items() if name in part.model_fields), "the result")
         yield name, whose, column.description or ""

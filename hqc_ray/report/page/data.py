@@ -165,7 +165,11 @@ def _worst(records: Sequence[Record], report: Report) -> dict[tuple[Any, ...], f
 
 def _shared(records: Sequence[Record]) -> list[Record]:
     """Work that several rows share, evenly, so that sums over rows are the work that was done."""
-    names = (("gradients", ("search_key", "epsilon")), ("forwards", ("search_key", "epsilon")), ("circuits", ("model_key", "device")))
+    names = (
+        ("gradients", ("search_key", "epsilon")),
+        ("forwards", ("search_key", "epsilon")),
+        ("circuits", ("model_key", "device")),
+    )
     counts: dict[tuple[Any, ...], int] = defaultdict(int)
     largest: dict[str, float] = {}
     for row in records:

@@ -52,7 +52,9 @@ def row(texts: Iterable[str]) -> str:
 
 
 def _cell(cell: Cell) -> str:
-    kinds = " ".join([kind for kind, there in (("flags", cell.kind == "flags" and cell.text), ("flagged", cell.flagged)) if there])
+    kinds = " ".join(
+        [kind for kind, there in (("flags", cell.kind == "flags" and cell.text), ("flagged", cell.flagged)) if there]
+    )
     mean, *rest = map(escape, cell.parts)
     inner = mean + "".join(f" <small>{part}</small>" for part in rest) if cell.kind == "number" else breakable(cell.text)
     return f'<td class="{kinds}">{inner}</td>' if kinds else f"<td>{inner}</td>"

@@ -52,7 +52,9 @@ def _strips(one: Kept) -> Iterator[str]:
     for image in images_of(one.examples):
         first = shown[0]
         label = int(first.labels[image])
-        shots = [_shot("clean", [_picture(first.clean[image], "clean patch")], "", int(first.clean_prediction[image]), label, one)]
+        shots = [
+            _shot("clean", [_picture(first.clean[image], "clean patch")], "", int(first.clean_prediction[image]), label, one)
+        ]
         shots += [_attacked(example, image, one) for example in shown]
         yield f'<div class="strip" tabindex="0" role="group" aria-label="Image {image + 1}, {escape(one.classes[label])}">{"".join(shots)}</div>'
 

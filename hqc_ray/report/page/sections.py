@@ -44,9 +44,7 @@ def top(report: Report, title: str, unfinished: str) -> str:
     )
 
 
-def sections(
-    report: Report, pictures: Sequence[str], provenance: Mapping[str, Any], sweep: str
-) -> Iterator[str]:
+def sections(report: Report, pictures: Sequence[str], provenance: Mapping[str, Any], sweep: str) -> Iterator[str]:
     """All that follows the first screen, in order."""
     yield section("results", "Results", *_results(report))
     yield section("models", "Model by model", *_lines(report))
@@ -81,7 +79,7 @@ def _tiles(report: Report, unfinished: str) -> str:
         (f"{facts.searches:,}", "searches", False),
         (f"{facts.gradients:,}", "input gradients", False),
     ]
-    inner = (f'<li{" class=warn" if warn else ""}><b>{number}</b> {text}</li>' for number, text, warn in tiles)
+    inner = (f"<li{' class=warn' if warn else ''}><b>{number}</b> {text}</li>" for number, text, warn in tiles)
     return f'<ul class="tiles">{"".join(inner)}</ul>'
 
 
@@ -92,10 +90,12 @@ def _flags(report: Report) -> str:
     meanings = notes.flag_meanings(report)
     items = (
         f'<li><a href="#flag-{escape(flag)}"><code>{escape(flag)}</code></a> <b>{count:,}</b> '
-        f'<span>{escape(meanings.get(flag, "").partition(":")[0])}.</span></li>'
+        f"<span>{escape(meanings.get(flag, '').partition(':')[0])}.</span></li>"
         for flag, count in list(report.raised.items())[:MANY]
     )
-    return f'<details class="flags" open><summary>What is flagged, and what that means</summary><ul>{"".join(items)}</ul></details>'
+    return (
+        f'<details class="flags" open><summary>What is flagged, and what that means</summary><ul>{"".join(items)}</ul></details>'
+    )
 
 
 def _results(report: Report) -> Iterator[str]:
@@ -127,7 +127,9 @@ def _lines(report: Report) -> Iterator[str]:
         return
     models = [line.model for line in report.lines]
     firsts = [i == 0 or model != models[i - 1] for i, model in enumerate(models)]
-    yield soft("One line per model, number of images, device and epsilon, as in the reference study's Table II, whose numbers stand beside.")
+    yield soft(
+        "One line per model, number of images, device and epsilon, as in the reference study's Table II, whose numbers stand beside."
+    )
     yield table("table", "Results, model by model", header(report), [cells(line, report) for line in report.lines], firsts)
     yield from (f'<p class="note">{escape(note)}</p>' for note in notes.reading(report))
 
@@ -148,7 +150,9 @@ def _transfers(report: Report) -> Iterator[str]:
     )
     for i, (title, head, lines) in enumerate(transfer_tables(report), 1):
         firsts = [k == 0 or line[:2] != lines[k - 1][:2] for k, line in enumerate(lines)]
-        yield f"<h3>{escape(title)}, judged by</h3>" + table(f"transfers-{i}", f"Transferred attacks, {title}", head, lines, firsts)
+        yield f"<h3>{escape(title)}, judged by</h3>" + table(
+            f"transfers-{i}", f"Transferred attacks, {title}", head, lines, firsts
+        )
 
 
 def _audit(report: Report) -> Iterator[str]:

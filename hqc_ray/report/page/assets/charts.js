@@ -14,10 +14,12 @@ function style(name, value, at) {
   return { ...found, colour: dark.matches ? LIGHTER[found.colour] ?? found.colour : found.colour };
 }
 
+const narrow = () => innerWidth < 620;
+
 /** Colour, shape and dashes of a dimension: of all its values, so that no colour moves when rows are filtered. */
 function coded(name, values = TEXTS[name].values) {
   const styles = values.map((value, at) => style(name, value, at));
-  const legend = { title: title(name), symbolLimit: 60, columns: 1, labelLimit: 220 };
+  const legend = { title: title(name), symbolLimit: 60, labelLimit: 220, ...(narrow() ? { orient: 'bottom', columns: 2 } : { columns: 1 }) };
   const scale = range => ({ domain: values, range: styles.map(range) });
   return {
     color: { field: 'by', type: 'nominal', scale: scale(of => of.colour), legend },
@@ -91,15 +93,15 @@ const draws = {
     const { by, panels, space } = choices, spots = strongest(rows, { by, panels, space });
     const values = [...starts(spots), ...pooled(spots, s => `${s.panel}|${s.by}|${s.strength}`)];
     const code = coded(by), x = strengthAxis(space), panel = [...new Set(values.map(of => of.panel))];
-    const columns = panel.length < 2 || width < 620 ? 1 : width < 1000 || panel.length === 2 ? 2 : 3;
-    const each = Math.max(180, (width - (width < 620 ? 60 : 190) - columns * 46) / columns);
+    const columns = panel.length < 2 || narrow() ? 1 : width < 1000 || panel.length === 2 ? 2 : 3;
+    const each = Math.max(180, (width - (narrow() ? 10 : 150) - columns * 46) / columns);
     const layer = [
       { mark: { type: 'line', strokeWidth: 1.7 }, encoding: { color: code.color, strokeDash: code.dash } },
       { mark: { type: 'rule', strokeWidth: 1, opacity: .55 }, encoding: { y: { ...RIGHT, field: 'low' }, y2: { field: 'high' }, color: code.color } },
       { mark: marked(), encoding: { color: code.color, shape: code.shape,
         tooltip: tip([{ field: 'by', title: title(by) }, { field: 'epsilon' }]) } },
     ];
-    const one = { width: each, height: columns === 1 ? 320 : 210, layer, encoding: { x, y: RIGHT } };
+    const one = { width: each, height: panel.length < 2 ? 320 : 200, layer, encoding: { x, y: RIGHT } };
     const spec = panel.length < 2 ? one
       : { facet: { field: 'panel', type: 'nominal', title: null, sort: panel, header: { labelLimit: each } }, columns, spec: { ...one } };
     return { spec, values, told: `${new Set(values.map(of => of.by)).size} curves in ${Math.max(1, panel.length)} panels` };
@@ -116,7 +118,7 @@ const draws = {
     const values = cells.filter(of => order.includes(of.line)), attacks = [...TEXTS.attack.values, ...TEXTS.attack.values.map(value => `${value} (transferred)`), 'worst case'];
     const encoding = {
       x: { field: 'attack', type: 'nominal', sort: attacks, title: null, axis: { labelAngle: -35, orient: 'top', labelLimit: 130 } },
-      y: { field: 'line', type: 'nominal', sort: order, title: null, axis: { labelLimit: Math.min(260, width * .4) } },
+      y: { field: 'line', type: 'nominal', sort: order, title: null, axis: { labelLimit: Math.min(260, width * (narrow() ? .52 : .4)) } },
     };
     const tooltip = tip([{ field: 'line', title: title(by) }, { field: 'attack', title: 'Attack' }]);
     const spec = { width, height: 19 * order.length, encoding, layer: [

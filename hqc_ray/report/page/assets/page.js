@@ -123,9 +123,13 @@ function makeChoices() {
 const drawn = new Map(); // name -> { view, signature }
 const counted = { draws: 0, embeds: 0 };
 
-/** Legends take clicks, as marks do. */
+/** Legends take clicks, as marks do, and their symbols are filled. */
 function clickable(made) {
-  for (const legend of made.legends ?? []) for (const part of ['symbols', 'labels']) legend.encode = { ...legend.encode, [part]: { ...legend.encode?.[part], interactive: true } };
+  for (const legend of made.legends ?? []) {
+    const filled = legend.shape && legend.stroke ? { fill: { scale: legend.stroke, field: 'value' }, strokeDash: { value: [] } } : {};
+    legend.encode = { ...legend.encode, symbols: { ...legend.encode?.symbols, interactive: true, update: { ...legend.encode?.symbols?.update, ...filled } },
+      labels: { ...legend.encode?.labels, interactive: true } };
+  }
   return made;
 }
 
