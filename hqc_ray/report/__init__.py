@@ -25,7 +25,8 @@ from hqc_ray.report.tables.rows import write_rows
 from hqc_ray.results.folder import Folder
 
 __all__ = [
-    "Report", "audit_reference", "build", "kept", "page", "reference_table", "strips", "table_markdown", "terminal_table", "write_rows",
+    "Report", "audit_reference", "build", "kept", "page", "reference_table", "strips", "table_markdown", "terminal_table",
+    "write_rows",
 ]  # fmt: skip
 
 _FAMILIES = ("accuracy_", "heads_", "levels_", "transfer_", "patches_")

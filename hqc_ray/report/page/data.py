@@ -31,14 +31,14 @@ _DASHES: dict[Any, list[int]] = {"-": [1, 0], "--": [6, 3], ":": [2, 2], "-.": [
 def data(report: Report) -> dict[str, Any]:
     """Everything that charts and the table of rows show, ready for JSON.
 
-    Columns of text are `{"values": [...], "codes": [...]}`, in the order of the report's tables; columns of numbers are lists with
-    None where nothing was measured, or of one where all are the same. Accuracies are in percent.
+    Columns of text are `{"values": [...], "codes": [...]}`, in the order of the report's tables; columns of numbers are
+    lists with None where nothing was measured, or of one where all are the same. Accuracies are in percent.
     """
     records = [{str(name): value for name, value in row.items()} for row in report.rows.to_dict("records")]
     worst = _worst(records, report)
     seen = [_texts(row, report) for row in records]
     texts = {name: _coded([of[name] for of in seen], _order(name, records, report)) for name, _ in TEXTS}
-    numbers = [_numbers(row, worst.get(_unit(row) + (_ball(row),))) for row in records]
+    numbers = [_numbers(row, worst.get((*_unit(row), _ball(row)))) for row in records]
     for of, shared in zip(numbers, _shared(records), strict=True):
         of |= shared
     return {

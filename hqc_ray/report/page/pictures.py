@@ -25,7 +25,7 @@ def strips(kept: Sequence[Kept], figure: Callable[[str], Path]) -> list[str]:
 
     Args:
         kept: of each model.
-        figure: the path of the PNG of that name: where examples are gone (they are large, and stay at home) an earlier one is shown.
+        figure: the path of the PNG of that name: where examples are gone (they are large), an earlier one is shown.
     """
     found = []
     for one in kept:
@@ -56,7 +56,8 @@ def _strips(one: Kept) -> Iterator[str]:
             _shot("clean", [_picture(first.clean[image], "clean patch")], "", int(first.clean_prediction[image]), label, one)
         ]
         shots += [_attacked(example, image, one) for example in shown]
-        yield f'<div class="strip" tabindex="0" role="group" aria-label="Image {image + 1}, {escape(one.classes[label])}">{"".join(shots)}</div>'
+        name = f"Image {image + 1}, {one.classes[label]}"
+        yield f'<div class="strip" tabindex="0" role="group" aria-label="{escape(name)}">{"".join(shots)}</div>'
 
 
 def _attacked(example: Example, image: int, one: Kept) -> str:
