@@ -51,7 +51,7 @@ def middle_rows(folder):
 
 def large_rows():
     heads = tuple(f"vqc{i}" for i in range(1, 9))
-    return sweep_rows(heads=heads, devices=("default.qubit", NOISY), seeds=tuple(range(10)), epsilons=EPSILONS)
+    return sweep_rows(heads=heads, devices=("default.qubit", NOISY), seeds=tuple(range(13)), epsilons=EPSILONS)
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,8 @@ from hqc_ray.report.tables.results import TRANSFERS, cells, header, transfer_tab
 
 CHARTS = (  # name, title, what it shows
     ("accuracy", "Accuracy against epsilon",
-     "Images right in the worst case, with the 95 % interval over the images of all seeds; coloured by attack: under that attack. "
-     "Where the filter leaves out attacks, under the strongest that is left. Hollow: flagged."),
+     "Images right in the worst case, with the 95 % interval over the images of all seeds; coloured by attack: under that "
+     "attack. Where the filter leaves out attacks, under the strongest that is left. Hollow: flagged."),
     ("heat", "Head against attack", "Robust accuracy in percent at the chosen epsilon; !: flagged by the audit."),
     ("clean", "Clean against robust", "Each model and device: clean accuracy, and the worst case at the chosen epsilon."),
     ("devices", "Device against device", "The same model, attack and epsilon on two devices; on the line both agree."),
@@ -131,7 +131,7 @@ def _lines(report: Report) -> Iterator[str]:
     models = [line.model for line in report.lines]
     firsts = [i == 0 or model != models[i - 1] for i, model in enumerate(models)]
     yield soft(
-        "One line per model, number of images, device and epsilon, as in the reference study's Table II; its numbers stand beside."
+        "One line per model, number of images, device and epsilon, as in the reference study's Table II, with its numbers."
     )
     yield table("table", "Results, model by model", header(report), [cells(line, report) for line in report.lines], firsts)
     yield from (f'<p class="note">{escape(note)}</p>' for note in notes.reading(report))
@@ -179,8 +179,9 @@ def _audit(report: Report) -> Iterator[str]:
 
 def _pictures(pictures: Sequence[str]) -> Iterator[str]:
     yield soft(
-        "Images of the test part that were right before: the clean patch, then of each attack what it added (magnified by the "
-        "factor below, around grey) and what came of it. Below each patch stands the class that the model predicts, × where it is wrong."
+        "Images of the test part that were right before: the clean patch, then of each attack what it added "
+        "(magnified by the factor below, around grey) and what came of it. Below each patch stands the class that the "
+        "model predicts, × where it is wrong."
     )
     yield from pictures
 
@@ -190,8 +191,9 @@ def _reference() -> Iterator[str]:
     records = reference.audit_reference().to_dict("records")
     flagged = sum(bool(r["flags"]) for r in records)
     yield soft(
-        f"{reference.SOURCE}: {flagged} of its {len(records)} rows would be flagged. It prints percentages only, so that a rise "
-        "counts where the 95 % interval of the difference of two independent samples, of a fifth of the images each, lies above 0."
+        f"{reference.SOURCE}: {flagged} of its {len(records)} rows would be flagged. It prints percentages only, so "
+        "that a rise counts where the 95 % interval of the difference of two independent samples, of a fifth of the "
+        "images each, lies above 0."
     )
     names = ["Model", "Images", "Clean", "VQC", "Epsilon", *(reference.NAMES[a] for a in reference.ATTACKS), "Flags"]
     lines = (
@@ -216,6 +218,6 @@ def _provenance(provenance: Mapping[str, Any], sweep: str) -> Iterator[str]:
     if provenance:
         yield f'<h3>Versions, machine, runs</h3><div class="nested">{nested(provenance)}</div>'
     yield soft(
-        "Files beside this page: table.md, rows.csv, rows.parquet; in figures/ at most a dozen drawings, the most important ones. "
-        "Whatever else there is to draw, the charts above draw, each as PNG or SVG."
+        "Files beside this page: table.md, rows.csv, rows.parquet; in figures/ at most a dozen drawings, the most "
+        "important ones. Whatever else there is to draw, the charts above draw, each as PNG or SVG."
     )
