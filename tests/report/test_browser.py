@@ -78,7 +78,7 @@ class Opened:
         self.page.route("**/*", self._only_itself)
         self.page.on("console", lambda message: self.said.append(message.text))
         self.page.on("pageerror", lambda error: self.said.append(str(error)))
-        self.page.goto(path.as_uri() + address)
+        self.page.goto(path.as_uri() + address, timeout=120_000)
         self.page.wait_for_selector("html[data-ready]", state="attached", timeout=120_000)
         self.page.evaluate(SETTLE)
 

@@ -11,7 +11,7 @@ from importlib import metadata, resources
 from pathlib import Path
 
 ASSETS = Path(__file__).parent / "assets"
-LIBRARIES = ("vega.js", "datatables.js", "datatables.css")
+GIVEN = "window.vegaEmbed = vegaEmbed; window.vega = vega; window.vegaLite = vegaLite;"  # by the bundle to the page
 
 
 def main() -> None:
@@ -21,7 +21,7 @@ def main() -> None:
     tables = resources.files("itables") / "html"
     module = (tables / "dt_bundle.js").read_text(encoding="utf-8")
     contents = {
-        "vega.js": vl_convert.javascript_bundle(None),
+        "vega.js": vl_convert.javascript_bundle(GIVEN),
         "datatables.js": re.sub(r"export\{.*?\b(\w+) as default\b.*?\};", r"window.DataTable=\1;", module, count=1),
         "datatables.css": (tables / "dt_bundle.css").read_text(encoding="utf-8"),
         "VERSIONS.txt": _versions(vl_convert),

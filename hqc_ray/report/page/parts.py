@@ -9,6 +9,8 @@ from typing import Any
 
 from hqc_ray.report.tables.cell import Cell
 
+LONG = 200  # lines of a table that a browser need not lay out before somebody comes near
+
 
 def section(name: str, title: str, *parts: str) -> str:
     """A section with its title, which links to itself."""
@@ -38,11 +40,13 @@ def table(name: str, title: str, head: Sequence[str], lines: Sequence[Sequence[C
 
 def plain(name: str, title: str, head: Sequence[str], rows: Iterable[str]) -> str:
     """The same of rows that are HTML already."""
+    lines = list(rows)
+    long = " long" if len(lines) > LONG else ""
     names = "".join(f'<th scope="col">{escape(text)}</th>' for text in head)
     return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(title)}">'
+        f'<div class="scroll{long}" tabindex="0" role="region" aria-label="{escape(title)}">'
         f'<table class="data" data-name="{escape(name)}"><caption class="hidden">{escape(title)}</caption>'
-        f"<thead><tr>{names}</tr></thead><tbody>\n" + "\n".join(rows) + "\n</tbody></table></div>"
+        f"<thead><tr>{names}</tr></thead><tbody>\n" + "\n".join(lines) + "\n</tbody></table></div>"
     )
 
 

@@ -206,15 +206,19 @@ function makeTools() {
 
 // all other tables ---------------------------------------------------------------------------------------------------------
 function makeTables() {
-  for (const one of document.querySelectorAll('table.data')) {
-    const many = one.tBodies[0].rows.length > 25;
-    new DataTable(one, { paging: many, pageLength: 25, lengthMenu: [25, 100, 500], searching: many, info: many, order: [], autoWidth: false, language: words,
-      headerCallback(head) { for (const cell of head.cells) cell.scope = 'col'; },
-      layout: { topStart: { buttons: [save(`${document.title} ${one.dataset.name}`)] }, topEnd: many ? 'search' : null, bottomStart: many ? ['pageLength', 'info'] : null, bottomEnd: many ? 'paging' : null } });
-  }
+  const near = new IntersectionObserver(seen => { for (const { isIntersecting, target } of seen) if (isIntersecting) { near.unobserve(target); makeData($('table', target)); } }, { rootMargin: '800px' });
+  for (const one of document.querySelectorAll('table.data')) if (one.tBodies[0].rows.length > 200) near.observe(one.closest('.scroll')); else makeData(one);
 }
 
-addEventListener('beforeprint', () => { for (const one of DataTable.tables()) { const its = new DataTable.Api(one); if (one.id !== 'cells' && its.rows().count() <= 300) its.page.len(-1).draw(); } });
+function makeData(one) {
+  if (DataTable.isDataTable(one)) return;
+  const many = one.tBodies[0].rows.length > 25;
+  new DataTable(one, { paging: many, pageLength: 25, lengthMenu: [25, 100, 500], searching: many, info: many, order: [], autoWidth: false, language: words,
+    headerCallback(head) { for (const cell of head.cells) cell.scope = 'col'; },
+    layout: { topStart: { buttons: [save(`${document.title} ${one.dataset.name}`)] }, topEnd: many ? 'search' : null, bottomStart: many ? ['pageLength', 'info'] : null, bottomEnd: many ? 'paging' : null } });
+}
+
+addEventListener('beforeprint', () => { document.querySelectorAll('table.data').forEach(makeData); for (const one of DataTable.tables()) { const its = new DataTable.Api(one); if (one.id !== 'cells' && its.rows().count() <= 300) its.page.len(-1).draw(); } });
 addEventListener('hashchange', () => { if (location.hash.startsWith('#?')) restore(); });
 const shade = () => document.documentElement.classList.toggle('dark', dark.matches); // what DataTables asks for
 shade();
