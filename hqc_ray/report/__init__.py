@@ -19,9 +19,10 @@ from hqc_ray.report.figures import accuracy, heatmaps, patches, stages
 from hqc_ray.report.files import refuse_blocked, replace
 from hqc_ray.report.page import page
 from hqc_ray.report.page.pictures import strips
-from hqc_ray.report.tables import rows
-from hqc_ray.report.tables.results import table_markdown, terminal_table
+from hqc_ray.report.tables import rows, summary
+from hqc_ray.report.tables.results import table_markdown
 from hqc_ray.report.tables.rows import write_rows
+from hqc_ray.report.tables.terminal import TerminalTable as terminal_table
 from hqc_ray.results.folder import Folder
 
 __all__ = [
@@ -34,7 +35,7 @@ DRAWN = {"heads": 3, "levels": 2, "accuracy": 3, "transfer": 2, "patches": 2}  #
 
 
 def build(folder: Path, report: Report, provenance: Mapping[str, Any], title: str) -> list[Path]:
-    """Write table.md, rows.csv, rows.parquet, figures/*.png and report.html into `folder`; the paths of all of them.
+    """Write table.md, summary.csv, rows.csv, rows.parquet, figures/*.png and report.html into `folder`; the paths of all of them.
 
     Nothing is written before all of it is made. Figures that an earlier report drew and these rows do not give are removed once
     every cell of the sweep has a row; patches only if every example could be read, since the others cannot be drawn again.
@@ -49,14 +50,15 @@ def build(folder: Path, report: Report, provenance: Mapping[str, Any], title: st
         ResultsError: the folder cannot be written to.
     """
     at = Folder(folder)
-    for path in (at.table, at.csv, at.parquet, at.page, at.figure("any"), *at.figures()):
+    for path in (at.table, at.summary, at.csv, at.parquet, at.page, at.figure("any"), *at.figures()):
         refuse_blocked(path)
     finished = len(at.order() or ()) <= len(report.rows)
     examples = kept(report, at.path)
     drawn, whole = _drawn(report, examples, at)
     sweep = at.sweep.read_text(encoding="utf-8", errors="replace") if at.sweep.is_file() else ""
     contents = {
-        at.table: table_markdown(report).encode(), at.csv: rows.csv(report), at.parquet: rows.parquet(report), **drawn,
+        at.table: table_markdown(report).encode(), at.summary: summary.csv(report), at.csv: rows.csv(report),
+        at.parquet: rows.parquet(report), **drawn,
         at.page: page(report, strips(examples, at.figure), provenance, title, sweep).encode(),
     }  # fmt: skip
     paths = [replace(path, content) for path, content in contents.items()]

@@ -29,7 +29,7 @@ def page(report: Report, pictures: Sequence[str], provenance: Mapping[str, Any],
         title: of the page.
         sweep: the sweep file.
     """
-    unfinished = getattr(report, "unfinished", "")
+    unfinished = report.unfinished
     head = (
         f'<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<meta http-equiv="Content-Security-Policy" content="{escape(POLICY)}"><meta name="color-scheme" content="light dark">'

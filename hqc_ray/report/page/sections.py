@@ -34,7 +34,7 @@ FEW = 24  # circuits that have a sentence each; of more, the table says the same
 def top(report: Report, title: str, unfinished: str) -> str:
     """The first screen: title, banner, the answer in words, tiles, flags."""
     banner = f'<p class="banner" role="status"><b>Unfinished:</b> {escape(unfinished)}.</p>' if unfinished else ""
-    said = "".join(f"<p>{escape(sentence)}</p>" for sentence in getattr(report, "answer", ()))
+    said = "".join(f"<p>{escape(sentence)}</p>" for sentence in report.answer)
     suffix = ' <small class="unfinished">unfinished</small>' if unfinished else ""
     return (
         f'<header><p class="kicker">Adversarial robustness of hybrid quantum-classical classifiers</p>'
@@ -218,6 +218,6 @@ def _provenance(provenance: Mapping[str, Any], sweep: str) -> Iterator[str]:
     if provenance:
         yield f'<h3>Versions, machine, runs</h3><div class="nested">{nested(provenance)}</div>'
     yield soft(
-        "Files beside this page: table.md, rows.csv, rows.parquet; in figures/ at most a dozen drawings, the most "
+        "Files beside this page: table.md, summary.csv, rows.csv, rows.parquet; in figures/ at most a dozen drawings, the most "
         "important ones. Whatever else there is to draw, the charts above draw, each as PNG or SVG."
     )
