@@ -33,8 +33,9 @@ FEW = 24  # circuits that have a sentence each; of more, the table says the same
 
 def top(report: Report, title: str, unfinished: str) -> str:
     """The first screen: title, banner, the answer in words, tiles, flags."""
-    banner = f'<p class="banner" role="status"><b>Unfinished:</b> {escape(unfinished)}.</p>' if unfinished else ""
-    said = "".join(f"<p>{escape(sentence)}</p>" for sentence in report.answer)
+    told = next((sentence for sentence in report.answer if unfinished and unfinished in sentence), f"Unfinished: {unfinished}.")
+    banner = f'<p class="banner" role="status">{escape(told)}</p>' if unfinished else ""
+    said = "".join(f"<p>{escape(sentence)}</p>" for sentence in report.answer if not unfinished or sentence != told)
     suffix = ' <small class="unfinished">unfinished</small>' if unfinished else ""
     return (
         f'<header><p class="kicker">Adversarial robustness of hybrid quantum-classical classifiers</p>'
