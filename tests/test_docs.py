@@ -97,7 +97,7 @@ def quickstart(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("text", blocks("python"), ids=["results", "circuits"])
+@pytest.mark.parametrize("text", re.findall(r"```python\n(.*?)```", README, re.DOTALL), ids=["results", "circuits"])
 def test_the_python_of_the_readme_runs_as_it_stands(text, quickstart, monkeypatch, capsys):
     if "import foolbox" in text:
         pytest.importorskip("foolbox")
