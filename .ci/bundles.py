@@ -1,6 +1,6 @@
-"""Makes the libraries of the page anew from the packages that ship them: `python -m hqc_ray.report.page.bundles`.
+"""Makes the libraries of the page anew from the packages that ship them: `python .ci/bundles.py`.
 
-The results lie in `assets/` and are part of this package, so that a report needs none of these packages. Vega, Vega-Lite and
+They lie in hqc_ray/report/page/assets and are part of hqc_ray, so that a report needs none of these packages. Vega, Vega-Lite and
 Vega-Embed come from vl-convert's offline bundle, DataTables with its extensions from itables'.
 """
 
@@ -10,7 +10,7 @@ import re
 from importlib import metadata, resources
 from pathlib import Path
 
-ASSETS = Path(__file__).parent / "assets"
+ASSETS = Path(__file__).parent.parent / "hqc_ray" / "report" / "page" / "assets"
 GIVEN = "window.vegaEmbed = vegaEmbed; window.vega = vega; window.vegaLite = vegaLite;"  # by the bundle to the page
 
 
