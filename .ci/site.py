@@ -18,9 +18,18 @@ PAGES = (
     "CONTRIBUTING.md",
     "benchmarks/*.md",
     "results/README.md",
+    "results/controls/table.md",
     "results/table2_resnet18/table.md",
 )
-OTHERS = ("LICENSE", "CITATION.cff", "cluster.yaml", "cluster/*", "sweeps/*.yaml", "results/table2_resnet18/figures/*.png")
+OTHERS = (
+    "LICENSE",
+    "CITATION.cff",
+    "cluster.yaml",
+    "cluster/*",
+    "sweeps/*.yaml",
+    "results/controls/figures/*.png",
+    "results/table2_resnet18/figures/*.png",
+)
 LINK = re.compile(r"(\]\()([^)\s#:]+)((?:#[^)\s]*)?\))")
 
 
