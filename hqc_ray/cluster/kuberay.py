@@ -69,7 +69,7 @@ def check(document: dict[str, Any]) -> Iterator[Finding]:
     kind = document.get("kind")
     if kind in OTHERS:
         return
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         yield Finding("kind", f"unknown: {kind!r}", ", ".join(KINDS))
         return
     whole = schema(_TABLES, KINDS[kind])
