@@ -47,8 +47,8 @@ def test_a_sweep_waits_for_the_first_node_uses_a_later_one_and_survives_the_loss
         nodes.append(cluster.add_node(num_cpus=1, object_store_memory=10**8))
         return fit(driver, dispatcher, stopper, tickets, *rest)
 
-    def lose(self, outcomes):
-        found = take(self, outcomes)
+    def lose(self, outcomes, worker=""):
+        found = take(self, outcomes, worker)
         if len(nodes) == 1:
             nodes.append(cluster.add_node(num_cpus=1, object_store_memory=10**8))
             cluster.remove_node(nodes[0], allow_graceful=False)

@@ -46,7 +46,7 @@ def test_a_name_that_is_a_number_comes_before_a_label(in_memory):
         ((), "two or more"),
         ("class 2", "two or more"),
         (("class 2", 0), "class 'class 2' twice"),
-        (("class 2", "class 3"), r"unknown class 'class 3'; did you mean '.*\(valid: class 10, class 2, class 9\)"),
+        (("class 2", "class 3"), r"unknown class 'class 3'; did you mean '.*\(valid: class 2, class 9, class 10\)"),
         ((0, 3), "unknown class 3"),
         ((0, -1), "unknown class -1"),
         ((0, True), "unknown class True"),
