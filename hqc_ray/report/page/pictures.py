@@ -29,9 +29,8 @@ def strips(kept: Sequence[Kept], figure: Callable[[str], Path]) -> list[str]:
     """
     found = []
     for one in kept:
-        old = figure(one.name)
-        if not one.complete and old.is_file():
-            found.append(_figure(one, f'<img alt="{escape(_told(one))}" src="{_reduced(old.read_bytes())}">'))
+        if not one.complete and (earlier := _reduced(figure(one.name))):
+            found.append(_figure(one, f'<img alt="{escape(_told(one))}" src="{earlier}">'))
         elif one.examples:
             found.append(_figure(one, "".join(_strips(one))))
     return found
@@ -89,9 +88,13 @@ def _picture(values: NDArray[np.floating[Any]], alt: str) -> str:
     return f'<img width="{SIDE}" height="{height}" alt="{escape(alt)}" src="{_webp(picture, QUALITY)}">'
 
 
-def _reduced(png: bytes) -> str:
-    with Image.open(BytesIO(png)) as opened:
-        picture = opened.convert("RGB")
+def _reduced(path: Path) -> str:
+    """A figure that was drawn earlier, smaller; nothing where there is none, or a damaged one."""
+    try:
+        with Image.open(path) as opened:
+            picture = opened.convert("RGB")
+    except (OSError, SyntaxError, ValueError):  # Pillow raises each of them
+        return ""
     picture.thumbnail((WIDEST_FIGURE, 10 * WIDEST_FIGURE))
     return _webp(picture, FIGURE_QUALITY)
 
