@@ -34,7 +34,8 @@ def output(capsys: pytest.CaptureFixture[str], *arguments: object, code: int = c
 
 def cells(out: str) -> dict[str, list[str]]:
     """The lines of a table below its head, by their first cell; the rule below the head says where columns stand."""
-    _, rule, *lines = out.split("\n\n")[0].splitlines()
+    _, rule, *lines = re.split(r"(?m)^(─.*)\n", out.split("\n\n")[0])
+    lines = "".join(lines).splitlines()
     columns = [slice(*found.span()) for found in re.finditer("─+", rule)]
     return {first: rest for first, *rest in ([line[column].strip() for column in columns] for line in lines)}
 
