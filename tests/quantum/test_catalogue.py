@@ -201,7 +201,7 @@ def test_devices_are_shown_with_versions_and_pip_lines(
     out = output(capsys, "devices")
     assert "pip install pennylane-lightning-gpu" in out
     assert "1.2.3" in out
-    assert "fake_manila, " in out
+    assert "fake_manila," in out
     assert "default.clifford" in out
 
 
