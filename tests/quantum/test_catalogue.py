@@ -24,6 +24,12 @@ from hqc_ray.quantum.study import analysis, catalogue, inventory
 TINY = "--pairs=50"
 
 
+@pytest.fixture(autouse=True)
+def wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables in columns, however wide the terminal of whoever runs the tests."""
+    monkeypatch.setenv("COLUMNS", "220")
+
+
 def output(capsys: pytest.CaptureFixture[str], *arguments: object, code: int = cli.OK) -> str:
     assert cli.main([str(a) for a in arguments]) == code
     return capsys.readouterr().out
@@ -62,10 +68,7 @@ def test_every_circuit_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert f"{analysis.floor(3, 50):.4f} on 3 qubits" in out
 
 
-def test_a_few_circuits_are_listed_with_their_dead_parts_and_compiled(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("COLUMNS", "220")
+def test_a_few_circuits_are_listed_with_their_dead_parts_and_compiled(capsys: pytest.CaptureFixture[str]) -> None:
     out = output(capsys, "circuits", "vqc1", "sim9", "vqc5", TINY, "--backend", "fake_manila", "fake_guadalupe")
     rows = cells(out)
     row = catalogue.row(circuits.get("vqc1"), ["fake_guadalupe"], pairs=50)
