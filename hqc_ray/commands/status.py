@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hqc_ray.columns import counted
 from hqc_ray.commands import OK, json_option, print_json, summary
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def _lines(found: Status) -> list[str]:
     lines = [f"{found.sweep}: {found.state}", f"{found.done:,} of {of} cells done, {found.failed:,} failed"]
     if found.left_seconds is not None:
         about = "roughly" if found.rough else "about"
-        lines.append(f"{about} {duration(found.left_seconds)} left, on {found.workers} worker{'s' if found.workers != 1 else ''}")
+        lines.append(f"{about} {duration(found.left_seconds)} left, on {counted(found.workers or 0, 'worker')}")
     if found.stages:
         lines.append("stages, as its driver last said:" if found.state != RUNNING else "stages of this run:")
         for stage in found.stages:

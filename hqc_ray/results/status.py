@@ -128,7 +128,7 @@ def of_storage(uri: str) -> Status:
 
 
 def count(files: Iterable[tuple[str, Iterable[bytes]]]) -> Counts:
-    """What the lines of ledgers say, read without parsing what a line's 90 columns hold: 100,000 of them take a second.
+    """What the lines of ledgers say, read without parsing what a line's columns hold: 100,000 of them take a second.
 
     Args:
         files: the name and the lines of each.

@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from hqc_ray.columns import counted
 from hqc_ray.evaluation.flags import SHORT
 from hqc_ray.report.content.attacks import Row, Shown, is_clean, is_transfer
 from hqc_ray.report.content.controls import Compared
@@ -68,9 +69,9 @@ def _extent(lines: Sequence[Line], facts: Facts) -> str:
     """'462 cells of 16 trained models: CNN and ResNet18 with linear, tanh and vqc1, under FGSM and PGD; one seed, ...'."""
     if facts.cells == facts.failed:
         return f"All {facts.cells:,} cells failed: nothing was measured." if facts.cells else "No rows yet."
-    cells = f"{facts.cells:,} cell{'s' * (facts.cells > 1)}"
+    cells = counted(facts.cells, "cell")
     cells += f", of which {facts.failed:,} failed," if facts.failed else ""
-    models = f"{facts.models:,} trained model{'s' * (facts.models > 1)}"
+    models = counted(facts.models, "trained model")
     backbones = _named((line.model.backbone_name for line in lines), "backbones")
     heads = _named((line.model.head_name for line in lines), "heads")
     searched = [attack for line in lines for attack in line.attacks if not attack.control]

@@ -11,6 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from hqc_ray.columns import counted
 from hqc_ray.results.row import Row
 from hqc_ray.sweep.progress import duration
 
@@ -84,7 +85,7 @@ class Now:
         """'2 workers'."""
         if not self.workers:
             return "waiting for a worker to start"
-        return f"{self.workers:,} worker{'s' if self.workers > 1 else ''}"
+        return counted(self.workers, "worker")
 
 
 def line(now: Now) -> str:
