@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
+from hqc_ray.evaluation import dictionary
 from hqc_ray.report.content import reference
 from hqc_ray.report.content.view import Report
-from hqc_ray.report.page.columns import dictionary
 from hqc_ray.report.page.parts import nested, plain, row, section, soft, table
 from hqc_ray.report.tables import cards, controls, notes
 from hqc_ray.report.tables.results import TRANSFERS, cells, header, transfer_tables
@@ -208,8 +208,9 @@ def _reference() -> Iterator[str]:
 
 def _columns() -> Iterator[str]:
     yield soft("rows.csv and rows.parquet have one row per cell. Accuracies and shares are fractions there, not percent.")
-    lines = (row(line) for line in dictionary())
-    inner = plain("columns", "Columns of the data files", ["Column", "Of", "Meaning"], lines)
+    lines = [row([one.name, one.kind.replace("`", ""), one.unit, one.about]) for one in dictionary.columns()]
+    lines.append(row(["flags", "list of texts", "", dictionary.FLAG_COLUMN.replace("`", "")]))
+    inner = plain("columns", "Columns of the data files", ["Column", "Type", "Unit", "Meaning"], lines)
     yield f"<details><summary>All columns</summary>{inner}</details>"
 
 
