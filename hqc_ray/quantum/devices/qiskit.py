@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from hqc_ray.errors import DeviceError
+from hqc_ray.guard import said
 from hqc_ray.quantum.circuits.ir import Angle, Circuit, Parameter, Weight
 from hqc_ray.quantum.devices.facts import CompiledFacts
 from hqc_ray.quantum.noise.base import Noise
@@ -86,7 +88,11 @@ def compiled(circuit: Circuit, backend: Any, level: int, seed: int) -> Compiled:
     measures = backend is None or "measure" in backend.operation_names  # some early machines know none
     if measures:
         written.measure(wires, wires)
-    made = transpile(written, **target, optimization_level=level, seed_transpiler=seed)
+    try:
+        made = transpile(written, **target, optimization_level=level, seed_transpiler=seed)
+    except Exception as problem:  # of the compiler, or of the stages that a machine brings along
+        what = f"Qiskit cannot compile {circuit!r} for {backend.name if backend else BASIS}: {said(problem)}"
+        raise DeviceError(what, where="noise", valid="a machine whose working qubits and gates suffice") from problem
     layout = made.layout.final_index_layout() if made.layout else list(wires)
     if not measures:
         made.measure(layout, wires)
