@@ -1,4 +1,4 @@
-"""A machine's calibration of one day as a file of JSON, which is used offline: its form, its name, and the backend that it makes.
+"""A machine's calibration of one day as a file of JSON, which is used offline: its form, its name, and the target it makes.
 
 A snapshot's name, as `ibm_torino@2026-11-01-1a2b3c4d`, says the machine, the day, and a digest of all numbers. In rows and keys it
 stands for the file, which may lie anywhere; a process that has not read the file is given its content.
@@ -97,7 +97,7 @@ class Snapshot(Options):
     @field_validator("gates")
     @classmethod
     def _known(cls, gates: dict[str, tuple[Gate, ...]]) -> dict[str, tuple[Gate, ...]]:
-        standard = _standard()
+        standard = known_gates()
         for name, places in gates.items():
             if name not in standard:
                 raise ValueError(f"{name!r} is none of Qiskit's gates on one or two qubits")
@@ -136,7 +136,7 @@ class Snapshot(Options):
         for name, places in self.gates.items():
             usable = (place for place in places if set(place.on) <= set(working))
             made = {place.on: InstructionProperties(_seconds(place.ns, 1e-9), place.error) for place in usable}
-            target.add_instruction(_standard()[name], made, name=name)
+            target.add_instruction(known_gates()[name], made, name=name)
         target.add_instruction(Measure(), {(number,): _readout(self.qubits[number]) for number in working})
         target.add_instruction(Delay(Parameter("t")), {(number,): None for number in working})
         return target
@@ -219,7 +219,7 @@ def _seconds(number: float | None, unit: float) -> float | None:
 
 
 @functools.cache
-def _standard() -> dict[str, Any]:
+def known_gates() -> dict[str, Any]:
     """Qiskit's gates on one and two qubits, by their names."""
     from qiskit.circuit import Gate as QiskitGate
     from qiskit.circuit.library.standard_gates import get_standard_gate_name_mapping

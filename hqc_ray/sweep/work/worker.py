@@ -16,6 +16,7 @@ from hqc_ray.evaluation.statistics import pack
 from hqc_ray.models import backbones, classifier, features, training
 from hqc_ray.models.backbones.backbone import Backbone
 from hqc_ray.models.classifier import Classifier
+from hqc_ray.quantum.noise import snapshots
 from hqc_ray.redaction import clean
 from hqc_ray.results.row import Deployed
 from hqc_ray.spec import ModelSpec
@@ -65,6 +66,9 @@ class Worker:
         start = time.perf_counter()
         for attempt in range(1, ATTEMPTS + 1):
             try:
+                for name in job.needs:
+                    if name.startswith("snapshot/"):
+                        snapshots.give(self.fetch(name))
                 outcome = KINDS[job.kind](self, job)
                 break
             except Exception:
