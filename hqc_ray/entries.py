@@ -125,7 +125,7 @@ def lookup(kind: str, table: Mapping[str, T], name: str, error: type[InputError]
     if name in table:
         return table[name]
     if ":" not in str(name):
-        raise unknown(kind, name, [*table, "package.module:name"], error)
+        raise unknown(kind, name, [*table, "package.module:name"], error, all_by=f"hqc list {kind}s")
     module, _, attribute = name.partition(":")
     with guarded(kind, name, error, to="import", valid="package.module:name on PYTHONPATH"):
         return getattr(importlib.import_module(module), attribute)

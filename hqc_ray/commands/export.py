@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hqc_ray.commands import OK
+from hqc_ray.commands import OK, summary
 from hqc_ray.errors import ResultsError, shown
 
 if TYPE_CHECKING:
@@ -16,12 +16,16 @@ if TYPE_CHECKING:
     from hqc_ray.results.folder import Folder
     from hqc_ray.results.row import Row
 
+EXAMPLE = """\
+hqc export results/mine 3f2a9c attacked            # by the key of a row, or how it begins
+hqc export results/mine 3f2a9c before --clean"""
 KEEP = "a row of an attack on pixels, in a sweep with `evaluate: {keep: true}`"
 
 
 def add(known: Any) -> None:
     """Add `export` to the commands of `hqc`."""
-    export = known.add_parser("export", help="write the attacked images that a sweep kept as a data set")
+    about = summary("write the attacked images that a sweep kept as a data set")
+    export = known.add_parser("export", **about, example=EXAMPLE)
     export.add_argument("folder", help="such as results/quickstart")
     export.add_argument("row", help="the `key` of a row, or how it begins: rows.csv has them")
     export.add_argument("to", help="a folder for the two files of PatchCamelyon's split `test`")

@@ -17,9 +17,10 @@ from hqc_ray.report.content.view import Report
 from hqc_ray.report.figures import accuracy, heatmaps, patches, stages
 from hqc_ray.report.files import refuse_blocked, replace
 from hqc_ray.report.page import page
-from hqc_ray.report.tables import rows
-from hqc_ray.report.tables.results import table_markdown, terminal_table
+from hqc_ray.report.tables import rows, summary
+from hqc_ray.report.tables.results import table_markdown
 from hqc_ray.report.tables.rows import write_rows
+from hqc_ray.report.tables.terminal import TerminalTable as terminal_table
 from hqc_ray.results.folder import Folder
 
 __all__ = ["Report", "audit_reference", "build", "reference_table", "table_markdown", "terminal_table", "write_rows"]
@@ -28,7 +29,7 @@ _FAMILIES = ("accuracy_", "heads_", "levels_", "transfer_", "patches_")
 
 
 def build(folder: Path, report: Report, provenance: Mapping[str, Any], title: str) -> list[Path]:
-    """Write table.md, rows.csv, rows.parquet, figures/*.png and report.html into `folder`; the paths of all of them.
+    """Write table.md, summary.csv, rows.csv, rows.parquet, figures/*.png and report.html into `folder`; the paths of all of them.
 
     Nothing is written before all of it is made. Figures that an earlier report drew and these rows do not give are removed once
     every cell of the sweep has a row; patches only if every example could be read, since the others cannot be drawn again.
@@ -43,13 +44,14 @@ def build(folder: Path, report: Report, provenance: Mapping[str, Any], title: st
         ResultsError: the folder cannot be written to.
     """
     at = Folder(folder)
-    for path in (at.table, at.csv, at.parquet, at.page, at.figure("any"), *at.figures()):
+    for path in (at.table, at.summary, at.csv, at.parquet, at.page, at.figure("any"), *at.figures()):
         refuse_blocked(path)
     finished = len(at.order() or ()) <= len(report.rows)
     drawn, whole = _drawn(report, at)
     figures = [(path.stem, content) for path, content in drawn.items()]
     contents = {
-        at.table: table_markdown(report).encode(), at.csv: rows.csv(report), at.parquet: rows.parquet(report), **drawn,
+        at.table: table_markdown(report).encode(), at.summary: summary.csv(report), at.csv: rows.csv(report),
+        at.parquet: rows.parquet(report), **drawn,
         at.page: page(report, figures, provenance, title).encode(),
     }  # fmt: skip
     paths = [replace(path, content) for path, content in contents.items()]

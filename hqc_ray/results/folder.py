@@ -6,11 +6,12 @@ import json
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hqc_ray.errors import ModelError, ResultsError
-from hqc_ray.results import ledger
-from hqc_ray.results.row import Planned, Row
+
+if TYPE_CHECKING:
+    from hqc_ray.results.row import Planned, Row
 
 MADE = "a folder that `hqc sweep` made"
 AGAIN = "`hqc sweep` writes it again; or delete it, and all rows are shown"
@@ -58,6 +59,16 @@ class Folder:
         return self.path / "provenance.json"
 
     @property
+    def lock(self) -> Path:
+        """Which driver owns the folder."""
+        return self.path / ".lock"
+
+    @property
+    def status(self) -> Path:
+        """What the driver noted last, for `hqc status`."""
+        return self.path / ".status.json"
+
+    @property
     def models(self) -> Path:
         """The trained models."""
         return self.path / MODELS
@@ -95,6 +106,11 @@ class Folder:
         return self.path / "report.html"
 
     @property
+    def summary(self) -> Path:
+        """The numbers of the report's table, with the worst case."""
+        return self.path / "summary.csv"
+
+    @property
     def csv(self) -> Path:
         """The rows as a table of text."""
         return self.path / "rows.csv"
@@ -110,6 +126,8 @@ class Folder:
         Raises:
             ResultsError: no ledger, or a line of it is not a row; or the list of the sweep's cells is damaged.
         """
+        from hqc_ray.results import ledger  # rows take 0.3 s to import, which `hqc status` does without
+
         if not self.path.is_dir():
             what = "not a folder" if self.path.exists() else "no such folder"
             raise ResultsError(what, where=str(self.path), valid=MADE)

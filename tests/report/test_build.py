@@ -49,7 +49,7 @@ def built(tmp_path_factory):
 def test_every_file_is_there_and_returned(built):
     folder, _, paths = built
     names = [p.relative_to(folder).as_posix() for p in paths]
-    assert [n for n in names if "figures" not in n] == ["table.md", "rows.csv", "rows.parquet", "report.html"]
+    assert [n for n in names if "figures" not in n] == ["table.md", "summary.csv", "rows.csv", "rows.parquet", "report.html"]
     assert len([n for n in names if n.startswith("figures/accuracy_")]) == 3
     assert len([n for n in names if n.startswith("figures/transfer_")]) == 1
     assert len([n for n in names if n.startswith("figures/heads_")]) == 1
@@ -100,7 +100,7 @@ def test_rebuilding_gives_the_same(built):
 @pytest.mark.filterwarnings("ignore:.* examples are not there")
 def test_odd_rows_still_give_a_report(tmp_path, rows):
     paths = report.build(tmp_path, report.Report.of(as_frame(rows)), {}, "odd")
-    assert [p.name for p in paths if p.suffix != ".png"] == ["table.md", "rows.csv", "rows.parquet", "report.html"]
+    assert [p.name for p in paths if p.suffix != ".png"] == ["table.md", "summary.csv", "rows.csv", "rows.parquet", "report.html"]
     assert Page(paths[-1].read_text(encoding="utf-8")).open == []
     assert len(pd.read_parquet(tmp_path / "rows.parquet")) == len(rows)
 
