@@ -18,7 +18,7 @@ import numpy as np
 from hqc_ray.errors import DeviceError
 from hqc_ray.quantum.noise import own, snapshots
 from hqc_ray.quantum.noise.base import Noise, positions, require
-from hqc_ray.quantum.noise.carried import Carried, carried, refuse_silent
+from hqc_ray.quantum.noise.carried import Carried, carried, has, lost, misread, refuse_silent
 
 NOT_MACHINES = {"FakeProviderForBackendV2", "FakeFractionalBackend"}
 
@@ -80,6 +80,15 @@ class Machine(Noise):
         matrix = self._readout.get(qubit)
         return None if matrix is None else np.eye(2) + self.scale * (matrix - np.eye(2))
 
+    def infidelity(self, gate: str, qubits: tuple[int, ...]) -> float | None:
+        """One minus the average fidelity of `gate` (or of `measure`) on physical `qubits`; None where it is not there."""
+        if not has(self.backend.target, gate, qubits):
+            return None
+        if gate == "measure":
+            return misread(self.assignment(qubits[0]))
+        known = self._calibration(gate, qubits)
+        return self.scale * known.error if known and known.error is not None else lost(self.error(gate, qubits))
+
     def check(self, compiled: Any) -> None:
         """See `Noise.check`."""
         refuse_silent(self, compiled)
@@ -98,6 +107,9 @@ class Machine(Noise):
         if most * self.scale > 1:
             what = f"noise_scale {self.scale:g} takes the error of {name} on {self.backend.name} above its maximum"
             raise DeviceError(what, where="noise_scale", valid=f"0 to {1 / most:.3g}")
+
+
+Calibrated = Machine | Carried
 
 
 def _readouts(target: Any) -> Iterator[tuple[int, np.ndarray]]:
@@ -142,10 +154,15 @@ def backend(name: str) -> Any:
 
 
 @functools.lru_cache(maxsize=16)
-def machine(name: str, scale: float = 1.0) -> Machine | Carried:
+def machine(name: str, scale: float = 1.0) -> Calibrated:
     """The noise of the machine with the canonical `name`, scaled."""
-    found = backend(name)
-    return Machine(found, scale) if carried(found) is None else Carried(found, scale)
+    return noise_of(backend(name), scale)
+
+
+@functools.lru_cache(maxsize=16)
+def noise_of(backend: Any, scale: float = 1.0) -> Calibrated:
+    """The noise of a backend: derived from its calibration, unless it carries a noise model."""
+    return Machine(backend, scale) if carried(backend) is None else Carried(backend, scale)
 
 
 @functools.cache
