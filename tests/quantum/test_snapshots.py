@@ -22,7 +22,8 @@ from hqc_ray.quantum.transfer import ptm
 SMALL: dict[str, Any] = {
     "calibration": 1, "machine": "ibm_small", "date": "2026-11-01T06:00:00Z", "dt_ns": 4.0,
     "qubits": [
-        {"t1_us": 100.0 + q, "t2_us": 80.0, "readout_01": 0.01, "readout_10": 0.03, "readout_ns": 800, "date": "2026-10-31T06:00:00Z"}
+        {"t1_us": 100.0 + q, "t2_us": 80.0, "readout_01": 0.01, "readout_10": 0.03, "readout_ns": 800,
+         "date": "2026-10-31T06:00:00Z"}
         for q in range(3)
     ],
     "gates": {
@@ -237,5 +238,5 @@ def test_files_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_more_qubits_than_the_snapshot_has(tmp_path: Path) -> None:
-    with pytest.raises(DeviceError, match="has more qubits than ibm_small@2026-11-01-.*up to 3 qubits"):
+    with pytest.raises(DeviceError, match=r"has more qubits than ibm_small@2026-11-01-.*up to 3 qubits"):
         devices.get("qiskit.aer", noise=written(tmp_path)).check(circuits.get("vqc1", 4))

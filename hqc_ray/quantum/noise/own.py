@@ -19,6 +19,8 @@ from hqc_ray.quantum.noise.carried import carried
 
 AQT = "offline_simulator_noise"
 DIGITS = 8
+SAME = "the same at every call: a seed for what is random"
+_seen: set[str] = set()  # names whose machine was the same twice in this process
 
 
 def canonical(name: str) -> str:
@@ -33,21 +35,35 @@ def canonical(name: str) -> str:
         if machine not in names:
             raise unknown("machine", name, [f"{vendor}:{one}" for one in names], DeviceError, "noise")
         return name
+    if name in _seen:
+        return name
     plain, _, wanted = name.partition("@")
     digests = [_digest(_called(plain)) for _ in range(2)]
-    if digests[0] != digests[1] or (wanted and wanted != digests[0]):
-        what = "gives another machine each time it is called" if not wanted else "gives another machine than before"
-        raise wrong("backend", plain, what, DeviceError, valid="the same at every call: a seed for what is random")
+    if digests[0] != digests[1]:
+        raise wrong("backend", plain, "gives another machine each time it is called", DeviceError, valid=SAME)
+    _refuse_another(plain, digests[0], wanted)
+    _seen.add(f"{plain}@{digests[0]}")
     return f"{plain}@{digests[0]}"
 
 
 def backend(name: str) -> Any:
-    """The backend with this canonical name, whose digest is still the same."""
+    """The backend with this canonical name.
+
+    Raises:
+        DeviceError: the callable gives another machine than when it was named.
+    """
     vendor, _, machine = name.partition(":")
     if vendor in VENDORS:
         return VENDORS[vendor][1](machine)
-    canonical(name)
-    return _called(name.partition("@")[0])
+    plain, _, wanted = name.partition("@")
+    made = _called(plain)
+    _refuse_another(plain, _digest(made), wanted)
+    return made
+
+
+def _refuse_another(name: str, found: str, wanted: str) -> None:
+    if wanted and found != wanted:
+        raise wrong("backend", name, "gives another machine than before", DeviceError, valid=SAME)
 
 
 def _called(name: str) -> Any:

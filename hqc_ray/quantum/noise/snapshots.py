@@ -1,7 +1,7 @@
 """A machine's calibration of one day as a file of JSON, which is used offline: its form, its name, and the target it makes.
 
-A snapshot's name, as `ibm_torino@2026-11-01-1a2b3c4d`, says the machine, the day, and a digest of all numbers. In rows and keys it
-stands for the file, which may lie anywhere; a process that has not read the file is given its content.
+A snapshot's name, as `ibm_torino@2026-11-01-1a2b3c4d`, says the machine, the day, and a digest of all numbers. In rows and keys
+it stands for the file, which may lie anywhere; a process that has not read the file is given its content.
 """
 
 from __future__ import annotations
@@ -185,13 +185,18 @@ def give(content: bytes | str, where: str = "") -> str:
     return found.name
 
 
+def known(name: str) -> bool:
+    """Whether the snapshot of this name is at hand."""
+    return name in _at_hand
+
+
 def get(name: str) -> Snapshot:
     """The snapshot of this name.
 
     Raises:
         DeviceError: nobody has read its file in this process.
     """
-    if name not in _at_hand:
+    if not known(name):
         what = f"the calibration {name} is not at hand"
         raise DeviceError(what, where="noise", valid="its file, such as torino.json, in place of the name")
     return _at_hand[name]

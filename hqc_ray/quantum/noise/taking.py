@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import ValidationError
@@ -29,13 +29,16 @@ def taken(backend: Any, properties: Any, name: str) -> Snapshot:
         DeviceError: nothing is calibrated, or numbers that no machine has.
     """
     if properties is None:
-        raise DeviceError(f"{name} has no calibration", where="--snapshot", valid="a machine of qubits, and a day on which it ran")
+        raise DeviceError(
+            f"{name} has no calibration", where="--snapshot", valid="a machine of qubits, and a day on which it ran"
+        )
     plain = properties.to_dict()
     gates = [gate for gate in plain["gates"] if gate["gate"] in backend.target.operation_names and gate["gate"] in known_gates()]
+    places = _places(backend, len(plain["qubits"]))
     try:
         return Snapshot(
             calibration=1, machine=name, date=_date(plain["last_update_date"]), dt_ns=backend.dt and backend.dt * 1e9,
-            qubits=[_qubit(measured, at) for measured, at in zip(plain["qubits"], _places(backend, len(plain["qubits"])), strict=True)],
+            qubits=[_qubit(measured, at) for measured, at in zip(plain["qubits"], places, strict=True)],
             gates=_gates(gates),
         )  # fmt: skip
     except ValidationError as problem:
@@ -93,7 +96,7 @@ def _dates(items: Iterable[Mapping[str, Any]]) -> Iterator[Any]:
 def _date(value: Any) -> datetime:
     """UTC; IBM's own are local times, or texts."""
     found = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
-    return (found if found.tzinfo else found.replace(tzinfo=timezone.utc)).astimezone(timezone.utc)
+    return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
 
 
 def _places(backend: Any, n_qubits: int) -> list[Any]:

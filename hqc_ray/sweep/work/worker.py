@@ -68,9 +68,7 @@ class Worker:
         start, known = time.perf_counter(), len(sys.modules)
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                for name in job.needs:
-                    if name.startswith("snapshot/"):
-                        snapshots.give(self.fetch(name))
+                self._take_snapshots(job)
                 outcome = KINDS[job.kind](self, job)
                 break
             except Exception:
@@ -78,6 +76,13 @@ class Worker:
                 if attempt == ATTEMPTS:
                     outcome = Outcome(job.id, 0.0, error=clean(traceback.format_exc(limit=20)))
         return replace(outcome, seconds=time.perf_counter() - start, host=self.host, warm=len(sys.modules) - known < IMPORTED)
+
+    def _take_snapshots(self, job: Job) -> None:
+        """The calibrations of machines that come from files, which only the driver's node has."""
+        for name in job.needs:
+            kind, _, snapshot = name.partition("/")
+            if kind == "snapshot" and not snapshots.known(snapshot):
+                snapshots.give(self.fetch(name))
 
     def keep(self, key: tuple[str, ...], make: Callable[[], T]) -> T:
         """The object of `key`, made if it is not among the recent ones."""
