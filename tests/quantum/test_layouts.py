@@ -161,5 +161,5 @@ def test_best_qubits_without_a_machine() -> None:
     for options in ({}, {"depolarizing_1q": 0.1}):
         with pytest.raises(DeviceError, match="layout: the best qubits of no machine"):
             devices.get("qiskit.aer", layout="best", **options)
-    with pytest.raises(DeviceError, match="layout: .*Input should be 'qiskit' or 'best'"):
+    with pytest.raises(DeviceError, match=r"layout: .*Input should be 'qiskit' or 'best'"):
         devices.get("qiskit.aer", noise="fake_manila", layout="worst")
