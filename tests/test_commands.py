@@ -177,7 +177,8 @@ def test_json_has_no_nan_and_takes_what_commands_find(capsys):
     assert json.loads(capsys.readouterr().out) == {"a": None, "b": [1, 2.5], "c": "x", "d": True, "3": None}
 
 
-def test_data_lists_its_sources_as_a_table_and_as_json(capsys):
+def test_data_lists_its_sources_as_a_table_and_as_json(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "140")
     assert cli.main(["data"]) == cli.OK
     assert "synthetic  images=20000, size_pixels=96, seed=0" in capsys.readouterr().out
     assert cli.main(["data", "--json"]) == cli.OK
@@ -191,7 +192,6 @@ def test_data_as_json(tmp_path, capsys):
 
 
 def test_the_shells_complete_commands_options_and_files(capsys):
-    pytest.importorskip("shtab")
     for shell in ("bash", "zsh", "tcsh"):
         assert cli.main(["completion", shell]) == cli.OK
         text = capsys.readouterr().out

@@ -93,6 +93,7 @@ def prepare(file: str | Path, results: str = "results", env: list[str] | None = 
         if name == "--storage":
             spec.storage_uri(text, name)
     loaded = spec.load(file)
+    usercode.findable(Path(file).parent)
     with spec.on_lines(loaded.places, loaded.file):
         for _ in loaded.points():  # says which block is wrong; names, data and weights are checked on the head
             pass

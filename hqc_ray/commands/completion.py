@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any
 
 from hqc_ray.commands.parser import Parser, summary
-from hqc_ray.errors import InputError
 
 EXAMPLE = """\
 eval "$(hqc completion bash)"                        # in ~/.bashrc
@@ -25,10 +24,8 @@ def add(known: Any, whole: argparse.ArgumentParser) -> None:
 
 
 def _completion(whole: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
-    try:
-        import shtab
-    except ImportError as problem:
-        raise InputError("shtab is not installed", where="hqc completion", valid="pip install shtab") from problem
+    import shtab
+
     for action in _actions(whole):
         if action.dest in FILES + FOLDERS:
             action.complete = shtab.FILE if action.dest in FILES else shtab.DIRECTORY  # type: ignore[attr-defined]

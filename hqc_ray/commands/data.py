@@ -33,7 +33,7 @@ def add(known: Any) -> None:
 def _data(arguments: argparse.Namespace) -> int:
     if arguments.source is None:
         return _sources(arguments.json)
-    from hqc_ray import data
+    from hqc_ray import data, usercode
     from hqc_ray.data import checked, sheet
     from hqc_ray.data.sources import download
 
@@ -49,6 +49,7 @@ def _data(arguments: argparse.Namespace) -> int:
             download.fetch_pcam(arguments.download, progress=bar)
         options.setdefault("path", arguments.download)
     classes = options.pop("classes", None)
+    usercode.findable(Path.cwd())
     source = data.get(arguments.source, classes=None if classes is None else classes.split(","), **options)
     checked.check(source)
     found = sheet.summary(source)

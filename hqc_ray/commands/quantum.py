@@ -67,9 +67,11 @@ def add(commands: Any) -> None:
 
 
 def _circuits(arguments: argparse.Namespace) -> int:
+    from hqc_ray import usercode
     from hqc_ray.quantum import circuits
     from hqc_ray.quantum.study import catalogue
 
+    usercode.findable(Path.cwd())
     options = (arguments.qubits, arguments.embedding, arguments.layers, arguments.reuploads, arguments.readout)
     chosen = [circuits.get(name, *options) for name in arguments.names or circuits.CIRCUITS]
     if arguments.draw is not None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hqc_ray.errors import ModelError, ResultsError
+from hqc_ray.errors import ModelError, ResultsError, shown
 
 if TYPE_CHECKING:
     from hqc_ray.results.row import Planned, Row
@@ -146,6 +146,20 @@ class Folder:
         if left := len(found.keys() - keys.keys()):
             warnings.warn(f"{left} rows are of cells that cells.json does not list (any more): they are not shown", stacklevel=2)
         return [found[key] for key in keys if key in found]
+
+    def row(self, key: str) -> Row:
+        """The one row whose key is `key`, or begins with it.
+
+        Raises:
+            ResultsError: no row, or several of them; or `rows` cannot be read.
+        """
+        rows = self.rows()
+        found = [row for row in rows if row.key == key] or [row for row in rows if row.key.startswith(key)]
+        if len(found) != 1:
+            what = f"{len(found)} rows begin with {shown(key)}" if found else f"no row {shown(key)}"
+            valid = ", ".join(row.key for row in (found or rows)[:5]) + " ... in rows.csv"
+            raise ResultsError(what, where=str(self.path), valid=valid)
+        return found[0]
 
     def order(self) -> list[str] | None:
         """The keys of the sweep's cells; None where they are not listed.

@@ -64,6 +64,7 @@ def prepare(path: str | Path) -> tuple[spec.SweepSpec, Plan]:
     from hqc_ray import plan
     from hqc_ray.sweep.graph.resolve import Rooms  # imports torch: what can be refused without it has been
 
+    usercode.findable(Path(path).parent)
     with spec.on_lines(loaded.places, loaded.file):
         return loaded, plan.build(loaded, Rooms())
 
@@ -101,6 +102,7 @@ def execute(
     elif not serial:
         place.folder()  # refuses now, before anything is computed
     loaded = spec.checked(path)
+    usercode.findable(Path(path).parent)
     modules = usercode.modules(loaded) if address else []
     durable = _storage(loaded, storage)
     from hqc_ray.results.store import Store

@@ -48,12 +48,12 @@ def when_rows_arrive(monkeypatch, number, do):
     arrived = []
     original = Driver.take
 
-    def take(self, outcomes):
+    def take(self, outcomes, worker=""):
         if any(outcome.measured for outcome in outcomes):
             arrived.append(outcomes)
             if len(arrived) == number:
                 do()
-        return original(self, outcomes)
+        return original(self, outcomes, worker)
 
     monkeypatch.setattr(Driver, "take", take)
 

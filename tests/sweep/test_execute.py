@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 
 from hqc_ray import cli
+from hqc_ray.columns import counted
 from hqc_ray.errors import AttackError, DataError, HqcError, SpecError
 from hqc_ray.results import ledger
 from hqc_ray.results.ledger import Ledger
@@ -35,7 +36,8 @@ def execute(sweep_file, tmp_path):
 
 def test_what_is_said_and_what_is_left_behind(execute):
     found, lines = execute()
-    assert lines[0].startswith("reading ") and lines[0].endswith("sweep.yaml, and checking all that it names")
+    assert lines[0].startswith("reading ")
+    assert lines[0].endswith("sweep.yaml, and checking all that it names")
     assert lines[1] == "reading 40 images of tests.sweep.cases:Dots, seed 0"
     assert lines[2] == "cases: 3 cells, 0 done before, 4 jobs to do"
     assert lines[-2].startswith("3 of 3 cells; features 1/1, trainings 1/1, searches 2/2; 1 worker; ")
@@ -236,7 +238,7 @@ def test_an_interrupted_serial_sweep_ends_as_one_on_ray_does(sweep_file, tmp_pat
     assert 0 < done < 3
     assert f"unfinished: {done} of 3 cells, {left} to come" in out
     assert f"Unfinished: {done} of 3 cells" in out
-    assert err.endswith(f"hqc: interrupted with {left} cells left; the same command goes on with them\n")
+    assert err.endswith(f"hqc: interrupted with {counted(left, 'cell')} left; the same command goes on with them\n")
     assert "drawing the report of" in err
     assert f"unfinished: {done} of 3 cells" in (file.parent / "table.md").read_text()
     assert cli.main(["sweep", str(path), *place]) == cli.OK

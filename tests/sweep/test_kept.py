@@ -76,9 +76,9 @@ def searched(monkeypatch):
     """The epsilons of the searches that are run."""
     found, real = [], driver.Driver.take
 
-    def take(self, outcomes):
+    def take(self, outcomes, worker=""):
         found.extend(row.epsilon for outcome in outcomes for row in self.open[outcome.job].rows)
-        return real(self, outcomes)
+        return real(self, outcomes, worker)
 
     monkeypatch.setattr(driver.Driver, "take", take)
     return found

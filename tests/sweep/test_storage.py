@@ -195,11 +195,11 @@ def test_a_storage_that_goes_away_ends_the_sweep_and_gets_what_it_lacks_later(
     port, taken = server.get_host_and_port()[1], []
     original = Driver.take
 
-    def take(self, outcomes):
+    def take(self, outcomes, worker=""):
         taken.extend(outcome for outcome in outcomes if outcome.measured)
         if len(taken) == 2:
             server.stop()
-        return original(self, outcomes)
+        return original(self, outcomes, worker)
 
     monkeypatch.setattr(Driver, "take", take)
     began = time.monotonic()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import pandas as pd
 
@@ -51,7 +52,7 @@ class Report:
         """'3 of 65 cells, 61 to come, 1 failed'; empty once every cell of the sweep has a row."""
         return self.facts.unfinished
 
-    @property
+    @cached_property
     def certified(self) -> bool:
         """Whether a line has a certificate."""
         return any(line.certified for line in self.lines)
