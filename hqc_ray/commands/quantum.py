@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import track
 
-from hqc_ray.commands import COUNT, FAILED, OK, console, group, json_option, print_json, print_table, print_text, summary
+from hqc_ray.commands import COUNT, FAILED, OK, console, group, json_option, machine, print_json, print_table, print_text, summary
 from hqc_ray.errors import DeviceError, InputError
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ hqc circuits --json > circuits.json          # all of them"""
 DEVICES_EXAMPLE = """\
 hqc devices
 hqc devices --check        # do they agree with each other?
+hqc devices torino.json --circuit vqc1 --draw torino.png     # a machine, and where a circuit runs best on it
+hqc devices --snapshot ibm_torino --date 2026-11-01 -o torino.json
 hqc devices --json | jq '.devices[] | select(.usable) | .name'"""
 NUMBERS = ("qubits", "weights", "expressibility (95 %)", "reported", "entangling (95 %)", "dead weights", "dead inputs")
 
@@ -57,7 +59,10 @@ def add(commands: Any) -> None:
     about = summary("show the quantum devices that are installed and usable here")
     devices = commands.add_parser("devices", **about, example=DEVICES_EXAMPLE)
     devices.add_argument("--check", action="store_true", help="run a circuit on each, and compare; exit code 1 if one differs")
+    machine.add(devices, COUNT)
     json_option(devices)
+    group(devices, "a machine", ("--circuit", "--qubits", "--draw"))
+    group(devices, "its calibration as a file", ("--snapshot", "--date", "--output"))
     devices.set_defaults(command=_devices)
 
 
@@ -161,6 +166,8 @@ def _legend(arguments: argparse.Namespace, rows: list[Row]) -> list[str]:
 
 
 def _devices(arguments: argparse.Namespace) -> int:
+    if machine.asked(arguments):
+        return machine.run(arguments)
     from hqc_ray.quantum.devices import parity
     from hqc_ray.quantum.study import inventory
 

@@ -14,7 +14,7 @@ from hqc_ray.spec import AttackSpec, DataSpec, DeviceSpec, ModelSpec
 from hqc_ray.usercode import with_code
 
 # the fields of each section that may name a user's code; an entry may have options of these names
-_NAMES = {DataSpec: ("source",), ModelSpec: ("backbone", "head"), DeviceSpec: ("name",), AttackSpec: ("name",)}
+_NAMES = {DataSpec: ("source",), ModelSpec: ("backbone", "head"), DeviceSpec: ("name", "noise"), AttackSpec: ("name",)}
 KEY_VERSION = 2  # raise it when the same cell would give another row
 
 

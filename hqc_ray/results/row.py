@@ -121,6 +121,7 @@ class Deployed(Part):
     depth: int | None = Field(default=None, description="of the circuit as the device's compiler left it, readout not counted")
     two_qubit_gates: int | None = Field(default=None, description="in the compiled circuit")
     layout: str | None = Field(default=None, description="JSON: physical qubit of each wire at the end; None: not compiled")
+    expected_error: Share | None = Field(default=None, description="that any of its gates or readouts fails, by calibration")
 
 
 class Searched(Part):

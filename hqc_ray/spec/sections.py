@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from hqc_ray.entries import Options, Seed
 
-NAMED = ("source", "backbone", "head", "name")  # the keys of a sweep file that take a user's own `package.module:name`
+NAMED = ("source", "backbone", "head", "name", "noise")  # the keys of a sweep file that take a user's own `package.module:name`
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 MIN_IMAGES, MAX_IMAGES = 10, 10_000_000
 MAX_SIDE = 2048  # pixels that a backbone sees: a network of a few million weights takes gigabytes there

@@ -13,6 +13,7 @@ from torch import Tensor
 from hqc_ray.quantum.circuits.ir import Circuit
 from hqc_ray.quantum.devices.aer import Aer
 from hqc_ray.quantum.noise import machines
+from hqc_ray.quantum.noise.carried import carried
 
 
 def written_out(device: Aer) -> Any:
@@ -20,7 +21,8 @@ def written_out(device: Aer) -> Any:
     from qiskit_aer import noise as library
 
     if device.noise is not None:
-        return library.NoiseModel.from_backend(machines.backend(device.noise))
+        backend = machines.backend(device.noise)
+        return carried(backend) or library.NoiseModel.from_backend(backend)
     model = library.NoiseModel()
     for gates, duration, arity in ((["sx", "x"], device.gate_time_1q_ns, 1), (["cx"], device.gate_time_2q_ns, 2)):
         error = library.depolarizing_error((device.depolarizing_1q, device.depolarizing_2q)[arity - 1] or 0, arity)

@@ -406,7 +406,7 @@ def test_no_credential_is_ever_said(
 def test_facts_are_those_of_the_compiled_circuit() -> None:
     aer = EXACT.facts(CIRCUIT)
     assert aer.noisy_gates > 0
-    assert fake().facts(CIRCUIT) == replace(aer, noisy_gates=0, noisy_readouts=0, backend="fake_manila")
+    assert fake().facts(CIRCUIT) == replace(aer, noisy_gates=0, noisy_readouts=0, backend="fake_manila", expected_error=None)
 
 
 def test_what_was_executed_is_what_was_paid_for_whatever_the_compiler_says_today(

@@ -204,9 +204,11 @@ def test_what_acts_is_not_refused() -> None:
 def test_a_machine_whose_errors_are_on_other_gates_never_fires(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machines.Machine, "_derived", lambda *_: None)
     machines.machine.cache_clear()
+    machines.noise_of.cache_clear()
     with pytest.raises(DeviceError, match=r"no gate of .*'vqc1'.* carries an error on fake_manila"):
         devices.get("qiskit.aer", noise="fake_manila").check(circuits.get("vqc1", 3))
     machines.machine.cache_clear()
+    machines.noise_of.cache_clear()
 
 
 @pytest.mark.parametrize(

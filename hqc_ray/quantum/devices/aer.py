@@ -7,20 +7,23 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
+from pydantic import model_validator
 from torch import Tensor
 
 from hqc_ray.entries import Seed
 from hqc_ray.errors import DeviceError
 from hqc_ray.quantum.circuits.ir import Circuit
-from hqc_ray.quantum.devices import parity, qiskit
-from hqc_ray.quantum.devices.device import Device, Kind
+from hqc_ray.quantum.devices import layouts, parity, qiskit
+from hqc_ray.quantum.devices.device import Device, Kind, Layout
 from hqc_ray.quantum.devices.facts import CompiledFacts
 from hqc_ray.quantum.devices.qiskit import Compiled
 from hqc_ray.quantum.noise import machines
 from hqc_ray.quantum.noise.base import Noise, require
+from hqc_ray.quantum.noise.machines import Calibrated
 from hqc_ray.quantum.noise.parametric import NoiseOptions
 from hqc_ray.quantum.transfer import grid as transfer
 from hqc_ray.quantum.transfer.ptm import UnsupportedError
@@ -40,6 +43,8 @@ class Aer(NoiseOptions, Device):
     Args:
         optimization_level: of the transpiler. From level 2, Qiskit may choose other qubits from run to run, whatever the seed.
         transpile_seed: seed of the transpiler's layout and routing.
+        layout: on which qubits of the machine: those that `qiskit` chooses, or the `best`: where the circuit is least likely to
+            fail, by the machine's errors of its gates and readout.
     """
 
     name: ClassVar[str] = "qiskit.aer"
@@ -50,9 +55,17 @@ class Aer(NoiseOptions, Device):
         {"noise": "fake_manila"},
         {"depolarizing_2q": 0.02, "amplitude_damping": 0.01, "readout_01": 0.03},
         {"noise": "fake_manila", "noise_scale": 0},
+        {"noise": "fake_guadalupe", "layout": "best"},
     )
     optimization_level: Literal[0, 1, 2, 3] = 1
     transpile_seed: Seed = 0
+    layout: Layout = "qiskit"
+
+    @model_validator(mode="after")
+    def _placed(self) -> Aer:
+        if self.layout == "best" and self.noise is None:
+            raise DeviceError("the best qubits of no machine", where="layout", valid="qiskit, or beside `noise`: a machine")
+        return self
 
     @property
     def kind(self) -> Kind:
@@ -70,9 +83,9 @@ class Aer(NoiseOptions, Device):
 
     def _tags(self) -> list[str]:
         defaults = type(self).model_fields
-        of_compiler = {key: getattr(self, key) for key in ("optimization_level", "transpile_seed")}
+        of_compiler = {key: getattr(self, key) for key in ("optimization_level", "transpile_seed", "layout")}
         changed = self.changed | {key: value for key, value in of_compiler.items() if value != defaults[key].default}
-        return [*([self.noise] if self.noise else []), *(f"{key}={value!r}".removesuffix(".0") for key, value in changed.items())]
+        return [*([self.noise] if self.noise else []), *(f"{key}={value}".removesuffix(".0") for key, value in changed.items())]
 
     def check(self, circuit: Circuit) -> None:
         """Look whether Aer is there, the machine large enough, and its noise acts on the compiled circuit (compiled once).
@@ -98,7 +111,12 @@ class Aer(NoiseOptions, Device):
     def facts(self, circuit: Circuit) -> CompiledFacts:
         """See `Device.facts`: after transpilation."""
         self.check(circuit)
-        return self._compile(circuit).facts(self.noise_model())
+        facts = self._compile(circuit).facts(self.noise_model())
+        return facts if self.noise is None else replace(facts, expected_error=self._expected_error(circuit))
+
+    def _expected_error(self, circuit: Circuit) -> float | None:
+        noise = self.noise_model()
+        return layouts.expected_error(self._compile(circuit).measured, noise) if isinstance(noise, Calibrated) else 0.0
 
     def noisy_program(self, circuit: Circuit) -> tuple[Compiled, Noise] | None:
         """See `Device.noisy_program`."""
@@ -151,7 +169,8 @@ class Aer(NoiseOptions, Device):
             backend = _simulator()
         elif self.noise:
             backend = machines.backend(self.noise)
-        return qiskit.compiled(circuit, backend, self.optimization_level, self.transpile_seed)
+        best = machines.machine(self.noise) if self.noise and backend and self.layout == "best" and not ideal else None
+        return qiskit.compiled(circuit, backend, self.optimization_level, self.transpile_seed, best)
 
 
 @functools.lru_cache(maxsize=64)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from hqc_ray.quantum.devices.qiskit import Compiled
 
 Kind = Literal["ideal", "noisy", "measured"]
+Layout = Annotated[Literal["qiskit", "best"], Field(exclude_if=lambda value: value == "qiskit")]  # keys of before stay
 MAX_SHOTS = 1_000_000_000  # of one circuit
 ROUNDING = 1e-5  # of probabilities that are computed in float32
 _COMPARED: dict[tuple[type, str], Kind] = {}

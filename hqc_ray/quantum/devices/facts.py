@@ -22,6 +22,7 @@ class CompiledFacts:
         noisy_gates: gates that carry an error in simulation.
         noisy_readouts: wires whose readout carries an error in simulation.
         backend: the machine that it was compiled for, where it is a real or fake one that counts shots.
+        expected_error: probability that any gate or readout fails, by the machine's calibration; None: no machine.
     """
 
     qubits: int
@@ -32,6 +33,7 @@ class CompiledFacts:
     noisy_gates: int = 0
     noisy_readouts: int = 0
     backend: str | None = None
+    expected_error: float | None = None
 
     @classmethod
     def written(cls, circuit: Circuit) -> Self:

@@ -10,11 +10,17 @@ from typing import Any
 
 import numpy as np
 
+from hqc_ray.errors import DeviceError
+from hqc_ray.guard import said
 from hqc_ray.quantum.circuits.ir import Angle, Circuit, Parameter, Weight
+from hqc_ray.quantum.devices import layouts
 from hqc_ray.quantum.devices.facts import CompiledFacts
-from hqc_ray.quantum.noise.base import Noise
+from hqc_ray.quantum.noise.base import Noise, positions
+from hqc_ray.quantum.noise.machines import Calibrated
 from hqc_ray.quantum.noise.parametric import BASIS
 
+OUTCOME = "outcome"  # the register that is read
+ROUTES = 4  # seeds of the transpiler that are tried where a circuit goes to its best qubits
 METHODS = {
     "H": "h",
     "RX": "rx",
@@ -69,7 +75,7 @@ class Compiled:
 
 
 @functools.lru_cache(maxsize=256)
-def compiled(circuit: Circuit, backend: Any, level: int, seed: int) -> Compiled:
+def compiled(circuit: Circuit, backend: Any, level: int, seed: int, noise: Calibrated | None = None) -> Compiled:
     """`circuit` for a machine of Qiskit's, or (None) for the gates of `parametric.BASIS` on any pair of qubits.
 
     Args:
@@ -77,21 +83,68 @@ def compiled(circuit: Circuit, backend: Any, level: int, seed: int) -> Compiled:
         backend: see above; told from others by identity.
         level: optimization level of the transpiler.
         seed: of the transpiler.
-    """
-    from qiskit import transpile
+        noise: of the machine: the circuit goes to the qubits where it is least likely to fail; None: to those of Qiskit's choice.
 
+    Raises:
+        DeviceError: the machine cannot run it.
+    """
+    if noise is None:
+        return _compiled(circuit, backend, level, seed)
+    return _at_its_best(circuit, backend, level, seed, noise)
+
+
+def _at_its_best(circuit: Circuit, backend: Any, level: int, seed: int, noise: Calibrated) -> Compiled:
+    """Some ways to route the circuit, each where it is least likely to fail, and of these the best."""
+    tried: list[tuple[float, int, Compiled]] = []
+    for more in range(ROUTES):
+        made = _compiled(circuit, backend, level, seed + more)
+        used = layouts.touched(made.measured)
+        if found := layouts.best(layouts.Uses.of(made.measured, used), noise):
+            made = _moved(made, dict(zip(used, found[0], strict=True)), backend, level, seed)
+        tried.append((layouts.expected_error(made.measured, noise), more, made))
+    return min(tried, key=lambda one: one[:2])[-1]
+
+
+def _moved(made: Compiled, to: dict[int, int], backend: Any, level: int, seed: int) -> Compiled:
+    """A compiled circuit on other qubits of the machine: `to` says which, for each that it acts on."""
+    from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister
+
+    small = QuantumCircuit(QuantumRegister(len(to), "wire"), ClassicalRegister(len(made.layout), OUTCOME))
+    number = {qubit: i for i, qubit in enumerate(to)}
+    for step in made.gates.data:
+        small.append(step.operation, [number[qubit] for qubit in positions(made.gates, step)])
+    moved = _transpiled(small, backend, level, seed, made.measured.name, initial_layout=list(to.values()))
+    ends = moved.layout.final_index_layout()
+    layout = [ends[number[qubit]] for qubit in made.layout]
+    measured = moved.copy()
+    measured.measure(layout, range(len(layout)))
+    measured.name = made.measured.name
+    return Compiled(measured, moved, made.angles, made.weights, layout)
+
+
+def _compiled(circuit: Circuit, backend: Any, level: int, seed: int) -> Compiled:
     written, angles, weights = _written(circuit)
     wires = range(circuit.n_qubits)
-    target = {"basis_gates": [*BASIS, "measure"]} if backend is None else {"backend": backend}
     measures = backend is None or "measure" in backend.operation_names  # some early machines know none
     if measures:
         written.measure(wires, wires)
-    made = transpile(written, **target, optimization_level=level, seed_transpiler=seed)
+    made = _transpiled(written, backend, level, seed, repr(circuit))
     layout = made.layout.final_index_layout() if made.layout else list(wires)
     if not measures:
         made.measure(layout, wires)
     made.name = repr(circuit)
     return Compiled(made, _unmeasured(made), angles, weights, layout)
+
+
+def _transpiled(written: Any, backend: Any, level: int, seed: int, name: str, **options: Any) -> Any:
+    from qiskit import transpile
+
+    target = {"basis_gates": [*BASIS, "measure"]} if backend is None else {"backend": backend}
+    try:
+        return transpile(written, **target, optimization_level=level, seed_transpiler=seed, **options)
+    except Exception as problem:  # of the compiler, or of the stages that a machine brings along
+        what = f"Qiskit cannot compile {name} for {backend.name if backend else 'its basis'}: {said(problem)}"
+        raise DeviceError(what, where="noise", valid="a machine whose working qubits and gates suffice") from problem
 
 
 def _written(circuit: Circuit) -> tuple[Any, Any, Any]:
@@ -100,7 +153,7 @@ def _written(circuit: Circuit) -> tuple[Any, Any, Any]:
     from qiskit.circuit import ParameterVector
 
     angles, weights = ParameterVector("angle", circuit.n_qubits), ParameterVector("weight", circuit.n_weights)
-    written = QuantumCircuit(QuantumRegister(circuit.n_qubits, "wire"), ClassicalRegister(circuit.n_qubits, "outcome"))
+    written = QuantumCircuit(QuantumRegister(circuit.n_qubits, "wire"), ClassicalRegister(circuit.n_qubits, OUTCOME))
 
     def value(parameter: Parameter) -> Any:
         if isinstance(parameter, Angle):

@@ -1,4 +1,8 @@
-"""The calibrated noise of real machines: the fake backends of qiskit-ibm-runtime."""
+"""The noise of real machines: a backend's calibration, or the noise model that it carries; which machines there are.
+
+A machine's name is that of a fake backend of qiskit-ibm-runtime (`fake_torino`), the file of a snapshot (`torino.json`), a user's
+own backend (`package.module:callable`), or one that AQT or IQM ships (`aqt:...`, `iqm:...`).
+"""
 
 from __future__ import annotations
 
@@ -6,18 +10,21 @@ import difflib
 import functools
 import re
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from hqc_ray.errors import DeviceError
+from hqc_ray.quantum.noise import own, snapshots
 from hqc_ray.quantum.noise.base import Noise, positions, require
+from hqc_ray.quantum.noise.carried import Carried, carried, has, lost, misread, refuse_silent
 
 NOT_MACHINES = {"FakeProviderForBackendV2", "FakeFractionalBackend"}
 
 
 class Machine(Noise):
-    """A fake backend and the noise that Aer derives from its calibration: depolarizing and thermal relaxation of each gate.
+    """A backend and the noise that Aer derives from its calibration: depolarizing and thermal relaxation of each gate.
 
     `scale` s multiplies the calibration, not the channels: gate errors and readout errors become s times as probable, T1 and T2
     1/s as long, and from these the channels are derived anew. At 1 they are those of Aer's `NoiseModel.from_backend`.
@@ -32,11 +39,12 @@ class Machine(Noise):
 
         self.backend, self.scale = backend, scale
         self._errors: dict[tuple[str, tuple[int, ...]], Any] = {}
-        readout = require("qiskit_aer.noise.device.models", "qiskit-aer").basic_device_readout_errors(target=backend.target)
-        self._readout = {qubits[0]: np.asarray(error.probabilities, dtype=np.float64) for qubits, error in readout}
+        self._readout = dict(_readouts(backend.target))
+        known = backend.target.qubit_properties or [None] * backend.target.num_qubits
+        lives = [QubitProperties() if life is None else life for life in known]
         self._lives = [
             QubitProperties(t1=qubit.t1 and qubit.t1 / scale, t2=qubit.t2 and qubit.t2 / scale, frequency=qubit.frequency)
-            for qubit in backend.target.qubit_properties
+            for qubit in lives
         ]
 
     def error(self, gate: str, qubits: tuple[int, ...]) -> Any:
@@ -72,11 +80,18 @@ class Machine(Noise):
         matrix = self._readout.get(qubit)
         return None if matrix is None else np.eye(2) + self.scale * (matrix - np.eye(2))
 
+    def infidelity(self, gate: str, qubits: tuple[int, ...]) -> float | None:
+        """One minus the average fidelity of `gate` (or of `measure`) on physical `qubits`; None where it is not there."""
+        if not has(self.backend.target, gate, qubits):
+            return None
+        if gate == "measure":
+            return misread(self.assignment(qubits[0]))
+        known = self._calibration(gate, qubits)
+        return self.scale * known.error if known and known.error is not None else lost(self.error(gate, qubits))
+
     def check(self, compiled: Any) -> None:
         """See `Noise.check`."""
-        if not self.noisy_gates(compiled):
-            what = f"no gate of {compiled.name} carries an error on {self.backend.name}: the noise would never fire"
-            raise DeviceError(what, where="noise")
+        refuse_silent(self, compiled)
         if self.scale > 1:  # what is calibrated is taken as it is
             self._check_scale(compiled)
 
@@ -94,12 +109,30 @@ class Machine(Noise):
             raise DeviceError(what, where="noise_scale", valid=f"0 to {1 / most:.3g}")
 
 
+Calibrated = Machine | Carried
+
+
+def _readouts(target: Any) -> Iterator[tuple[int, np.ndarray]]:
+    """Assignment matrices of the qubits whose readout error is known, as Aer reads them from a target."""
+    known = target["measure"] if "measure" in target.operation_names else {}
+    for qubits, found in known.items():
+        if qubits is not None and found is not None and found.error is not None:
+            up, down = getattr(found, "prob_meas1_prep0", found.error), getattr(found, "prob_meas0_prep1", found.error)
+            yield qubits[0], np.array([[1 - up, up], [down, 1 - down]])
+
+
 def canonical(name: str) -> str:
-    """The name of the fake backend meant by `name`: fake_manila for FakeManilaV2, Fake-Manila, manila.
+    """The one name of a machine: fake_manila for FakeManilaV2, Fake-Manila, manila; of a file, that of its snapshot.
 
     Raises:
-        DeviceError: no such machine (near names are listed), or the package is missing.
+        DeviceError: no such machine (near names are listed), or the package is missing; see `snapshots.read`, `own.canonical`.
     """
+    if name.lower().endswith(snapshots.SUFFIX):
+        return snapshots.read(name)
+    if snapshots.NAME.fullmatch(name):
+        return snapshots.get(name).name
+    if ":" in name:
+        return own.canonical(name)
     machines = known()
     wanted = _key(name)
     if wanted in machines:
@@ -110,16 +143,26 @@ def canonical(name: str) -> str:
 
 @functools.lru_cache(maxsize=16)  # as many as machines: circuits are compiled once for each backend object
 def backend(name: str) -> Any:
-    """The fake backend with the canonical `name`."""
+    """The backend with the canonical `name`."""
+    if snapshots.NAME.fullmatch(name):
+        return own.simulated(name, snapshots.get(name).target())
+    if ":" in name:
+        return own.backend(name)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # some machines warn that their calibration is not typical
         return known()[_key(name)]()
 
 
 @functools.lru_cache(maxsize=16)
-def machine(name: str, scale: float = 1.0) -> Machine:
+def machine(name: str, scale: float = 1.0) -> Calibrated:
     """The noise of the machine with the canonical `name`, scaled."""
-    return Machine(backend(name), scale)
+    return noise_of(backend(name), scale)
+
+
+@functools.lru_cache(maxsize=16)
+def noise_of(backend: Any, scale: float = 1.0) -> Calibrated:
+    """The noise of a backend: derived from its calibration, unless it carries a noise model."""
+    return Machine(backend, scale) if carried(backend) is None else Carried(backend, scale)
 
 
 @functools.cache

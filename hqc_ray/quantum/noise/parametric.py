@@ -35,7 +35,8 @@ class NoiseOptions(Entry):
     """The options of a device's noise: a fake backend, or numbers, which can be combined; each is a scalar, so a list is an axis.
 
     Args:
-        noise: a fake backend of qiskit-ibm-runtime by name, as fake_manila; None for none.
+        noise: a machine by its name (see `machines`): fake_manila, torino.json, package.module:callable, aqt:..., iqm:...;
+            None for none.
         noise_scale: turns the noise up and down: each probability below (or in the machine's calibration) is multiplied by it, T1
             and T2 are divided by it; 0 is the ideal device.
         depolarizing_1q: probability that a gate on one qubit leaves nothing but I/2.

@@ -98,6 +98,11 @@ class _Reader:
         error = self._error(gate.name, qubits[::-1])
         if not any(getattr(value, "parameters", ()) for value in gate.params):
             yield Fixed(qubits, error @ unitary_transfer(gate.to_matrix()))
+        elif gate.name == "r":  # about an axis in the plane of x and y, at the angle phi to x
+            theta, phi = gate.params
+            for axis, value in (("Z", -phi), ("X", theta), ("Z", phi)):
+                yield self._rotation(qubits[0], axis, value)
+            yield Fixed(qubits, error)
         elif gate.name not in ROTATIONS:
             raise UnsupportedError(f"{gate.name} with an open parameter")
         else:

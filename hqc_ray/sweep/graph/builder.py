@@ -10,6 +10,7 @@ from hqc_ray.data.splits import Subset
 from hqc_ray.models import classifier
 from hqc_ray.plan import Group, Judge, Plan, Search, Training, content_key
 from hqc_ray.quantum.cores import surrogate
+from hqc_ray.quantum.noise import snapshots
 from hqc_ray.results.folder import kept_name
 from hqc_ray.results.row import Planned
 from hqc_ray.results.store import Store
@@ -124,6 +125,13 @@ class Builder:
         digest, content = self.lookup.weights(model).digest, self.lookup.weights_file(model)
         return Weights(self._input(f"weights/{digest}", content) if content else "", digest)
 
+    def _snapshots(self, device: DeviceSpec | None) -> list[str]:
+        """The calibration of a device's machine as an input, where it comes from a file, which only the driver's node has."""
+        name = device.options.get("noise") if device else None
+        if not isinstance(name, str) or not snapshots.NAME.fullmatch(name):
+            return []
+        return [self._input(f"snapshot/{name}", Given(snapshots.get(name).text))]
+
     # features: every image once per backbone, size and weights, whatever the number of heads, seeds and attacks
 
     def _features(self, todo: Sequence[tuple[Search, Rows]]) -> None:
@@ -183,7 +191,7 @@ class Builder:
         if not self._cached(id) and id not in self.known:
             inputs, weights = self._inputs(training), self._weights(training.model)
             task = TrainTask(training, weights, inputs, self.lookup.origin(training))
-            needs = (*inputs.names, *([weights.file] if weights.file else []))
+            needs = (*inputs.names, *([weights.file] if weights.file else []), *self._snapshots(training.train.device))
             self._job(Job(id, "train", needs, task, costs.train(training)))
         return id
 
@@ -195,7 +203,7 @@ class Builder:
         id = self.surrogate_id(training, twin)
         if not self._cached(id) and id not in self.known:
             inputs, on_twin = self._inputs(training), Deployment(training, weights, trained, device=twin)
-            needs = (trained, *inputs.names, *([weights.file] if weights.file else []))
+            needs = (trained, *inputs.names, *([weights.file] if weights.file else []), *self._snapshots(twin))
             self._job(Job(id, "fit", needs, FitTask(on_twin, inputs), costs.fit(training.model, twin), affinity=trained))
         return Deployment(training, weights, trained, id, device)
 
@@ -218,7 +226,7 @@ class Builder:
         task = SearchTask(search, searched, inputs, images, n, tasks, judged, kept, control, start, lends)
         needs = dict.fromkeys(n for n in (*inputs.names, images, start) if n)
         for one in (searched, *(t.deployed for t in tasks), *([control] if control else [])):
-            needs |= dict.fromkeys(n for n in (one.trained, one.surrogate, one.weights.file) if n)
+            needs |= dict.fromkeys(n for n in (one.trained, one.surrogate, one.weights.file, *self._snapshots(one.device)) if n)
         needs |= dict.fromkeys(t.split for t in tasks if t.split)
         epsilons = len({*search.epsilons, *(row.epsilon for row, _ in rows)})
         cost = costs.search(search, epsilons, len(judges), n, sum(judge.certificate for judge in judges))

@@ -17,6 +17,7 @@ from hqc_ray.evaluation.statistics import pack
 from hqc_ray.models import backbones, classifier, features, training
 from hqc_ray.models.backbones.backbone import Backbone
 from hqc_ray.models.classifier import Classifier
+from hqc_ray.quantum.noise import snapshots
 from hqc_ray.redaction import clean
 from hqc_ray.results.row import Deployed
 from hqc_ray.spec import ModelSpec
@@ -67,6 +68,7 @@ class Worker:
         start, known = time.perf_counter(), len(sys.modules)
         for attempt in range(1, ATTEMPTS + 1):
             try:
+                self._take_snapshots(job)
                 outcome = KINDS[job.kind](self, job)
                 break
             except Exception:
@@ -74,6 +76,13 @@ class Worker:
                 if attempt == ATTEMPTS:
                     outcome = Outcome(job.id, 0.0, error=clean(traceback.format_exc(limit=20)))
         return replace(outcome, seconds=time.perf_counter() - start, host=self.host, warm=len(sys.modules) - known < IMPORTED)
+
+    def _take_snapshots(self, job: Job) -> None:
+        """The calibrations of machines that come from files, which only the driver's node has."""
+        for name in job.needs:
+            kind, _, snapshot = name.partition("/")
+            if kind == "snapshot" and not snapshots.known(snapshot):
+                snapshots.give(self.fetch(name))
 
     def keep(self, key: tuple[str, ...], make: Callable[[], T]) -> T:
         """The object of `key`, made if it is not among the recent ones."""

@@ -23,7 +23,7 @@ from hqc_ray.entries import Seed
 from hqc_ray.errors import DeviceError
 from hqc_ray.quantum.circuits.ir import Circuit
 from hqc_ray.quantum.devices import qiskit
-from hqc_ray.quantum.devices.device import Device
+from hqc_ray.quantum.devices.device import Device, Layout
 from hqc_ray.quantum.devices.facts import CompiledFacts
 from hqc_ray.quantum.devices.ibm import jobs as ibm_jobs
 from hqc_ray.quantum.devices.ibm import service as ibm_service
@@ -55,6 +55,7 @@ class IBM(Device):
         shots: of each circuit.
         optimization_level: of the transpiler.
         transpile_seed: of the transpiler's layout and routing.
+        layout: on which qubits: see `Aer`.
         job_executions: circuits times shots of one job at most; IBM accepts 10 million.
     """
 
@@ -67,6 +68,7 @@ class IBM(Device):
     shots: Annotated[int, Field(ge=1, le=10_000_000)] = 4096
     optimization_level: Literal[0, 1, 2, 3] = 2
     transpile_seed: Seed = 0
+    layout: Layout = "qiskit"
     job_executions: Annotated[int, Field(ge=1, le=10_000_000)] = 10_000_000
 
     @field_validator("backend")
@@ -95,7 +97,9 @@ class IBM(Device):
 
     def _tags(self) -> list[str]:
         defaults = type(self).model_fields
-        changed = [key for key in ("optimization_level", "transpile_seed") if getattr(self, key) != defaults[key].default]
+        changed = [
+            key for key in ("optimization_level", "transpile_seed", "layout") if getattr(self, key) != defaults[key].default
+        ]
         return [self.backend, *(f"{key}={getattr(self, key)}" for key in changed)]
 
     def exact(self) -> Self:
@@ -168,7 +172,8 @@ class IBM(Device):
             raise DeviceError(what, where="backend", valid=f"up to {machine.num_qubits} qubits")
 
     def _compile(self, circuit: Circuit, machine: Any) -> Compiled:
-        return qiskit.compiled(circuit, machine, self.optimization_level, self.transpile_seed)
+        best = machines.noise_of(machine) if self.layout == "best" else None
+        return qiskit.compiled(circuit, machine, self.optimization_level, self.transpile_seed, best)
 
     def _key(self, circuit: Circuit, weights: np.ndarray, angles: np.ndarray) -> str:
         """The content of a job: the circuit's gates, weights, angles, and every option that changes what is measured."""

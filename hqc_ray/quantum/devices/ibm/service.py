@@ -6,12 +6,16 @@ Credentials are read by qiskit-ibm-runtime itself. Its messages are passed on on
 from __future__ import annotations
 
 import functools
+import inspect
 import os
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
 from hqc_ray.errors import DeviceError
 from hqc_ray.quantum.noise import base, machines
+from hqc_ray.quantum.noise.snapshots import Snapshot
+from hqc_ray.quantum.noise.taking import taken
 
 T = TypeVar("T")
 
@@ -95,6 +99,30 @@ class Cloud:
 
     def submitted(self, job: Any) -> None:
         """See `Service.submitted`: the cloud keeps its own list."""
+
+
+def calibration(name: str, day: datetime | None = None) -> Snapshot:
+    """The calibration of a machine: of the cloud, or a fake one of the package's.
+
+    Args:
+        name: as ibm_torino or fake_torino.
+        day: the last calibration before this time; None: the latest.
+
+    Raises:
+        DeviceError: no account, no connection, no such machine, or none that was calibrated before `day`.
+    """
+    fake = name.lower().startswith("fake")
+    backend = local().backend(placed(lambda: machines.canonical(name)), 1) if fake else cloud().backend(name, 1)
+    ask = getattr(backend, "properties", None)
+    if not callable(ask):
+        raise DeviceError(f"{name} has no calibration", where="--snapshot", valid="a machine of qubits")
+    if day is None:
+        properties = guarded(f"cannot read the calibration of {name}", ACCOUNT, ask)
+    elif "datetime" not in inspect.signature(ask).parameters:
+        raise DeviceError(f"{name} has one calibration, of no other day", where="--date", valid="no date, or a machine of IBM's")
+    else:
+        properties = guarded(f"cannot read the calibration of {name}", "a later date", lambda: ask(datetime=day))
+    return taken(backend, properties, name)
 
 
 @functools.cache
