@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, ValidationError, create_model, model_validator
-from pydantic.fields import FieldInfo
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from hqc_ray.errors import ResultsError
 from hqc_ray.redaction import clean
-from hqc_ray.results.columns import LARGEST, Count, Names, Options, Part, Share, holds, kind_of
+from hqc_ray.results.columns import LARGEST, Count, Names, Options, Part, Share, holds, kind_of, optional
 from hqc_ray.spec import Access, Level, Mode
 
 VOLATILE = ("seconds", "host", "finished_at")  # measured; every other column is the same in every run
@@ -121,6 +120,12 @@ class Deployed(Part):
     depth: int | None = Field(default=None, description="of the circuit as the device's compiler left it, readout not counted")
     two_qubit_gates: int | None = Field(default=None, description="in the compiled circuit")
     layout: str | None = Field(default=None, description="JSON: physical qubit of each wire at the end; None: not compiled")
+    duration_us: float | None = Field(
+        default=None, description="microseconds from its first gate to the end of its readout; None: it was not scheduled"
+    )
+    idle_us: float | None = Field(
+        default=None, description="microseconds that a qubit waits in all between its first gate and its readout, the most of any"
+    )
 
 
 class Searched(Part):
@@ -190,16 +195,7 @@ class Measured(Deployed, Searched, Decided):
         return cls(**{name: value for part in parts for name, value in part})
 
 
-def _optional(part: type[Part]) -> Any:
-    """The same columns, each None until it is measured."""
-    columns: dict[str, Any] = {}
-    for name, column in part.model_fields.items():
-        kind: Any = Annotated[(column.annotation, *column.metadata)] if column.metadata else column.annotation
-        columns[name] = (kind | None, FieldInfo(default=None, description=column.description))
-    return create_model(f"{part.__name__}OrNone", __base__=Part, **columns)
-
-
-_MeasuredOrNone: Any = _optional(Measured)
+_MeasuredOrNone: Any = optional(Measured)
 
 
 class Row(Planned, _MeasuredOrNone):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -20,8 +21,9 @@ from hqc_ray.quantum.devices.device import Device, Kind
 from hqc_ray.quantum.devices.facts import CompiledFacts
 from hqc_ray.quantum.devices.qiskit import Compiled
 from hqc_ray.quantum.noise import machines
-from hqc_ray.quantum.noise.base import Noise, require
+from hqc_ray.quantum.noise.base import Noise, positions, require
 from hqc_ray.quantum.noise.parametric import NoiseOptions
+from hqc_ray.quantum.noise.running import Extras, Running, running
 from hqc_ray.quantum.transfer import grid as transfer
 from hqc_ray.quantum.transfer.ptm import UnsupportedError
 
@@ -33,7 +35,7 @@ class Aer(NoiseOptions, Device):
 
     Probabilities are exact. With noise the circuit is transpiled to the gates and the coupling map of the machine (by numbers: to
     `parametric.BASIS` on any pair of qubits), its density matrix is evolved with an error after each gate, and readout errors are
-    applied as assignment matrices. Idle qubits have no errors: nothing is scheduled. At noise scale 0 the probabilities equal
+    applied as assignment matrices. Qubits that wait have no errors, unless `idle` is on. At noise scale 0 the probabilities equal
     those of the ideal device bit for bit, while the compiled circuit and its facts remain those of the machine. For the options
     of the noise see `NoiseOptions`.
 
@@ -50,6 +52,7 @@ class Aer(NoiseOptions, Device):
         {"noise": "fake_manila"},
         {"depolarizing_2q": 0.02, "amplitude_damping": 0.01, "readout_01": 0.03},
         {"noise": "fake_manila", "noise_scale": 0},
+        {"noise": "fake_manila", "idle": True, "zz_khz": 60.0, "overrotation_1q": 0.02, "overrotation_2q": 0.05},
     )
     optimization_level: Literal[0, 1, 2, 3] = 1
     transpile_seed: Seed = 0
@@ -72,7 +75,8 @@ class Aer(NoiseOptions, Device):
         defaults = type(self).model_fields
         of_compiler = {key: getattr(self, key) for key in ("optimization_level", "transpile_seed")}
         changed = self.changed | {key: value for key, value in of_compiler.items() if value != defaults[key].default}
-        return [*([self.noise] if self.noise else []), *(f"{key}={value!r}".removesuffix(".0") for key, value in changed.items())]
+        tags = (key if value is True else f"{key}={value!r}".removesuffix(".0") for key, value in changed.items())
+        return [*([self.noise] if self.noise else []), *tags]
 
     def check(self, circuit: Circuit) -> None:
         """Look whether Aer is there, the machine large enough, and its noise acts on the compiled circuit (compiled once).
@@ -98,19 +102,27 @@ class Aer(NoiseOptions, Device):
     def facts(self, circuit: Circuit) -> CompiledFacts:
         """See `Device.facts`: after transpilation."""
         self.check(circuit)
-        return self._compile(circuit).facts(self.noise_model())
+        compiled, noise = self._compile(circuit), self.noise_model()
+        facts = compiled.facts(noise)
+        if noise is None or not self.extras.timed:
+            return facts
+        found = _running(compiled, noise, self.extras)
+        duration, idle = (round(1e6 * seconds, 6) for seconds in (found.duration or 0.0, found.idle or 0.0))
+        return replace(facts, duration=duration, idle=idle)
 
     def noisy_program(self, circuit: Circuit) -> tuple[Compiled, Noise] | None:
         """See `Device.noisy_program`."""
         noise = self.noise_model()
-        return (self._compile(circuit), noise) if noise else None
+        return (self._as_it_runs(circuit, noise), noise) if noise else None
 
     def run(self, circuit: Circuit, weights: np.ndarray, angles: np.ndarray) -> np.ndarray:
         """See `Device.run`."""
         noise = self.noise_model()
-        compiled = self._compile(circuit, ideal=noise is None)
-        true = self._true(compiled, _noisy_simulator(compiled, noise) if noise else _simulator(), weights, angles)
-        return noise.read(true, compiled.layout) if noise else true
+        if noise is None:
+            return self._true(self._compile(circuit, ideal=True), _simulator(), weights, angles)
+        compiled = self._compile(circuit)
+        simulator, program = _noisy_simulator(compiled, noise), _relaxing(self._as_it_runs(circuit, noise), noise)
+        return noise.read(self._true(program, simulator, weights, angles), compiled.layout)
 
     def without_noise(self, circuit: Circuit, weights: np.ndarray, angles: np.ndarray) -> np.ndarray:
         """See `Device.without_noise`: of the compiled circuit."""
@@ -128,7 +140,7 @@ class Aer(NoiseOptions, Device):
         noise = self.noise_model()
         if noise is None:
             return super().tabulate(circuit, weights, axis)
-        compiled = self._compile(circuit)
+        compiled = self._as_it_runs(circuit, noise)
         try:
             true = transfer.probabilities(compiled.bound(weights), axis, compiled.angles, noise, compiled.layout)
         except UnsupportedError:
@@ -144,6 +156,11 @@ class Aer(NoiseOptions, Device):
             raise DeviceError(f"Aer failed: {result.status}", where=self.label)
         return np.stack([np.asarray(result.data(i)["probabilities"]) for i in range(len(result.results))])
 
+    def _as_it_runs(self, circuit: Circuit, noise: Noise) -> Compiled:
+        """The compiled circuit, its gates with all that acts beside their errors."""
+        compiled = self._compile(circuit)
+        return _longer(compiled, noise, self.extras) if self.extras else compiled
+
     def _compile(self, circuit: Circuit, ideal: bool = False) -> Compiled:
         """For the machine; where noise is given by numbers, for `parametric.BASIS`; if `ideal` or without noise, for Aer."""
         backend = None
@@ -152,6 +169,29 @@ class Aer(NoiseOptions, Device):
         elif self.noise:
             backend = machines.backend(self.noise)
         return qiskit.compiled(circuit, backend, self.optimization_level, self.transpile_seed)
+
+
+@functools.lru_cache(maxsize=64)
+def _running(compiled: Compiled, noise: Noise, extras: Extras) -> Running:
+    return running(compiled.measured, noise, extras)
+
+
+@functools.lru_cache(maxsize=64)
+def _longer(compiled: Compiled, noise: Noise, extras: Extras) -> Compiled:
+    return replace(compiled, gates=_running(compiled, noise, extras).gates)
+
+
+@functools.lru_cache(maxsize=64)
+def _relaxing(compiled: Compiled, noise: Noise) -> Compiled:
+    """The same with Aer's errors of waits in the place of delays."""
+    gates = compiled.gates.copy_empty_like()
+    for step in compiled.gates.data:
+        if step.operation.name == "delay":
+            error = noise.wait(positions(compiled.gates, step)[0], step.operation.duration)
+            gates.append(error.to_instruction(), step.qubits)
+        else:
+            gates.append(step)
+    return replace(compiled, gates=gates)
 
 
 @functools.lru_cache(maxsize=64)

@@ -22,6 +22,8 @@ class CompiledFacts:
         noisy_gates: gates that carry an error in simulation.
         noisy_readouts: wires whose readout carries an error in simulation.
         backend: the machine that it was compiled for, where it is a real or fake one that counts shots.
+        duration: microseconds from the first gate to the end of the readout; None where nothing was scheduled.
+        idle: microseconds that a qubit waits in all between its first gate and its readout, the most of any qubit.
     """
 
     qubits: int
@@ -32,6 +34,8 @@ class CompiledFacts:
     noisy_gates: int = 0
     noisy_readouts: int = 0
     backend: str | None = None
+    duration: float | None = None
+    idle: float | None = None
 
     @classmethod
     def written(cls, circuit: Circuit) -> Self:

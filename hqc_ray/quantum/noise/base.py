@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 from abc import ABC, abstractmethod
 from types import ModuleType
@@ -44,9 +45,21 @@ class Noise(ABC):
             DeviceError: an error that never fires, or a probability above 1.
         """
 
+    def duration(self, gate: str, qubits: tuple[int, ...]) -> float | None:
+        """Seconds that `gate` (or `measure`) takes on physical `qubits`; None where that is not known."""
+        return None
+
+    def wait(self, qubit: int, seconds: float) -> Any:
+        """Aer's quantum error of a physical qubit that waits, the same object for equal times; None where it does not decay."""
+        return None
+
+    def coupled(self) -> frozenset[tuple[int, int]] | None:
+        """The pairs of physical qubits (a < b) that are coupled; None where any two may be."""
+        return None
+
     def noisy_gates(self, compiled: Any) -> list[tuple[str, tuple[int, ...]]]:
         """The gates of a transpiled circuit that carry an error: name and physical qubits of each, in order."""
-        gates = [(step.operation.name, positions(compiled, step)) for step in compiled.data]
+        gates = [(called(step.operation), positions(compiled, step)) for step in compiled.data]
         return [gate for gate in gates if self.error(*gate) is not None]
 
     def model(self, compiled: Any) -> Any:
@@ -64,6 +77,17 @@ class Noise(ABC):
             if matrix is not None:
                 shaped = np.moveaxis(np.tensordot(shaped, matrix, axes=([wire + 1], [0])), -1, wire + 1)
         return shaped.reshape(probabilities.shape)
+
+
+@functools.lru_cache(maxsize=4096)
+def relaxation(t1: float, t2: float, time: float) -> Any:
+    """Aer's thermal relaxation towards |0> for a time, all in the same unit; one object for equal times."""
+    return require("qiskit_aer.noise", "qiskit-aer").thermal_relaxation_error(t1, t2, time)
+
+
+def called(operation: Any) -> str:
+    """By what name Aer, and we, look for the error of an instruction: its label, where it has one."""
+    return str(operation.label or operation.name)
 
 
 def positions(compiled: Any, step: Any) -> tuple[int, ...]:

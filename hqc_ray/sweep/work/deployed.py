@@ -86,4 +86,5 @@ def _compiled(device: Device, ideal: CircuitLayer) -> dict[str, Any]:
     """The columns of the compiled circuit."""
     facts = device.executed(ideal.circuit, ideal.weights)
     layout = None if facts.layout is None else json.dumps(facts.layout)
-    return {"depth": facts.depth, "two_qubit_gates": facts.two_qubit_gates, "layout": layout}
+    timing = {"duration_us": facts.duration, "idle_us": facts.idle}
+    return {"depth": facts.depth, "two_qubit_gates": facts.two_qubit_gates, "layout": layout, **timing}
