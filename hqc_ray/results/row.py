@@ -75,6 +75,11 @@ class Planned(Part):
     device: str = Field(description="the one that judges")
     device_kind: Literal["classical", "ideal", "noisy", "measured"]
     shots: int | None = Field(description="per circuit; None is exact")
+    mitigation: Options = Field(
+        default="", description="JSON of what is done about the noise, after the circuits; empty: nothing"
+    )
+    image_shots: Count | None = Field(default=None, description="of one evaluation of an image; None: one circuit of `shots`")
+    calibration_shots: Count | None = Field(default=None, description="of the readout, once per evaluation of all images")
     mode: Mode = Field(description="how the circuit ran: as its exact surrogate, or on the device itself")
     foreign_device: bool = Field(default=False, description="this model was differentiated on another device than this")
     image_width: int | None = Field(default=None, description="in pixels; None: as image_size")
@@ -113,6 +118,9 @@ class Deployed(Part):
     linear_distance_linf: float | None = Field(default=None, description="to the boundary by slopes, median over right images")
     linear_distance_l2: float | None = Field(default=None, description="the same in the L2 norm")
     surrogate_error: float | None = Field(default=None, description="of its surrogate: largest error of a probability")
+    lowest_probability: float | None = Field(
+        default=None, description="of a mitigated surrogate: quasi-probabilities may be negative"
+    )
     surrogate_standard_error: float | None = Field(
         default=None, description="of <Z>, the largest at the same angles, by the shots of a measured surrogate; None is exact"
     )
@@ -120,12 +128,8 @@ class Deployed(Part):
     depth: int | None = Field(default=None, description="of the circuit as the device's compiler left it, readout not counted")
     two_qubit_gates: int | None = Field(default=None, description="in the compiled circuit")
     layout: str | None = Field(default=None, description="JSON: physical qubit of each wire at the end; None: not compiled")
-    duration_us: float | None = Field(
-        default=None, description="microseconds from its first gate to the end of its readout; None: it was not scheduled"
-    )
-    idle_us: float | None = Field(
-        default=None, description="microseconds that a qubit waits in all between its first gate and its readout, the most of any"
-    )
+    duration_us: float | None = Field(default=None, description="from its first gate to the end of its readout, if scheduled")
+    idle_us: float | None = Field(default=None, description="that a qubit waits in all before its readout, the most of any")
 
 
 class Searched(Part):

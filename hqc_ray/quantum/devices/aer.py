@@ -8,24 +8,28 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from hqc_ray.entries import Seed
 from hqc_ray.errors import DeviceError
 from hqc_ray.quantum.circuits.ir import Circuit
 from hqc_ray.quantum.devices import parity, qiskit
-from hqc_ray.quantum.devices.device import Device, Kind
+from hqc_ray.quantum.devices.device import Device, Kind, digest
 from hqc_ray.quantum.devices.facts import CompiledFacts
 from hqc_ray.quantum.devices.qiskit import Compiled
+from hqc_ray.quantum.ideal.sampling import sample
 from hqc_ray.quantum.noise import machines
 from hqc_ray.quantum.noise.base import Noise, positions, require
+from hqc_ray.quantum.noise.mitigation import CALIBRATIONS, Mitigation, Recipe, recipe
 from hqc_ray.quantum.noise.parametric import NoiseOptions
 from hqc_ray.quantum.noise.running import Extras, Running, running
 from hqc_ray.quantum.transfer import grid as transfer
 from hqc_ray.quantum.transfer.ptm import UnsupportedError
+from hqc_ray.seeds import rng
 
 CHUNK = 512  # bound circuits in one Aer job: bounds the memory of its result
 
@@ -42,6 +46,7 @@ class Aer(NoiseOptions, Device):
     Args:
         optimization_level: of the transpiler. From level 2, Qiskit may choose other qubits from run to run, whatever the seed.
         transpile_seed: seed of the transpiler's layout and routing.
+        mitigation: what is done about the noise, see `noise.mitigation`: {readout: true, zne: [1, 1.5, 2]}; None: nothing.
     """
 
     name: ClassVar[str] = "qiskit.aer"
@@ -56,6 +61,49 @@ class Aer(NoiseOptions, Device):
     )
     optimization_level: Literal[0, 1, 2, 3] = 1
     transpile_seed: Seed = 0
+    mitigation: Annotated[Mitigation | None, Field(exclude_if=lambda value: value is None)] = None
+
+    @model_validator(mode="after")
+    def _mitigable(self) -> Aer:
+        """There is noise to mitigate, at every scale that is asked for."""
+        if self.mitigation is None:
+            return self
+        if not self.noisy or self.noise_scale == 0 or not (self.noise or self.noise_model()):
+            raise DeviceError("mitigation on an ideal device", where="mitigation", valid="beside noise that acts")
+        try:
+            self.scaled()
+        except DeviceError as problem:
+            raise DeviceError(f"among {list(self.mitigation.scales)}: {problem.what}", where="mitigation.zne") from problem
+        return self
+
+    def scaled(self) -> tuple[Aer, ...]:
+        """The device without its mitigation, at each of K scales; without shots."""
+        own = {**self.model_dump(), "mitigation": None, "shots": None, "seed": 0}
+        scales = self.mitigation.scales if self.mitigation else (1.0,)
+        return tuple(type(self)(**{**own, "noise_scale": self.noise_scale * scale}) for scale in scales)
+
+    def mitigated(self, circuit: Circuit) -> tuple[tuple[Device, ...], Recipe] | None:
+        """See `Device.mitigated`; the readout is that of the noise at each scale."""
+        if self.mitigation is None:
+            return None
+        found, layout = self.scaled(), self._compile(circuit).layout
+        assignments = np.array([[_assignment(device.noise_model(), qubit) for qubit in layout] for device in found])
+        return found, recipe(self.mitigation, assignments)
+
+    @property
+    def quasi(self) -> bool:
+        """See `Device.quasi`."""
+        return self.mitigation is not None
+
+    @property
+    def runs(self) -> int:
+        """See `Device.runs`."""
+        return len(self.mitigation.scales) if self.mitigation else 1
+
+    @property
+    def calibrations(self) -> int:
+        """See `Device.calibrations`."""
+        return CALIBRATIONS * self.runs if self.mitigation and self.mitigation.readout else 0
 
     @property
     def kind(self) -> Kind:
@@ -76,7 +124,8 @@ class Aer(NoiseOptions, Device):
         of_compiler = {key: getattr(self, key) for key in ("optimization_level", "transpile_seed")}
         changed = self.changed | {key: value for key, value in of_compiler.items() if value != defaults[key].default}
         tags = (key if value is True else f"{key}={value!r}".removesuffix(".0") for key, value in changed.items())
-        return [*([self.noise] if self.noise else []), *tags]
+        mitigated = [f"mitigation={self.mitigation.label}"] if self.mitigation else []
+        return [*([self.noise] if self.noise else []), *tags, *mitigated]
 
     def check(self, circuit: Circuit) -> None:
         """Look whether Aer is there, the machine large enough, and its noise acts on the compiled circuit (compiled once).
@@ -88,8 +137,10 @@ class Aer(NoiseOptions, Device):
         require("qiskit_aer", "qiskit-aer")
         if self.noise is not None and circuit.n_qubits > (size := machines.backend(self.noise).num_qubits):
             raise DeviceError(f"{circuit!r} has more qubits than {self.noise}", where="noise", valid=f"up to {size} qubits")
-        if self.noisy:
-            self.check_noise(self._compile(circuit).measured)
+        for device in self.scaled() if self.mitigation else [self]:
+            if device.noisy:
+                device.check_noise(self._compile(circuit).measured)
+        self.mitigated(circuit)
 
     def compiled(self, circuit: Circuit, weights: Tensor) -> Any:
         """The transpiled `QuantumCircuit` with weights [W] bound and the angles as parameters angle[0..Q-1].
@@ -113,16 +164,30 @@ class Aer(NoiseOptions, Device):
     def noisy_program(self, circuit: Circuit) -> tuple[Compiled, Noise] | None:
         """See `Device.noisy_program`."""
         noise = self.noise_model()
-        return (self._as_it_runs(circuit, noise), noise) if noise else None
+        return (self._as_it_runs(circuit, noise), noise) if noise and not self.mitigation else None
 
     def run(self, circuit: Circuit, weights: np.ndarray, angles: np.ndarray) -> np.ndarray:
         """See `Device.run`."""
+        if (parts := self.mitigated(circuit)) is not None:
+            return parts[1].combined(np.stack([device.run(circuit, weights, angles) for device in parts[0]]))
         noise = self.noise_model()
         if noise is None:
             return self._true(self._compile(circuit, ideal=True), _simulator(), weights, angles)
         compiled = self._compile(circuit)
         simulator, program = _noisy_simulator(compiled, noise), _relaxing(self._as_it_runs(circuit, noise), noise)
         return noise.read(self._true(program, simulator, weights, angles), compiled.layout)
+
+    def _evaluate(self, circuit: Circuit, weights: np.ndarray, angles: np.ndarray) -> np.ndarray:
+        """See `Device`; with shots, each circuit is sampled at each scale, and the readout calibrated once."""
+        if self.shots is None or (parts := self.mitigated(circuit)) is None:
+            return super()._evaluate(circuit, weights, angles)
+        read = []
+        for scale, device in enumerate(parts[0]):
+            exact = device.run(circuit, weights, angles)
+            streams = [rng(self.seed, "shots", circuit.digest, digest(weights, row), "scale", scale) for row in angles]
+            read.append([sample(row, self.shots, stream) for row, stream in zip(exact, streams, strict=True)])
+        calibrated = parts[1].calibrated(self.shots, rng(self.seed, "calibration", circuit.digest, digest(weights)))
+        return parts[1].combined(np.array(read), calibrated)
 
     def without_noise(self, circuit: Circuit, weights: np.ndarray, angles: np.ndarray) -> np.ndarray:
         """See `Device.without_noise`: of the compiled circuit."""
@@ -137,6 +202,8 @@ class Aer(NoiseOptions, Device):
 
     def tabulate(self, circuit: Circuit, weights: np.ndarray, axis: np.ndarray) -> np.ndarray:
         """See `Device.tabulate`: with noise, by transfer matrices, where the compiled circuit allows them."""
+        if (parts := self.mitigated(circuit)) is not None:
+            return parts[1].combined(np.stack([device.tabulate(circuit, weights, axis) for device in parts[0]]))
         noise = self.noise_model()
         if noise is None:
             return super().tabulate(circuit, weights, axis)
@@ -204,6 +271,12 @@ def _noisy_simulator(compiled: Compiled, noise: Noise) -> Any:
 def _simulator() -> Any:
     """Aer without noise; one object, which circuits are compiled for."""
     return _aer(method="statevector")
+
+
+def _assignment(noise: Noise | None, qubit: int) -> np.ndarray:
+    """The assignment matrix [2, 2] of a physical qubit; the identity where it is read without error."""
+    found = noise.assignment(qubit) if noise else None
+    return np.eye(2) if found is None else found
 
 
 def _aer(**options: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
@@ -71,12 +72,16 @@ class Noise(ABC):
 
     def read(self, probabilities: np.ndarray, layout: list[int]) -> np.ndarray:
         """Probabilities [N, 2**Q] as read, from true ones; `layout` is the physical qubit of each wire, wire 0 leftmost."""
-        shaped = probabilities.reshape(-1, *[2] * len(layout))
-        for wire, qubit in enumerate(layout):
-            matrix = self.assignment(qubit)
-            if matrix is not None:
-                shaped = np.moveaxis(np.tensordot(shaped, matrix, axes=([wire + 1], [0])), -1, wire + 1)
-        return shaped.reshape(probabilities.shape)
+        return along_wires(probabilities, [self.assignment(qubit) for qubit in layout])
+
+
+def along_wires(rows: np.ndarray, matrices: Sequence[np.ndarray | None]) -> np.ndarray:
+    """Rows [N, 2**Q], wire 0 leftmost, times a matrix [2, 2] on each wire; None changes nothing."""
+    shaped = rows.reshape(-1, *[2] * len(matrices))
+    for wire, matrix in enumerate(matrices):
+        if matrix is not None:
+            shaped = np.moveaxis(np.tensordot(shaped, matrix, axes=([wire + 1], [0])), -1, wire + 1)
+    return shaped.reshape(rows.shape)
 
 
 @functools.lru_cache(maxsize=4096)
