@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || echo python3)
 BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: install demo test cluster-test faults chaos lint bench clean
+.PHONY: install demo test test-oldest test-wheel cluster-test faults chaos lint docs bench clean
 
 install: .venv/installed
 
@@ -17,6 +17,16 @@ demo: install
 
 test: install  # on two processes, of which one alone starts Ray
 	$(BIN)/pytest -n 2 --dist loadgroup
+
+# One file or folder of each room that computes, without Ray, browsers and buckets; more: make test-oldest CORE=tests/attacks
+CORE := $(addprefix tests/,$(addprefix test_,spec.py plan.py row.py rows.py) models/test_heads.py models/test_classifier.py \
+	attacks/test_attack_search.py attacks/test_attack_apgd.py evaluation report results quantum/test_surrogate.py quantum/test_devices.py)
+
+test-oldest:  # every dependency at its lower bound (5 GB, in .venv-oldest)
+	PYTHON=$(PYTHON) .ci/oldest $(CORE)
+
+test-wheel: install  # the wheel, without any optional package, in an empty folder
+	.ci/wheel $(CORE)
 
 # Hosts with their own sshd on this machine (root; Debian's openssh-server, iproute2, rsync), `ray up`, a sweep, faults, random kills
 cluster-test: install
@@ -34,8 +44,11 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+docs: install  # the site, in site/; a link that leads nowhere is an error
+	$(BIN)/mkdocs build --strict
+
 bench: install
 	for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
 
 clean:
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-oldest .venv-bare site dist build .pytest_cache .mypy_cache .ruff_cache

@@ -11,11 +11,36 @@ from pathlib import Path
 from typing import Any
 
 from hqc_ray import __version__
-from hqc_ray.commands import BAD_INPUT, FAILED, INTERRUPTED, OK, Parser, cluster, data, export, plan, quantum, submit, sweep
+from hqc_ray.commands import (
+    BAD_INPUT,
+    FAILED,
+    INTERRUPTED,
+    OK,
+    Parser,
+    cluster,
+    completion,
+    data,
+    export,
+    listing,
+    plan,
+    quantum,
+    shipped,
+    status,
+    submit,
+    sweep,
+)
+from hqc_ray.commands.parser import asked_for_help
 from hqc_ray.errors import HqcError, InputError
 from hqc_ray.redaction import clean
 
-__all__ = ["BAD_INPUT", "FAILED", "INTERRUPTED", "OK", "main"]
+__all__ = ["BAD_INPUT", "FAILED", "INTERRUPTED", "OK", "main", "parser"]
+
+ABOUT = "How robust is a hybrid quantum-classical image classifier, and is it the circuit that makes the difference?"
+EXAMPLE = """\
+hqc init                    # write a sweep file into this folder, to begin with
+hqc plan quickstart.yaml    # check it, and see what it would do
+hqc sweep quickstart.yaml   # run it; the same command goes on where it was
+hqc help sweep              # the help of a command"""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -23,10 +48,11 @@ def main(argv: list[str] | None = None) -> int:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # before the libraries are imported: workers, not threads, fill the cores
     warnings.formatwarning, sys.excepthook = _warning, _uncaught
     try:
-        arguments = _parser().parse_args(argv)
+        arguments = parser().parse_args(asked_for_help(sys.argv[1:] if argv is None else argv))
         return int(arguments.command(arguments))
     except InputError as problem:
-        print(f"hqc: error: {clean(str(problem))}", file=sys.stderr)
+        for one in problem.all:
+            print(f"hqc: error: {clean(str(one))}", file=sys.stderr)
         return BAD_INPUT
     except HqcError as problem:
         print(f"hqc: {clean(str(problem))}", file=sys.stderr)
@@ -44,14 +70,15 @@ def _uncaught(*problem: Any) -> None:
     print(clean("".join(traceback.format_exception(*problem))), end="", file=sys.stderr)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = Parser(prog="hqc", description="Adversarial robustness of hybrid quantum-classical classifiers.")
-    parser.add_argument("--version", action="version", version=f"hqc_ray {__version__}")
-    known = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    for command in (plan, sweep, export, data, quantum, cluster, submit):
+def parser() -> argparse.ArgumentParser:
+    """The command line as `argparse` knows it."""
+    made = Parser(prog="hqc", description=ABOUT, example=EXAMPLE)
+    made.add_argument("--version", action="version", version=f"hqc_ray {__version__}")
+    known = made.add_subparsers(metavar="COMMAND", title="commands")
+    for command in (shipped, plan, sweep, status, export, data, quantum, listing, cluster, submit):
         command.add(known)
-    return parser
+    completion.add(known, made)
+    return made
 
 
 def _warning(message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import sys
 from collections.abc import Collection, Iterator, Mapping
 from typing import Annotated, Any, Literal, TypeVar, cast, get_args, get_origin
 
@@ -125,10 +126,18 @@ def lookup(kind: str, table: Mapping[str, T], name: str, error: type[InputError]
     if name in table:
         return table[name]
     if ":" not in str(name):
-        raise unknown(kind, name, [*table, "package.module:name"], error)
+        raise unknown(kind, name, [*table, "package.module:name"], error, all_by=f"hqc list {kind}s")
     module, _, attribute = name.partition(":")
-    with guarded(kind, name, error, to="import", valid="package.module:name on PYTHONPATH"):
+    with guarded(kind, name, error, to="import", valid="package.module:name of a module beside the sweep file, or on PYTHONPATH"):
         return getattr(importlib.import_module(module), attribute)
+
+
+def _public(base: type) -> str:
+    """The shortest name by which a class is imported: hqc_ray.attacks.Attack."""
+    parts = base.__module__.split(".")
+    packages = (".".join(parts[:n]) for n in range(1, len(parts) + 1))
+    holder = next((name for name in packages if getattr(sys.modules.get(name), base.__name__, None) is base), base.__module__)
+    return f"{holder}.{base.__name__}"
 
 
 def make(
@@ -149,7 +158,7 @@ def make(
     """
     entry: Any = lookup(kind, table, name, error)
     if not (isinstance(entry, type) and issubclass(entry, base)):
-        raise wrong(kind, name, f"is not a subclass of {base.__module__}.{base.__name__}", error, entry)
+        raise wrong(kind, name, f"is not a subclass of {_public(base)}", error, entry)
     if lacking := sorted(getattr(entry, "__abstractmethods__", ())):
         raise wrong(kind, name, f"does not define {', '.join(lacking)}", error, entry)
     if clash := sorted(entry.model_fields.keys() & set(taken)):

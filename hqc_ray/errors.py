@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import difflib
 import functools
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from hqc_ray.redaction import clean
 
 LONGEST, LONGEST_PLACE = 335, 250  # characters of what is wrong, and of what is valid; of where it is
+MOST_ERRORS, MOST_TRIED = 20, 500  # that are told of one file; that are met, most of them again
+MANY, FEW = 40, 6  # names: of more than many, an error shows the few that are nearest
 
 
 class HqcError(Exception):
@@ -28,14 +32,16 @@ class InputError(HqcError):
         valid: what would have been accepted.
     """
 
+    others: tuple[InputError, ...] = ()  # that were found with this one, which speaks for them
+
     def __init__(self, what: str, *, where: str = "", valid: str = "") -> None:
         self.what, self.where, self.valid = what, where, valid
         place, what, valid = _cut(where, LONGEST_PLACE), _cut(what), _cut(valid)  # of which none shows a private value
         super().__init__(" ".join(f"{place + ': ' if place else ''}{what}{f' (valid: {valid})' if valid else ''}".split()))
 
-    def __reduce__(self) -> tuple[Callable[[], InputError], tuple[()]]:
-        """All three parts survive the way out of another process."""
-        return functools.partial(type(self), self.what, where=self.where, valid=self.valid), ()
+    def __reduce__(self) -> tuple[Callable[[], InputError], tuple[()], dict[str, Any]]:
+        """All parts survive the way out of another process."""
+        return functools.partial(type(self), self.what, where=self.where, valid=self.valid), (), {"others": self.others}
 
     def at(self, where: str) -> InputError:
         """The same error, of the same class, with `where` in front of its own place."""
@@ -50,6 +56,62 @@ class InputError(HqcError):
         else:
             where = f"{otherwise}: {self.where}" if self.where else otherwise
         return type(self)(self.what, where=where, valid=self.valid)
+
+    @property
+    def all(self) -> tuple[InputError, ...]:
+        """This error, and those that were found with it."""
+        return (self, *self.others)
+
+    def beside(self, others: Sequence[InputError]) -> InputError:
+        """The same error, of the same class, with others that were found in the same thing."""
+        made = type(self)(self.what, where=self.where, valid=self.valid)
+        made.others = tuple(others)
+        return made
+
+
+class Collected:
+    """Goes on after an error, so that one look at a file tells all that is wrong with it.
+
+    found = Collected()
+    for entry in entries:
+        with found:
+            check(entry)
+    found.refuse()
+    """
+
+    def __init__(self) -> None:
+        self.problems: dict[str, InputError] = {}  # by their texts: what stands once in a file is said once
+        self.seen = 0
+
+    def __enter__(self) -> Collected:
+        return self
+
+    def __exit__(self, kind: object, problem: BaseException | None, trace: object) -> bool:
+        if not isinstance(problem, InputError):
+            return False
+        self.seen += 1
+        for one in problem.all:
+            self.problems.setdefault(str(one), one.beside(()))
+        return True
+
+    @property
+    def full(self) -> bool:
+        """Whether there are as many as anybody reads, or the same ones came again and again."""
+        return len(self.problems) >= MOST_ERRORS or self.seen >= MOST_TRIED
+
+    def refuse(self) -> None:
+        """Raise what was found, if anything was.
+
+        Raises:
+            InputError: the first, with the others beside it.
+        """
+        if self.problems:
+            raise self.whole()
+
+    def whole(self) -> InputError:
+        """What was found, as one error; there is at least one."""
+        first, *others = self.problems.values()
+        return first.beside(others)
 
 
 class SpecError(InputError):
@@ -94,10 +156,42 @@ def _cut(text: str, longest: int = LONGEST) -> str:
     return text if len(text) <= longest else f"{text[:longest]}..."
 
 
-def unknown(kind: str, name: object, valid: Iterable[str], error: type[InputError] = InputError, where: str = "") -> InputError:
-    """The error for an unknown name: it suggests the nearest valid name and lists all of them."""
-    names = sorted(valid)
-    plain = {text.lower(): text for text in names}
-    near = difflib.get_close_matches(str(name)[:100].lower(), plain, n=1)
-    hint = f"; did you mean {plain[near[0]]!r}?" if near else ""
-    return error(f"unknown {kind} {shown(name)}{hint}", where=where, valid=", ".join(names))
+Natural = tuple[tuple[int, int, str], ...]
+
+
+def natural(text: str) -> Natural:
+    """A sort key under which vqc2 stands before vqc10."""
+    return tuple((0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"([0-9]+)", text) if part)
+
+
+def close(name: object, known: Iterable[str], n: int = 1) -> list[str]:
+    """The `n` names that are most like `name`, whatever the case; fewer, or none, where they are not like it."""
+    plain = {text.lower(): text for text in sorted(known, key=natural)}
+    return [plain[text] for text in difflib.get_close_matches(str(name)[:100].lower(), plain, n=n)]
+
+
+def nearest(name: object, known: Iterable[str]) -> str:
+    """What to append to an error of an unknown name: the most similar known one; nothing where none is similar."""
+    near = close(name, known)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def unknown(
+    kind: str, name: object, valid: Iterable[str], error: type[InputError] = InputError, where: str = "", all_by: str = ""
+) -> InputError:
+    """The error for an unknown name: it suggests the nearest valid name, and lists all of them, or of many the nearest.
+
+    Args:
+        kind: of what.
+        name: as it was given.
+        valid: the names there are.
+        error: the class of the error.
+        where: it was found.
+        all_by: what shows all of them, where they are more than `MANY`.
+    """
+    names = sorted(valid, key=natural)
+    told = names
+    if len(names) > MANY:
+        told = close(name, names, FEW) or names[:FEW]
+        told = [*told, f"... {len(names) - len(told)} more{f': {all_by}' if all_by else ''}"]
+    return error(f"unknown {kind} {shown(name)}{nearest(name, names)}", where=where, valid=", ".join(told))

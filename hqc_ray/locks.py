@@ -15,6 +15,7 @@ from typing import Any
 
 from hqc_ray import files
 
+LOOK_SECONDS = 0.1  # after which a lock that is held is tried once more
 SIZE = 512  # bytes that the holder's line is padded to, so that it is written over and never cut off
 
 
@@ -54,6 +55,24 @@ def take(path: Path, wait: bool = False) -> FileIO:
     return file
 
 
+def is_held(path: Path) -> bool:
+    """Whether a process holds the lock of a file; it is asked without waiting, and let go at once.
+
+    Raises:
+        OSError: the file cannot be opened.
+    """
+    file = files.open_regular(path, os.O_RDONLY)
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # a file system without locks
+        return False
+    finally:
+        os.close(file)
+    return False
+
+
 def facts() -> dict[str, Any]:
     """What a lock says of the process that holds it."""
     return {"host": platform.node(), "pid": os.getpid(), "since": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
@@ -77,7 +96,11 @@ def owner(content: bytes) -> str:
 
 def _flock(file: FileIO, wait: bool, known: bytes) -> None:
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            time.sleep(LOOK_SECONDS)  # somebody may only have looked, as `is_held` does
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as problem:
         raise Held(owner(known)) from problem
     except OSError as problem:

@@ -7,6 +7,7 @@ import functools
 import hashlib
 import importlib
 import inspect
+import os
 import re
 import shutil
 import site
@@ -30,6 +31,26 @@ ENVIRONMENTS = ("pyvenv.cfg", "conda-meta")  # a folder with one of them is a Py
 PRIVATE_KEY = re.compile(rb"-----BEGIN [A-Z0-9 ]*PRIVATE KEY")
 MANY = 10_000  # files of a package that are looked at
 EVERYWHERE = "hqc_ray"  # every node has it, wherever this checkout of it lies
+BESIDE = "HQC_MODULES_BESIDE"  # tells processes of this machine, such as Ray's, which folder `findable` has added
+
+
+def findable(folder: str | Path) -> None:
+    """Let Python find modules in a folder, such as that of a sweep file, here and in processes that are started from now on.
+
+    It is searched last, so that it hides nothing (PYTHONPATH comes before Python's own modules); one that was added before
+    is dropped.
+    """
+    place, old = str(Path(folder).resolve()), os.environ.pop(BESIDE, None)
+    if old in sys.path:
+        sys.path.remove(old)
+    if place not in (str(Path(one).resolve()) for one in sys.path):
+        sys.path.append(place)
+        os.environ[BESIDE] = place
+    importlib.invalidate_caches()
+
+
+if BESIDE in os.environ:
+    findable(os.environ[BESIDE])
 
 
 def modules(spec: SweepSpec) -> list[Path]:
@@ -41,11 +62,16 @@ def modules(spec: SweepSpec) -> list[Path]:
     Raises:
         SpecError: a package is too large to be code, or has links that leave it.
     """
-    found = _reachable(match[1] for name in _names(spec.blocks) if (match := OWN.fullmatch(name)))
+    found = _reachable(name.partition(":")[0].partition(".")[0] for name in names(spec))
     for name, paths in found.items():
         for path in paths:
             _check(path, name)
     return sorted({path for paths in found.values() for path in paths})
+
+
+def names(spec: SweepSpec) -> list[str]:
+    """All `package.module:name` of a sweep file."""
+    return sorted({name for name in _names(spec.blocks) if OWN.fullmatch(name)})
 
 
 @functools.cache

@@ -1,5 +1,6 @@
 """Every bad input is one line that says what, where and what is valid, exit code 2, before anything is computed."""
 
+import json
 import os
 import warnings
 
@@ -20,7 +21,11 @@ GOOD = {
 PCAM = "{source: pcam, path: FOLDER, size: 10}"
 BAD = {
     "unknown head": ({"model": "{backbone: cnn1, head: vqc9}"}, "model.head: unknown head 'vqc9'", "vqc1"),
-    "unknown backbone": ({"model": "{backbone: resnet19}"}, "model: unknown backbone 'resnet19'; did you mean 'resnet1", "cnn1"),
+    "unknown backbone": (
+        {"model": "{backbone: resnet19}"},
+        "model: unknown backbone 'resnet19'; did you mean 'resnet18'?",
+        "more: hqc list backbones",
+    ),
     "unknown model option": (
         {"model": GOOD["model"].replace("n_qubits", "n_qubit")},
         "model: unknown option 'n_qubit'; did you mean 'n_qubits'?",
@@ -163,8 +168,8 @@ def test_plan_shows_cells_trainings_circuits_shots_and_time(tmp_path, capsys):
     assert cli.main(["plan", str(sweep(tmp_path, device=device))]) == cli.OK
     out = capsys.readouterr().out
     assert "bad: 2 cells" in out
-    assert "1 subsets of images, 1 trainings, 2 searches" in out
-    assert f"{3**3 + 16} circuit executions for 1 surrogates"  # shots change no surrogate
+    assert "1 subset of images, 1 training, 2 searches" in out
+    assert f"{2 * (3**3 + 16)} circuit executions for 2 surrogates, then" in out
     assert "default.qubit, qiskit.aer[shots=100]" in out
     assert f"{40 * 2 * 100 * 8:,} shots" in out  # judged forty times
     assert "on one core" in out
@@ -175,3 +180,35 @@ def test_data_checks_a_source_and_draws_it(tmp_path, capsys):
     assert cli.main(["data", "synthetic", "images=40", f"--sheet={tmp_path / 'sheet.png'}"]) == cli.OK
     assert "40" in capsys.readouterr().out
     assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_plan_as_json_says_the_same_in_numbers(tmp_path, capsys):
+    assert (
+        cli.main(["plan", str(sweep(tmp_path, device="[{name: default.qubit}, {name: qiskit.aer, shots: 100}]")), "--json"]) == 0
+    )
+    found = json.loads(capsys.readouterr().out)
+    assert {k: found[k] for k in ("name", "cells", "subsets", "trainings", "searches", "surrogates", "circuits", "shots")} == {
+        "name": "bad", "cells": 2, "subsets": 1, "trainings": 1, "searches": 2, "surrogates": 2, "circuits": 2 * (3**3 + 16),
+        "shots": 40 * 2 * 100 * 8,
+    }  # fmt: skip
+    (model,) = found["models"]
+    assert (model["head"], model["qubits"], model["cells"]) == ("vqc1", 3, 2)
+    assert model["devices"] == ["default.qubit", "qiskit.aer[shots=100]"]
+    assert found["seconds_on_one_core"] > 0
+
+
+def test_mistakes_of_several_rooms_are_told_at_once_each_with_its_line(tmp_path, capsys):
+    file = sweep(tmp_path, attack="{name: pdg, epsilon: 0.1}", model="{backbone: resnet19}", device="{name: qiskit.ear}")
+    assert cli.main(["plan", str(file)]) == cli.BAD_INPUT
+    lines = capsys.readouterr().err.splitlines()
+    for number, name in ((4, "backbone 'resnet19'"), (5, "attack 'pdg'"), (6, "device 'qiskit.ear'")):
+        (line,) = [line for line in lines if f"unknown {name}; did you mean" in line]
+        assert line.startswith(f"hqc: error: sweep.yaml, line {number}: blocks[0].")
+    assert len(lines) == 3
+
+
+def test_circuits_as_json(capsys):
+    assert cli.main(["circuits", "vqc1", "--pairs", "20", "--json"]) == cli.OK
+    (found,) = json.loads(capsys.readouterr().out)
+    assert (found["circuit"], found["qubits"], found["weights"], len(found["dead_weights"])) == ("vqc1", 4, 28, 8)
+    assert set(found["expressibility"]) >= {"value", "low", "high"}

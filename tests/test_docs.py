@@ -1,4 +1,4 @@
-"""What the documents say is so: README's sweep files can be planned, its Python runs, and links lead to files."""
+"""What the documents say is so: their sweep files can be planned, README's Python runs, links lead to files and headings."""
 
 import ast
 import importlib
@@ -9,23 +9,22 @@ import pytest
 import torch
 import yaml
 
-import hqc_ray
 from hqc_ray import data, plan, spec
 from hqc_ray.attacks import ATTACKS
-from hqc_ray.models import backbones, classifier, heads
-from hqc_ray.spec import SECTIONS, ModelSpec
+from hqc_ray.spec import SECTIONS
+from hqc_ray.sweep import run
 from hqc_ray.sweep.graph.resolve import Rooms
 from tests.test_rooms import ROOMS, SUBROOMS
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted(p for p in ROOT.rglob("*.md") if not {".venv", "node_modules", ".git"} & set(p.relative_to(ROOT).parts))
-README, DESIGN = (ROOT / "README.md").read_text(), (ROOT / "docs" / "design.md").read_text()
+README, DESIGN, SWEEPS = ((ROOT / name).read_text() for name in ("README.md", "docs/design.md", "docs/sweeps.md"))
+TOLD = "\n".join((README, SWEEPS, *((ROOT / "docs" / name).read_text() for name in ("tutorial.md", "certificates.md"))))
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
-KEY_OF_A_ROW = "<model_key of a row>"
 
 
 def blocks(kind):
-    return re.findall(rf"```{kind}\n(.*?)```", README, re.DOTALL)
+    return re.findall(rf"```{kind}\n(.*?)```", TOLD, re.DOTALL)
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: str(p.relative_to(ROOT)))
@@ -34,8 +33,33 @@ def test_relative_links_lead_to_files(path):
     assert not [target for target in targets if target and not (path.parent / target).exists()]
 
 
+def anchors(path):
+    """The headings of a page, as GitHub names them."""
+    text = re.sub(r"```.*?```", "", path.read_text(), flags=re.DOTALL)
+    names = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {
+        re.sub(r"[^\w\- ]", "", re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", name)).strip().lower().replace(" ", "-") for name in names
+    }
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: str(p.relative_to(ROOT)))
+def test_anchors_of_links_are_headings(path):
+    for target, _, anchor in (link.partition("#") for link in LINK.findall(path.read_text()) if "://" not in link):
+        page = path.parent / target if target else path
+        assert not anchor or anchor in anchors(page), f"{path.name}: {page.name} has no heading #{anchor}"
+
+
+def test_every_page_is_on_the_site_and_every_link_leads_somewhere(tmp_path):
+    mkdocs = pytest.importorskip("mkdocs.commands.build")
+    config = pytest.importorskip("mkdocs.config").load_config(str(ROOT / "mkdocs.yml"), site_dir=str(tmp_path), strict=True)
+    mkdocs.build(config)
+    assert "Two commands" in (tmp_path / "index.html").read_text()
+    assert 'href="../../science.html"' not in (tmp_path / "index.html").read_text()
+    assert (tmp_path / "benchmarks" / "certificates.html").exists()
+
+
 @pytest.mark.parametrize("text", blocks("yaml"), ids=lambda text: yaml.safe_load(text)["name"])
-def test_the_sweep_files_of_the_readme_can_be_planned(text, monkeypatch):
+def test_the_sweep_files_of_the_documents_can_be_planned(text, monkeypatch):
     monkeypatch.setenv("HQC_DATA", "where the data are")
     raw = yaml.safe_load(text)
     for part in (raw.get("defaults", {}), *raw["blocks"]):
@@ -49,7 +73,7 @@ def test_the_sweep_files_of_the_readme_can_be_planned(text, monkeypatch):
         assert (len(made.groups), made.n_cells) == (int(told[1]), int(told[2]))
 
 
-def test_the_users_module_of_the_readme_can_be_planned(tmp_path, monkeypatch):
+def test_the_users_module_of_the_documents_can_be_planned(tmp_path, monkeypatch):
     (text,) = blocks("py")
     (tmp_path / "readme_mine.py").write_text(text)
     monkeypatch.syspath_prepend(tmp_path)
@@ -58,25 +82,31 @@ def test_the_users_module_of_the_readme_can_be_planned(tmp_path, monkeypatch):
     assert plan.build(spec.parse(raw, "readme"), Rooms()).n_cells == 1
 
 
-def test_the_python_of_the_readme_runs(tmp_path, monkeypatch):
-    (text,) = blocks("python")
-    model = ModelSpec(backbone="squeezenet1_1", weights="random", image_size=32, head="vqc1")
-    backbone = backbones.build(model)
-    made = classifier.Classifier(backbone, heads.build(model, backbone.n_features, 3, torch.Generator().manual_seed(0)))
-    meta = {"weights_digest": backbones.weights_id(model.backbone, "random").digest}
-    content = classifier.dumps(model, 3, classifier.trained_state(made), meta)
-    folder = tmp_path / "results" / "quickstart" / "models"
-    folder.mkdir(parents=True)
-    (folder / f"{KEY_OF_A_ROW}.pt").write_bytes(content)
-    monkeypatch.chdir(tmp_path)
-    circuit = hqc_ray.circuits.get("vqc1", n_qubits=4, embedding="rx")
-    images = torch.rand(5, 3, 40, 40, generator=torch.Generator().manual_seed(1))
-    weights, angles = torch.linspace(-1, 1, circuit.n_weights).double(), torch.linspace(-1, 1, 8).reshape(2, 4).double()
-    names = {"weights": weights, "angles": angles, "images": images}
+@pytest.fixture(scope="module")
+def quickstart(tmp_path_factory):
+    """The folder of a small quickstart: one device, one attack, few images."""
+    raw = yaml.safe_load((ROOT / "sweeps" / "quickstart.yaml").read_text())
+    raw["defaults"] |= {"data": {"source": "synthetic", "size": 40}, "train": {"epochs": 1}, "evaluate": {"images": 6}}
+    raw["defaults"] |= {"attack": {"name": "pgd", "epsilon": 0.05, "steps": 2}, "device": {"name": "default.qubit"}}
+    raw["blocks"][0]["model"] |= {"image_size": 32}
+    folder = tmp_path_factory.mktemp("quickstart")
+    (folder / "quickstart.yaml").write_text(yaml.safe_dump(raw))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HQC_CACHE", str(folder / "cache"))
+        run.execute(folder / "quickstart.yaml", folder / "results", serial=True)
+    return folder
+
+
+@pytest.mark.parametrize("text", re.findall(r"```python\n(.*?)```", README, re.DOTALL), ids=["results", "circuits"])
+def test_the_python_of_the_readme_runs_as_it_stands(text, quickstart, monkeypatch, capsys):
+    if "import foolbox" in text:
+        pytest.importorskip("foolbox")
+    monkeypatch.chdir(quickstart)
+    names = {}
     exec(compile(text, "README.md", "exec"), names)  # noqa: S102 - our own document
-    assert (names["s"](names["angles"]) - names["z"]).abs().max() < 1e-8
-    assert names["values"].shape == (5, 4)
-    assert torch.allclose(names["logits"], names["m"](images))
+    if "found" in names:
+        assert "robust by this attack: " in capsys.readouterr().out
+        assert torch.allclose(names["logits"], names["model"](names["pixels"]))
 
 
 def test_names_that_python_blocks_import_exist():
@@ -89,16 +119,16 @@ def test_names_that_python_blocks_import_exist():
 
 
 @pytest.mark.parametrize("section", SECTIONS)
-def test_the_readme_names_every_key_of_every_section(section):
-    line = next(line for line in README.splitlines() if line.startswith(f"| `{section}` |"))
+def test_the_documents_name_every_key_of_every_section(section):
+    line = next(line for line in SWEEPS.splitlines() if line.startswith(f"| `{section}` |"))
     assert not [key for key in SECTIONS[section].model_fields if f"`{key}`" not in line]
 
 
-def test_the_readme_names_every_attack_and_every_source_with_its_options():
-    line = next(line for line in README.splitlines() if line.startswith("| `attack` |"))
+def test_the_documents_name_every_attack_and_every_source_with_its_options():
+    line = next(line for line in SWEEPS.splitlines() if line.startswith("| `attack` |"))
     assert not [name for name in ATTACKS if f"`{name}`" not in line]
     for name, entry in data.SOURCES.items():
-        line = next(line for line in README.splitlines() if line.startswith(f"| `{name}` |"))
+        line = next(line for line in SWEEPS.splitlines() if line.startswith(f"| `{name}` |"))
         assert not [option for option in entry.model_fields if f"`{option}`" not in line], name
 
 

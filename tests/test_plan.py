@@ -19,6 +19,9 @@ class Echo:
     def models(self, models):
         pass
 
+    def alone(self, section):
+        pass
+
     def data(self, data):
         return data
 

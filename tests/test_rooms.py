@@ -8,8 +8,9 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "hqc_ray"
 OF_RAY = ("sweep/tune/", "cluster/")
 ROOMS = [
-    "redaction", "errors", "seeds", "guard", "entries", "files", "locks", "spec", "usercode", "results", "plan", "data",
-    "quantum", "models", "certify", "attacks", "evaluation", "sweep", "report", "cluster", "commands", "cli",
+    "redaction", "errors", "seeds", "guard", "entries", "files", "columns", "locks", "spec", "usercode", "results", "plan",
+    "data", "quantum", "models", "certify", "attacks", "evaluation", "sweep", "report", "archive", "cluster", "commands", "cli",
+    "__main__",
 ]  # fmt: skip
 SUBROOMS = {  # the same inside a room that has sub-rooms; rooms in one tuple do not know each other
     "data": [("source",), ("checked",), ("splits", "selection", "sources"), ("sheet",)],
@@ -31,7 +32,7 @@ SUBROOMS = {  # the same inside a room that has sub-rooms; rooms in one tuple do
         ("trial",),
     ],
     "quantum": [("circuits", "noise"), ("ideal",), ("transfer",), ("devices",), ("cores",), ("study",)],
-    "sweep": [("graph",), ("work", "progress"), ("driver",), ("serial", "isolated", "tune"), ("run",)],
+    "sweep": [("graph",), ("work", "progress", "observers"), ("driver",), ("serial", "isolated", "tune"), ("run",)],
     "report": [("style", "files"), ("content",), ("tables", "figures"), ("page",)],
 }  # fmt: skip
 FORBIDDEN = {

@@ -101,7 +101,4 @@ def member(name: str, **options: Any) -> Attack:
 
 def _made(table: dict[str, type[Attack]], name: str, options: dict[str, Any]) -> Attack:
     table = {name: libraries.entry(name)} if libraries.names(name) else table
-    attack = make("attack", table, name, options, AttackError, taken=AttackSpec.model_fields)
-    if not isinstance(attack, Attack):
-        raise AttackError(f"attack {name!r} is not a subclass of hqc_ray.attacks.Attack")
-    return attack
+    return make("attack", table, name, options, AttackError, taken=AttackSpec.model_fields, base=Attack)

@@ -14,6 +14,7 @@ from hqc_ray.cluster.versions import IMAGE
 _TABLES = {
     "RayCluster": "apiVersion=ray.io/v1! kind=RayCluster! metadata:object! spec:Cluster!",
     "RayJob": "apiVersion=ray.io/v1! kind=RayJob! metadata:object! spec:Job!",
+    "OnePod": "apiVersion=v1! kind=Pod! metadata:object! spec:Pod!",
     "Cluster": """
         authOptions:Auth autoscalerOptions:Autoscaler enableInTreeAutoscaling:boolean gcsFaultToleranceOptions:object
         headGroupSpec:Head! headServiceAnnotations:object historyServerOptions:object managedBy networkPolicy:object
@@ -58,6 +59,7 @@ _TABLES = {
     "Start": "",
 }
 PLACEHOLDER = "REGISTRY"  # of the project's own files
+KINDS = {"RayCluster": "RayCluster", "RayJob": "RayJob", "Pod": "OnePod"}  # that are checked, and their table
 _QUANTITY = re.compile(r"\d+(\.\d+)?(m|[kMGTPE]i?|Ki)?")
 OTHERS = ("PersistentVolumeClaim", "ConfigMap", "Namespace", "ServiceAccount")  # may stand in the same file; not checked
 
@@ -67,10 +69,10 @@ def check(document: dict[str, Any]) -> Iterator[Finding]:
     kind = document.get("kind")
     if kind in OTHERS:
         return
-    if kind not in ("RayCluster", "RayJob"):
-        yield Finding("kind", f"unknown: {kind!r}", "RayCluster, RayJob")
+    if kind not in KINDS:
+        yield Finding("kind", f"unknown: {kind!r}", ", ".join(KINDS))
         return
-    whole = schema(_TABLES, kind)
+    whole = schema(_TABLES, KINDS[kind])
     whole["definitions"]["Start"] = {"type": "object", "additionalProperties": {"type": "string"}}  # options of `ray start`
     found = list(violations(whole, document))
     yield from found
@@ -79,6 +81,9 @@ def check(document: dict[str, Any]) -> Iterator[Finding]:
     if found:
         return
     spec = document["spec"]
+    if kind == "Pod":  # such as one that only mounts the volume; it runs no Ray
+        yield from _pod("spec", spec, ray=False)
+        return
     if kind == "RayJob":
         yield from _job(spec)
     place = "spec" if kind == "RayCluster" else "spec.rayClusterSpec"
@@ -115,20 +120,19 @@ def _cluster(place: str, spec: dict[str, Any]) -> Iterator[Finding]:
     pods = {"headGroupSpec": spec["headGroupSpec"], **{f"workerGroupSpecs.{i}": group for i, group in enumerate(groups)}}
     images = set()
     for name, group in pods.items():
-        yield from _pod(f"{place}.{name}", group)
+        yield from _pod(f"{place}.{name}.template.spec", group["template"]["spec"])
         images |= {container.get("image") for container in group["template"]["spec"]["containers"][:1]}
     if len(images) > 1:
         said = ", ".join(sorted(map(str, images)))
         yield Finding(place, f"more than one image: {said}", "images with the same Ray and Python, to the patch", warning=True)
 
 
-def _pod(place: str, group: dict[str, Any]) -> Iterator[Finding]:
-    pod = group["template"]["spec"]
+def _pod(place: str, pod: dict[str, Any], ray: bool = True) -> Iterator[Finding]:
     volumes = {str(volume.get("name")) for volume in pod.get("volumes", [])}
     if not pod["containers"]:
-        yield Finding(f"{place}.template.spec.containers", "none", "a container with Ray")
+        yield Finding(f"{place}.containers", "none", "a container with Ray" if ray else "a container")
     for i, container in enumerate(pod["containers"]):
-        where = f"{place}.template.spec.containers.{i}"
+        where = f"{place}.containers.{i}"
         yield from _image(f"{where}.image", container.get("image", ""))
         resources = container.get("resources", {})
         for side in ("requests", "limits"):
@@ -137,7 +141,7 @@ def _pod(place: str, group: dict[str, Any]) -> Iterator[Finding]:
                     yield Finding(f"{where}.resources.{side}.{name}", f"{amount!r} is no quantity", "such as 2, 500m, 4Gi")
                 elif str(name).endswith("/gpu") and not str(amount).isdigit():
                     yield Finding(f"{where}.resources.{side}.{name}", f"{amount}", WHOLE)
-        if i == 0 and "memory" not in mapping(resources, "limits"):
+        if ray and i == 0 and "memory" not in mapping(resources, "limits"):
             what = "missing: the pod would believe that it owns the node"
             yield Finding(f"{where}.resources.limits.memory", what, "such as 16Gi", warning=True)
         for mount in container.get("volumeMounts", []):

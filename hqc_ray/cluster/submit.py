@@ -93,8 +93,10 @@ def prepare(file: str | Path, results: str = "results", env: list[str] | None = 
         if name == "--storage":
             spec.storage_uri(text, name)
     loaded = spec.load(file)
-    for _ in loaded.points():  # says which block is wrong; names, data and weights are checked on the head
-        pass
+    usercode.findable(Path(file).parent)
+    with spec.on_lines(loaded.places, loaded.file):
+        for _ in loaded.points():  # says which block is wrong; names, data and weights are checked on the head
+            pass
     results = results.removeprefix("~/").rstrip("/") or "results"
     settings = dict(_setting(text) for text in env or [])
     return Submission(loaded.name, Path(file), usercode.modules(loaded), results, settings, tuple(options))

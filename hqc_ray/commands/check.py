@@ -6,14 +6,19 @@ import argparse
 import sys
 from typing import Any
 
-from hqc_ray.commands import BAD_INPUT, OK, PER_GPU
+from hqc_ray.commands import BAD_INPUT, OK, PER_GPU, summary
+
+EXAMPLE = """\
+hqc cluster check cluster.yaml
+hqc cluster check cluster.yaml --workers-per-gpu 4"""
 
 
 def add(known: Any) -> None:
     """Add `check` to the commands of `hqc cluster`."""
-    check = known.add_parser("check", help="find what `ray up` would only fail on later; starts nothing, needs no network")
+    about = summary("find what `ray up` would only fail on later; starts nothing, needs no network")
+    check = known.add_parser("check", **about, example=EXAMPLE)
     check.add_argument("file", help="such as cluster.yaml, or a RayCluster or RayJob of KubeRay")
-    check.add_argument("--results", default="results", help="folder of results, checked to be writable (default: results)")
+    check.add_argument("--results", default="results", help="folder of results, checked to be writable")
     check.add_argument("--workers-per-gpu", type=PER_GPU, default=0, metavar="N", help="as `hqc sweep` will be told")
     check.set_defaults(command=_check)
 

@@ -6,23 +6,26 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
-from rich.markup import escape
-from rich.table import Table
-
-from hqc_ray.commands import FAILED, OK, console, seconds
+from hqc_ray.commands import FAILED, OK, json_option, print_json, print_table, seconds, summary
 
 if TYPE_CHECKING:
     from hqc_ray.cluster.doctor import Node
 
-WIDE = 180  # of a table in a file or a pipe
 GIB = 2**30
+COLUMNS = ("node", "id", "Python", "hqc_ray", "ray", "CPUs / cores", "threads", "memory", "disk free", "GPUs", "devices")
+EXAMPLE = """\
+hqc cluster doctor
+hqc cluster doctor --address 10.0.0.7:6379 --timeout 300
+hqc cluster doctor --json | jq .findings"""
 
 
 def add(known: Any) -> None:
     """Add `doctor` to the commands of `hqc cluster`."""
-    doctor = known.add_parser("doctor", help="examine every node of a running cluster; exit code 1 if a sweep would fail")
+    about = summary("examine every node of a running cluster; exit code 1 if a sweep would fail")
+    doctor = known.add_parser("doctor", **about, example=EXAMPLE)
     doctor.add_argument("--address", default="auto", help="of the cluster (default: auto, the one this machine is part of)")
-    doctor.add_argument("--timeout", type=seconds, default=120, metavar="S", help="seconds that a node may take (default: 120)")
+    doctor.add_argument("--timeout", type=seconds, default=120, metavar="S", help="seconds that a node may take")
+    json_option(doctor)
     doctor.set_defaults(command=_doctor)
 
 
@@ -30,21 +33,20 @@ def _doctor(arguments: argparse.Namespace) -> int:
     from hqc_ray.cluster import doctor
 
     nodes, here = doctor.examine(arguments.address, arguments.timeout)
-    table = Table()
-    for column in ("node", "id", "Python", "hqc_ray", "ray", "CPUs / cores", "threads", "memory", "disk free", "GPUs", "devices"):
-        table.add_column(column, overflow="fold")
-    for node in nodes:
-        table.add_row(*(escape(text) for text in _line(node)))
-    console(WIDE).print(table)
+    found = doctor.findings(nodes, here)
+    code = OK if all(finding.warning for finding in found) else FAILED
+    if arguments.json:
+        print_json({"nodes": nodes, "here": here, "findings": found})
+        return code
+    print_table(COLUMNS, list(map(_line, nodes)), heading=2, fold=(10,))
     for node in nodes:
         for name, files in node.report.folders.items() if node.report else ():
             print(f"{node.name}: {name}: {files if isinstance(files, str) else ', '.join(files) or 'empty'}")
-    found = doctor.findings(nodes, here)
     for finding in found:
         print(f"hqc: {'warning' if finding.warning else 'error'}: {finding}", file=sys.stderr)
     if not found:
         print(f"{len(nodes)} nodes like this one; probabilities within {doctor.TOLERANCE} on {', '.join(doctor.CIRCUITS)}")
-    return OK if all(finding.warning for finding in found) else FAILED
+    return code
 
 
 def _line(node: Node) -> list[str]:

@@ -42,7 +42,5 @@ def get(name: str, /, classes: Sequence[str | int] | None = None, **options: Any
     Raises:
         DataError: an unknown name, option or value; it lists the valid ones.
     """
-    source = make("data source", SOURCES, name, options, DataError, taken=DataSpec.model_fields)
-    if not isinstance(source, Source):
-        raise DataError(f"data source {name!r} is not a subclass of hqc_ray.data.Source")
+    source = make("data source", SOURCES, name, options, DataError, taken=DataSpec.model_fields, base=Source)
     return source if classes is None else select(source, classes)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
+from pydantic import ConfigDict
 
 from hqc_ray.entries import Entry
 from hqc_ray.errors import DataError, InputError
@@ -23,6 +24,7 @@ MAX_SIDE = 4096  # pixels
 class Source(Entry, ABC):
     """N labelled images of K classes (2 to 100), all of one size. A source holds no open file, so it can be pickled."""
 
+    model_config = ConfigDict(ignored_types=(tuple,))  # `classes` and `image_size` may be plain values
     about_centre: ClassVar[bool] = False
     """Whether a label describes the centre third of its image only, as in PatchCamelyon."""
 
@@ -60,7 +62,6 @@ class Source(Entry, ABC):
             DataError: an index outside [0, N), or an image that cannot be read.
         """
 
-    @abstractmethod
     def check(self) -> None:
         """Open everything and validate what can be validated without reading all images.
 

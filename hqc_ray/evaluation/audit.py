@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hqc_ray.evaluation.comparisons import COMPARISONS, CONTROL, Cell
+from hqc_ray.evaluation.comparisons import COMPARISONS, CONTROL, Cell, revocable
 from hqc_ray.evaluation.flags import FLAGS, NOTES
 from hqc_ray.evaluation.statistics import Outcomes, unpack
 from hqc_ray.models.levels import NARROW
@@ -45,7 +45,7 @@ _FACTS = (
 )  # fmt: skip
 
 
-def flags(rows: pd.DataFrame) -> dict[str, list[str]]:
+def flags(rows: pd.DataFrame, unfinished: bool = False) -> dict[str, list[str]]:
     """The flags of every row by its key, in the order of `FLAGS`; a failed row has none.
 
     Rows are compared only with those that the same model judged, on the same device and images, so `rows` should be those of a
@@ -53,6 +53,7 @@ def flags(rows: pd.DataFrame) -> dict[str, list[str]]:
 
     Args:
         rows: the columns of `hqc_ray.results.row.Row`, one row per cell. Measured columns that are missing raise no flag.
+        unfinished: cells of the sweep are still to come: nothing is flagged that these may take back.
     """
     found: dict[str, set[str]] = {str(key): set() for key in rows["key"]}
     evaluated = rows[rows["status"] == "ok"]
@@ -61,31 +62,33 @@ def flags(rows: pd.DataFrame) -> dict[str, list[str]]:
         found[str(key)] |= set(_of_one(dict(zip(facts, values, strict=True))))
     for cells in _judged(evaluated):
         for cell in cells:
-            found[cell.key] |= {name for name, compare in COMPARISONS.items() if compare(cell, cells)}
+            raised = {name for name, compare in COMPARISONS.items() if compare(cell, cells)}
+            found[cell.key] |= {name for name in raised if not (unfinished and revocable(name, cell, cells))}
     return {key: [f for f in FLAGS if f in mine] for key, mine in found.items()}
 
 
-def annotate(rows: pd.DataFrame) -> pd.DataFrame:
+def annotate(rows: pd.DataFrame, unfinished: bool = False) -> pd.DataFrame:
     """A copy of the rows with the column `flags` (lists of text): those found here, then others that a row already has."""
-    own = flags(rows)
+    own = flags(rows, unfinished)
     brought = rows["flags"] if "flags" in rows else [()] * len(rows)
     foreign = [[f for f in _list(given) if f not in FLAGS] for given in brought]
     merged = [own[str(key)] + more for key, more in zip(rows["key"], foreign, strict=True)]
     return rows.assign(flags=pd.Series(merged, index=rows.index, dtype=object))
 
 
-def notes(rows: pd.DataFrame) -> list[str]:
-    """Which of `NOTES` hold for these rows."""
+def notes(rows: pd.DataFrame, unfinished: bool = False) -> list[str]:
+    """Which of `NOTES` hold for these rows; where cells are still to come, none that these may take back."""
     evaluated = rows[rows["status"] == "ok"]
     control, where = evaluated["attack_kind"] == CONTROL, ["model_key", "device", "search_seed", "level", "norm", "epsilon"]
     tried = evaluated[~control][where].itertuples(index=False, name=None)
-    controlled = set(evaluated[control][where].itertuples(index=False, name=None))
+    planned = rows[rows["attack_kind"] == CONTROL]  # one that failed is in the sweep, and is told of as a failure
+    controlled = set(planned[where].itertuples(index=False, name=None))
     holds = {
         "random_weights": bool((rows["weights"] == "random").any()),
         "between_grey_levels": bool(_between_levels(evaluated[~control]).any()),
         "lost_in_rounding": "robust_accuracy_8bit" in rows
         and bool((evaluated["robust_accuracy_8bit"] - evaluated["robust_accuracy"] > LOST).any()),
-        "no_noise_control": any(place not in controlled for place in tried),
+        "no_noise_control": not unfinished and any(place not in controlled for place in tried),
     }
     return [name for name in NOTES if holds[name]]
 

@@ -171,6 +171,16 @@ COMPARISONS: dict[str, Callable[[Cell, Sequence[Cell]], bool]] = {
 }
 
 
+def revocable(flag: str, cell: Cell, cells: Sequence[Cell]) -> bool:
+    """Whether a cell of the same judge that is still to come may take this flag back, because it rests on what is not there.
+
+    An attack that aims past a trap, where one can; a stronger one along the model's own gradients; noise of the same search.
+    """
+    if flag == "noise_as_strong":
+        return not any(c.search == cell.search for c in _noise(cell, cells))
+    return flag == "transfer_stronger" or (flag == "trapped" and cell.narrow)
+
+
 def _higher(first: Cell, second: Cell) -> bool:
     """Whether the first leaves significantly more of the same images right."""
     if first.robust is None or second.robust is None:

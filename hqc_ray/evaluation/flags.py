@@ -103,6 +103,31 @@ FLAGS: dict[str, str] = {
     ),
 }
 
+SHORT: dict[str, str] = {  # each flag in a few words, for a sentence that counts them
+    "rises_with_epsilon": "more right than at a smaller epsilon, so the search failed",
+    "pgd_weaker_than_fgsm": "many steps fool fewer than one",
+    "noise_as_strong": "random noise fools as many",
+    "no_better_than_nothing": "hardly anybody is fooled at an epsilon that should do",
+    "transfer_stronger": "what needs no gradient of the model fools more than all its gradients",
+    "trapped": "gradients end in corners where the head is right",
+    "dominated": "another attack fooled images that this one left right",
+    "plateau": "no more fall while epsilon doubles",
+    "certificate_contradicted": "an attack broke what a certificate excludes",
+    "survives_unbounded": "images stay right where all could be the same grey",
+    "candidates_not_finite": "the attack gave NaN or infinity",
+    "accuracies_differ": "test and clean accuracy differ on the same images",
+    "random_outputs": "the same images give other outputs when asked again",
+    "depends_on_batch": "outputs depend on the other images of the batch",
+    "targets_beat_loss": "an attack that aims fools more than this one along the loss",
+    "softmax_output": "outputs look like probabilities, on which gradients vanish",
+    "bad_gradients": "input gradients are zero or not finite",
+    "gradients_wrong": "input gradients are not the slopes of the loss",
+    "dead_inputs": "inputs of the head that move no output",
+    "noise_inactive": "the device's noise did not act",
+    "near_chance": "clean accuracy is not shown to be above chance",
+    "surrogate_inexact": "the surrogate is not exactly its circuit",
+}
+
 NOTES: dict[str, str] = {
     "random_weights": "the backbone's weights are random, not pretrained: such rows test the tool, not the published model.",
     "between_grey_levels": (

@@ -18,6 +18,7 @@ from hqc_ray.models.functions import Direct, Fourier
 from hqc_ray.models.head import Bottleneck, Dense, Head, linear
 from hqc_ray.models.levels import BOTTLENECK, DIRECT, END_TO_END
 from hqc_ray.quantum import circuits
+from hqc_ray.quantum.circuits.own import FORMS
 from hqc_ray.quantum.ideal.layer import CircuitLayer
 from hqc_ray.quantum.study.analysis import refuse_dead_embedding, weights_move
 from hqc_ray.spec import Level, ModelSpec
@@ -186,12 +187,12 @@ def options(spec: ModelSpec) -> set[str]:
 def get(spec: ModelSpec, known: Collection[str] = ()) -> HeadEntry:
     """The head of a model with its options: of the table, a user's own `package.module:Class`, or a user's own circuit.
 
-    A user's circuit is a function that adds gates to the `Builder` it is given. Options that only other heads or backbones
-    have, of the tables or those `known` of users, are dropped, so that heads with different options can stand in one list.
+    Options that only other heads or backbones have, of the tables or those `known` of users, are dropped, so that heads with
+    different options can stand in one list.
 
     Raises:
         ModelError: an unknown head, an option that nothing has, or one that is out of range.
-        CircuitError: a user's circuit that is no function.
+        CircuitError: a user's circuit that is none.
     """
     entry = _class(spec.head)
     backbone = backbones.of(spec.backbone)
@@ -215,7 +216,7 @@ def _class(name: str) -> type[HeadEntry]:
         return _of_circuit(name)
     if not issubclass(found, HeadEntry):
         what = f"head {name!r} is not a subclass of hqc_ray.models.heads.HeadEntry"
-        raise ModelError(what, where="head", valid="such a class, or a function that adds gates to the Builder it is given")
+        raise ModelError(what, where="head", valid=f"such a class, or a circuit: {FORMS}")
     return found
 
 

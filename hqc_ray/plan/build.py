@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from hqc_ray.errors import InputError, SpecError
+from hqc_ray.errors import Collected, InputError, SpecError
 from hqc_ray.plan.judges import Crew, Resolved, Seat
 from hqc_ray.plan.keys import content_key
 from hqc_ray.plan.parts import Cell, Group, Judge, Plan, Search, Training
@@ -15,6 +15,7 @@ from hqc_ray.results.row import Audience
 from hqc_ray.spec import MAX_CELLS, SECTIONS, AttackSpec, DeviceSpec, Mode, ModelSpec, Point, SweepSpec
 
 _IDEAL = DeviceSpec()  # the ideal twin of every device
+ALONE = ("data", "model", "attack", "device")  # sections of which a wrong name is known whatever the others are
 
 
 class _Memo:
@@ -27,9 +28,16 @@ class _Memo:
     def __call__(self, method: str, *sections: Any) -> tuple[Any, str]:
         name = (method, *(id(s) for s in sections))
         if name not in self.seen:
-            resolved = getattr(self.resolver, method)(*sections)
-            self.seen[name] = (resolved, content_key(resolved), sections)  # sections: keeps their ids from being reused
-        return self.seen[name][:2]
+            try:
+                resolved = getattr(self.resolver, method)(*sections)
+            except InputError as problem:
+                self.seen[name] = (None, "", problem, sections)
+            else:
+                self.seen[name] = (resolved, content_key(resolved), None, sections)  # sections: keeps their ids from being reused
+        made, key, refused, _ = self.seen[name]
+        if refused:
+            raise refused
+        return made, key
 
 
 def build(spec: SweepSpec, resolver: Resolver) -> Plan:
@@ -41,7 +49,14 @@ def build(spec: SweepSpec, resolver: Resolver) -> Plan:
     builder = _Builder(resolver)
     given = list(spec.points())
     resolver.models({id(point.model): point.model for point in given}.values())
-    points = [resolved for point in given for resolved in builder.with_controls(point)]
+    points: list[Resolved] = []
+    found = Collected()
+    for one in given:
+        with found:
+            points += builder.with_controls(one)
+        if found.full:
+            break
+    found.refuse()
     if len(points) > MAX_CELLS:
         what = f"the grid has {len(points):,} cells with the controls of its circuits"
         raise SpecError(what, where=spec.name, valid=f"up to {MAX_CELLS:,} cells")
@@ -96,7 +111,20 @@ class _Builder:
         try:
             return self._resolved(given)
         except InputError as problem:
-            raise _moved(problem, given.places) from problem
+            raise self._beside(problem, given) from problem
+
+    def _beside(self, problem: InputError, given: Point) -> InputError:
+        """The error with its place, and those of the point's other sections that can be told from them alone."""
+        found = Collected()
+        with found:
+            raise _moved(problem, given.places)
+        for name in ALONE:
+            with found:
+                try:
+                    self.memo("alone", getattr(given, name))
+                except InputError as other:
+                    raise _moved(other, given.places) from other
+        return found.whole()
 
     def _resolved(self, given: Point) -> Resolved:
         data, data_key = self.memo("data", given.data)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
-from hqc_ray.spec import AttackSpec, DataSpec, DeviceSpec, EvaluateSpec, Level, ModelSpec, TrainSpec
+from hqc_ray.spec import AttackSpec, DataSpec, DeviceSpec, EvaluateSpec, Level, ModelSpec, Section, TrainSpec
 
 
 class Resolver(Protocol):
@@ -13,6 +13,9 @@ class Resolver(Protocol):
 
     def models(self, models: Iterable[ModelSpec]) -> None:
         """Told of all models of a sweep, before any is resolved: an option that one of them has is no mistake in another."""
+
+    def alone(self, section: Section | None) -> None:
+        """Refuses a section whose names or options are wrong whatever the others are; asked where another one is wrong, too."""
 
     def data(self, data: DataSpec) -> DataSpec:
         """The same, with every option filled in."""

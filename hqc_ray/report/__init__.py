@@ -3,32 +3,39 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from io import BytesIO
-from itertools import chain, count
+from itertools import chain, count, islice
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
+from hqc_ray.report.content.examples import Kept, kept
 from hqc_ray.report.content.reference import audit_reference, reference_table
 from hqc_ray.report.content.view import Report
 from hqc_ray.report.figures import accuracy, heatmaps, patches, stages
 from hqc_ray.report.files import refuse_blocked, replace
 from hqc_ray.report.page import page
-from hqc_ray.report.tables import rows
-from hqc_ray.report.tables.results import table_markdown, terminal_table
+from hqc_ray.report.page.pictures import strips
+from hqc_ray.report.tables import rows, summary
+from hqc_ray.report.tables.results import table_markdown
 from hqc_ray.report.tables.rows import write_rows
+from hqc_ray.report.tables.terminal import TerminalTable as terminal_table
 from hqc_ray.results.folder import Folder
 
-__all__ = ["Report", "audit_reference", "build", "reference_table", "table_markdown", "terminal_table", "write_rows"]
+__all__ = [
+    "Report", "audit_reference", "build", "kept", "page", "reference_table", "strips", "table_markdown", "terminal_table",
+    "write_rows",
+]  # fmt: skip
 
 _FAMILIES = ("accuracy_", "heads_", "levels_", "transfer_", "patches_")
+DRAWN = {"heads": 3, "levels": 2, "accuracy": 3, "transfer": 2, "patches": 2}  # figures of each kind; the page draws the rest
 
 
 def build(folder: Path, report: Report, provenance: Mapping[str, Any], title: str) -> list[Path]:
-    """Write table.md, rows.csv, rows.parquet, figures/*.png and report.html into `folder`; the paths of all of them.
+    """Write table.md, summary.csv, rows.csv, rows.parquet, figures/*.png and report.html into `folder`; the paths of all of them.
 
     Nothing is written before all of it is made. Figures that an earlier report drew and these rows do not give are removed once
     every cell of the sweep has a row; patches only if every example could be read, since the others cannot be drawn again.
@@ -43,14 +50,16 @@ def build(folder: Path, report: Report, provenance: Mapping[str, Any], title: st
         ResultsError: the folder cannot be written to.
     """
     at = Folder(folder)
-    for path in (at.table, at.csv, at.parquet, at.page, at.figure("any"), *at.figures()):
+    for path in (at.table, at.summary, at.csv, at.parquet, at.page, at.figure("any"), *at.figures()):
         refuse_blocked(path)
     finished = len(at.order() or ()) <= len(report.rows)
-    drawn, whole = _drawn(report, at)
-    figures = [(path.stem, content) for path, content in drawn.items()]
+    examples = kept(report, at.path)
+    drawn, whole = _drawn(report, examples, at)
+    sweep = at.sweep.read_text(encoding="utf-8", errors="replace") if at.sweep.is_file() else ""
     contents = {
-        at.table: table_markdown(report).encode(), at.csv: rows.csv(report), at.parquet: rows.parquet(report), **drawn,
-        at.page: page(report, figures, provenance, title).encode(),
+        at.table: table_markdown(report).encode(), at.summary: summary.csv(report), at.csv: rows.csv(report),
+        at.parquet: rows.parquet(report), **drawn,
+        at.page: page(report, strips(examples, at.figure), provenance, title, sweep).encode(),
     }  # fmt: skip
     paths = [replace(path, content) for path, content in contents.items()]
     for old in at.figures() if finished else ():
@@ -59,25 +68,25 @@ def build(folder: Path, report: Report, provenance: Mapping[str, Any], title: st
     return paths
 
 
-def _drawn(report: Report, at: Folder) -> tuple[dict[Path, bytes], bool]:
-    """Every figure as PNG by its path, and whether every example could be read."""
+def _drawn(report: Report, examples: Sequence[Kept], at: Folder) -> tuple[dict[Path, bytes], bool]:
+    """The most important figures as PNG by their paths, and whether every example could be read."""
     found: dict[Path, bytes] = {}
-    whole = True
     lines = report.lines
-    families = (
-        accuracy.heads(lines), stages.where_robustness_lives(lines), accuracy.accuracy(lines),
-        heatmaps.transfers(report.transfers),
-    )  # fmt: skip
+    families: dict[str, Iterator[tuple[str, Figure]]] = {
+        "heads": accuracy.heads(lines), "levels": stages.where_robustness_lives(lines), "accuracy": accuracy.accuracy(lines),
+        "transfer": heatmaps.transfers(report.transfers),
+    }  # fmt: skip
     with mpl.rc_context(accuracy.RC), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")  # of a name in a script that the font lacks
-        drawn = chain(((name, figure, True) for name, figure in chain(*families)), patches.patches(report, at.path))
-        for name, figure, complete in drawn:
-            path, whole = _free(at, name, found), whole and complete
+        most = chain.from_iterable(islice(figures, DRAWN[kind]) for kind, figures in families.items())
+        pictures = patches.patches(examples[: DRAWN["patches"]])
+        for name, figure, complete in chain(((name, figure, True) for name, figure in most), pictures):
+            path = _free(at, name, found)
             if not complete and path.is_file():  # a complete old one is kept rather than replaced by one with gaps
                 found[path] = path.read_bytes()
             elif figure:
                 found[path] = _png(figure)
-    return found, whole
+    return found, all(one.complete for one in examples)
 
 
 def _free(at: Folder, name: str, taken: Mapping[Path, bytes]) -> Path:

@@ -8,6 +8,8 @@ import textwrap
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
+from hqc_ray.errors import Natural as Natural
+from hqc_ray.errors import natural as natural
 from hqc_ray.files import short
 
 # Okabe and Ito's palette, which people with any colour vision can tell apart
@@ -35,12 +37,6 @@ _BACKBONES = {
     "mobilenetv2": "MobileNetV2", "squeezenet10": "SqueezeNet",
 }  # fmt: skip
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-Natural = tuple[tuple[int, int, str], ...]
-
-
-def natural(text: str) -> Natural:
-    """A sort key under which vqc2 stands before vqc10."""
-    return tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", text) if part)
 
 
 def head_order(head: str, circuit: bool) -> tuple[bool, int, Natural]:
@@ -116,6 +112,11 @@ def norm_text(norm: str) -> str:
 def slug(*parts: object) -> str:
     """A file name that is valid on any system, made of what tells one figure from another."""
     return short("_".join(re.sub(r"[^A-Za-z0-9.=-]+", "-", str(p)).strip("-.") for p in parts if p not in ("", None)))
+
+
+def listed(texts: Sequence[str]) -> str:
+    """'a', 'a and b', 'a, b and c'."""
+    return " and ".join([", ".join(texts[:-1]), texts[-1]] if len(texts) > 1 else texts)
 
 
 def printable(text: str) -> str:

@@ -6,11 +6,12 @@ import json
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from hqc_ray.errors import ModelError, ResultsError
-from hqc_ray.results import ledger
-from hqc_ray.results.row import Planned, Row
+from hqc_ray.errors import ModelError, ResultsError, shown
+
+if TYPE_CHECKING:
+    from hqc_ray.results.row import Planned, Row
 
 MADE = "a folder that `hqc sweep` made"
 AGAIN = "`hqc sweep` writes it again; or delete it, and all rows are shown"
@@ -58,6 +59,16 @@ class Folder:
         return self.path / "provenance.json"
 
     @property
+    def lock(self) -> Path:
+        """Which driver owns the folder."""
+        return self.path / ".lock"
+
+    @property
+    def status(self) -> Path:
+        """What the driver noted last, for `hqc status`."""
+        return self.path / ".status.json"
+
+    @property
     def models(self) -> Path:
         """The trained models."""
         return self.path / MODELS
@@ -95,6 +106,11 @@ class Folder:
         return self.path / "report.html"
 
     @property
+    def summary(self) -> Path:
+        """The numbers of the report's table, with the worst case."""
+        return self.path / "summary.csv"
+
+    @property
     def csv(self) -> Path:
         """The rows as a table of text."""
         return self.path / "rows.csv"
@@ -110,6 +126,8 @@ class Folder:
         Raises:
             ResultsError: no ledger, or a line of it is not a row; or the list of the sweep's cells is damaged.
         """
+        from hqc_ray.results import ledger  # rows take 0.3 s to import, which `hqc status` does without
+
         if not self.path.is_dir():
             what = "not a folder" if self.path.exists() else "no such folder"
             raise ResultsError(what, where=str(self.path), valid=MADE)
@@ -128,6 +146,20 @@ class Folder:
         if left := len(found.keys() - keys.keys()):
             warnings.warn(f"{left} rows are of cells that cells.json does not list (any more): they are not shown", stacklevel=2)
         return [found[key] for key in keys if key in found]
+
+    def row(self, key: str) -> Row:
+        """The one row whose key is `key`, or begins with it.
+
+        Raises:
+            ResultsError: no row, or several of them; or `rows` cannot be read.
+        """
+        rows = self.rows()
+        found = [row for row in rows if row.key == key] or [row for row in rows if row.key.startswith(key)]
+        if len(found) != 1:
+            what = f"{len(found)} rows begin with {shown(key)}" if found else f"no row {shown(key)}"
+            valid = ", ".join(row.key for row in (found or rows)[:5]) + " ... in rows.csv"
+            raise ResultsError(what, where=str(self.path), valid=valid)
+        return found[0]
 
     def order(self) -> list[str] | None:
         """The keys of the sweep's cells; None where they are not listed.

@@ -7,7 +7,8 @@ import json
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from hqc_ray import locks
 from hqc_ray.errors import HqcError, ResultsError
@@ -43,6 +44,7 @@ class Lease:
     ) -> None:  # fmt: skip
         self.read, self.write, self.delete, self.where, self.report = read, write, delete, where, report
         self.token, self.facts = secrets.token_hex(8), locks.facts()
+        self.note: Mapping[str, Any] = {}  # what the driver says of its sweep, for whoever looks
         self.lost = False
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._renew, name="hqc lease", daemon=True)
@@ -98,7 +100,7 @@ class Lease:
                     self.write(self._content())
 
     def _content(self) -> bytes:
-        return json.dumps({**self.facts, "token": self.token, "renewed": time.time()}).encode()
+        return json.dumps({**self.note, **self.facts, "token": self.token, "renewed": time.time()}).encode()
 
     def _ours(self, content: bytes) -> bool:
         return parse(content).get("token") == self.token

@@ -22,44 +22,44 @@ Audience = Literal["itself", "samples", "others"]
 class Planned(Part):
     """What is known of a cell before anything is computed: search x epsilon x judge."""
 
-    key: str
-    sweep: str
-    data_source: str
-    data_size: int
-    data_digest: str
-    n_classes: Annotated[int, Field(ge=2)]
+    key: str = Field(description="of the cell: 16 hexadecimal digits of the content of everything that decides the row")
+    sweep: str = Field(description="name of the sweep")
+    data_source: str = Field(description="as the sweep file names it")
+    data_size: int = Field(description="images of the subset, all parts together")
+    data_digest: str = Field(description="of the subset: contents, labels and split of its images")
+    n_classes: Annotated[int, Field(ge=2)] = Field(description="K")
     class_names: Names = Field(description="JSON list: the names of the classes, in the order of their labels")
-    n_train: int
-    n_test: int
+    n_train: int = Field(description="images of the training part")
+    n_test: int = Field(description="images of the test part")
     seed: int = Field(description="of the model that judges: its images, split, first weights, and the attacks on it")
-    backbone: str
-    weights: str
-    weights_origin: str
+    backbone: str = Field(description="as the sweep file names it")
+    weights: str = Field(description="of the backbone, as the sweep file names them; `trained` where the backbone is trained too")
+    weights_origin: str = Field(description="where the weights came from: a file, a download, a draw")
     image_size: int = Field(description="side in pixels that the backbone sees; of images that are not square the height")
-    head: str
-    head_kind: Literal["classical", "circuit"]
+    head: str = Field(description="as the sweep file names it")
+    head_kind: Literal["classical", "circuit"] = Field(description="whether a circuit stands in the head")
     n_qubits: int | None = Field(description="width of the bottleneck; None without one")
-    embedding: str | None
-    layers: int | None
-    reuploads: int | None
+    embedding: str | None = Field(description="of a circuit: how angles enter; None without one")
+    layers: int | None = Field(description="of a circuit: repetitions of its weighted gates; None without one")
+    reuploads: int | None = Field(description="of a circuit: repetitions of embedding and layers; None without one")
     readout: str | None = Field(description="the Pauli basis that is measured, x, y or z; None without a circuit")
     model_options: Options = Field(description="JSON of all options of head and backbone, defaults included")
     train_device: str = Field(description="label of the noisy device that it was trained on; empty: an ideal one")
-    model_key: str
+    model_key: str = Field(description="of the model that judges; its file is models/<model_key>.pt")
     search_key: str = Field(description="of the search: rows with the same key share its candidates and its gradients")
     start_key: str = Field(default="", description="of the search on the ideal twin whose images it began with; empty: of none")
     search_model_key: str = Field(description="the attacked model; where it differs from model_key, the attack is transferred")
-    search_head: str
-    search_seed: int
+    search_head: str = Field(description="head of the attacked model")
+    search_seed: int = Field(description="seed of the attacked model, of which the images are")
     search_device: str = Field(description="what the attacker differentiated: label of a device, `ideal`, or `classical`")
     access: Access = Field(description="what the attacker differentiates: the device exactly, its shots, or the ideal twin")
     audience: Audience = Field(
         description="whom the search is for: the attacked model itself (it may stop at success), its samples, or others"
     )
     level: Level = Field(description="what is perturbed: the pixels, the head's features, or the circuit's angles")
-    attack: str
-    attack_title: str
-    attack_kind: Literal["none", "budget", "minimal"]
+    attack: str = Field(description="as the sweep file names it")
+    attack_title: str = Field(description="as tables and figures write it")
+    attack_kind: Literal["none", "budget", "minimal"] = Field(description="searches a ball, the smallest change, or nothing")
     attack_options: Options = Field(description="JSON of the attack's options, defaults included")
     attack_label: str = Field(description="the name, with the options that tell it from another attack of the sweep")
     one_search: bool = Field(description="one search serves all epsilons: `gradients` of its rows are the same work")
@@ -69,11 +69,11 @@ class Planned(Part):
     )
     aims: bool = Field(default=False, description="at points at which the model is wrong, instead of climbing its loss")
     black_box: bool = Field(default=False, description="it asks for logits only, never for a gradient")
-    norm: str
-    epsilon: Annotated[float, Field(ge=0)]
-    epsilon_unit: str
+    norm: str = Field(description="of epsilon: linf or l2")
+    epsilon: Annotated[float, Field(ge=0)] = Field(description="how far each image may be moved; 0 for `clean`")
+    epsilon_unit: str = Field(description="of epsilon, and of distances at this level")
     device: str = Field(description="the one that judges")
-    device_kind: Literal["classical", "ideal", "noisy", "measured"]
+    device_kind: Literal["classical", "ideal", "noisy", "measured"] = Field(description="measured: counted on a machine")
     shots: int | None = Field(description="per circuit; None is exact")
     mitigation: Options = Field(
         default="", description="JSON of what is done about the noise, after the circuits; empty: nothing"
@@ -85,20 +85,20 @@ class Planned(Part):
     image_width: int | None = Field(default=None, description="in pixels; None: as image_size")
     example: str = Field(default="", description="file with the first images, clean and adversarial")
     backbone_title: str = Field(default="", description="as tables and figures write it; empty: as it is named")
-    head_title: str = ""
+    head_title: str = Field(default="", description="the same of the head")
     # the keys of the sweep file that no column above holds; rows of an older version lack them, and have no `data_options`
     data_test_fraction: float | None = Field(default=None, description="None: the source's own")
-    data_validation_fraction: float | None = None
+    data_validation_fraction: float | None = Field(default=None, description="None: the source's own")
     data_options: Options = Field(
         default="", description="JSON of the source's options, defaults included; `~` for a home folder"
     )
-    train_epochs: int | None = None
-    train_batch_size: int | None = None
-    train_learning_rate: float | None = None
+    train_epochs: int | None = Field(default=None, description="passes over the training part")
+    train_batch_size: int | None = Field(default=None, description="images of a training step")
+    train_learning_rate: float | None = Field(default=None, description="of Adam, per step")
     device_options: Options = Field(default="", description="JSON of the judging device's options, defaults included")
     evaluate_images: int | None = Field(default=None, description="as the sweep file has it; None: all of the test part")
-    evaluate_batch_size: int | None = None
-    evaluate_repeats: int | None = None
+    evaluate_batch_size: int | None = Field(default=None, description="images that are attacked together")
+    evaluate_repeats: int | None = Field(default=None, description="how often a device with shots judges an image")
     evaluate_certificate: bool = Field(default=False, description="asked for, of an attack whose perturbations are certified")
 
 
@@ -136,7 +136,7 @@ class Searched(Part):
     """What a search did at one epsilon."""
 
     mean_linf: float | None = Field(description="mean over attacked images that were right before of the largest change")
-    mean_l2: float | None
+    mean_l2: float | None = Field(description="the same of the L2 norm of the change")
     bad_gradient_share: float | None = Field(description="of these images: input gradient zero or not finite")
     not_finite_share: float | None = Field(
         default=None, description="of these images: the attack gave NaN or infinity, so that they count as not fooled"
@@ -151,28 +151,28 @@ class Searched(Part):
 class Decided(Part):
     """What a judge decided at one epsilon. Accuracies are fractions."""
 
-    n_evaluated: Count
+    n_evaluated: Count = Field(description="images that the accuracies are over")
     clean_accuracy: Share = Field(description="on the evaluated images")
     clean_low: float = Field(description="95 % Wilson interval")
-    clean_high: float
+    clean_high: float = Field(description="upper end of that interval")
     robust_accuracy: Share = Field(description="correct before and after, over the evaluated images")
-    robust_low: float
-    robust_high: float
+    robust_low: float = Field(description="95 % Wilson interval")
+    robust_high: float = Field(description="upper end of that interval")
     robust_accuracy_8bit: Share | None = Field(
         default=None,
         description="of pixels: the same perturbations, rounded to grey levels inside the ball, as a file of 8 bits holds them",
     )
     clean_correct: str = Field(description="one bit per evaluated image, packed, hexadecimal")
-    robust_correct: str
+    robust_correct: str = Field(description="the same before and after the attack")
     repeats: int | None = Field(default=None, description="evaluations of each image by shots; accuracies are their means")
     clean_shot_low: float | None = Field(
         default=None,
         description="95 % interval of one evaluation of the same images by other shots; of a measured surrogate also by another "
         "measurement, and widened by the bias of its noise",
     )
-    clean_shot_high: float | None = None
+    clean_shot_high: float | None = Field(default=None, description="upper end of that interval")
     robust_shot_low: float | None = Field(default=None, description="the same of the same perturbations")
-    robust_shot_high: float | None = None
+    robust_shot_high: float | None = Field(default=None, description="upper end of that interval")
     shot_flip_share: float | None = Field(default=None, description="of clean images and repeats: shots changed the prediction")
     certified_accuracy: Share | None = Field(
         default=None, description="right, and certified that nothing within epsilon changes that, over the evaluated images"
@@ -205,11 +205,11 @@ _MeasuredOrNone: Any = optional(Measured)
 class Row(Planned, _MeasuredOrNone):
     """One cell and what was found, flat: `Planned`, `Measured` (each column None while there is no result), and how it went."""
 
-    status: Literal["ok", "failed"]
-    error: Annotated[str, AfterValidator(lambda text: clean(text, kept=True))] = ""
+    status: Literal["ok", "failed"] = Field(description="`failed` rows have an error and no measured column")
+    error: Annotated[str, AfterValidator(lambda text: clean(text, kept=True))] = Field(default="", description="of a failed cell")
     seconds: float | None = Field(default=None, description="wall time of the cell's search, shared evenly over its cells")
-    host: str = ""
-    finished_at: str = ""
+    host: str = Field(default="", description="machine that computed the row")
+    finished_at: str = Field(default="", description="UTC, ISO 8601")
 
     @model_validator(mode="after")
     def _whole(self) -> Self:

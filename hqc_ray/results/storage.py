@@ -53,24 +53,27 @@ class Storage:
             endpoint of S3 come from where AWS's own tools look (AWS_ENDPOINT_URL, AWS_REGION, ~/.aws, the instance's role).
         sweep: its name.
         report: called with a line about what takes time and what is damaged.
+        read_only: nothing is written, and no lease is taken.
 
     Raises:
         ResultsError: it cannot be reached or written to, or another driver is at work there.
     """
 
-    def __init__(self, uri: str, sweep: str, report: Callable[[str], None] = lambda _: None) -> None:
-        self.uri, self.sweep, self.report, self.opened = uri, sweep, report, False
+    def __init__(self, uri: str, sweep: str, report: Callable[[str], None] = lambda _: None, read_only: bool = False) -> None:
+        self.uri, self.sweep, self.report, self.opened, self.read_only = uri, sweep, report, False, read_only
         self.process = os.getpid()
         self.local: Path | None = None  # the root, where it is a folder
         with self._errors():
             self.fs = self._connect()
         name = f"{sweep}/lease.json"
         self.lease = Lease(lambda: self.get(name), lambda c: self._put(name, c), lambda: self._delete(name), uri, report)
-        self.lease.acquire()
+        if not read_only:
+            self.lease.acquire()
         try:
             self.names = set(self._list(sweep))
         except BaseException:
-            self.lease.release()
+            if not read_only:
+                self.lease.release()
             raise
         self.number = max((int(n) for n, _, _ in self._segments()), default=0)
 
@@ -180,7 +183,7 @@ class Storage:
         for (_, digest, name), content in zip(found, _each(lambda s: self.get(s[2]), found), strict=True):
             if content is not None and _digest(content) == digest:
                 yield content
-            else:
+            elif not self.read_only:
                 self.report(f"storage {self.uri}: {name} is damaged, and set aside")
                 self.put(f"{name}.bad", content or b"")
                 self._forget(name)

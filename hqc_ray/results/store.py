@@ -6,7 +6,8 @@ import contextlib
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +15,13 @@ import numpy as np
 import yaml
 
 from hqc_ray import locks
-from hqc_ray.errors import ResultsError
+from hqc_ray.errors import ResultsError, WriteError
 from hqc_ray.files import write
 from hqc_ray.results.folder import EXAMPLES, KEPT, MODELS, Folder
 from hqc_ray.results.ledger import Ledger
 from hqc_ray.results.provenance import of_run
 from hqc_ray.results.seal import DamagedError, arrays, npz, opened, sealed
+from hqc_ray.results.status import RUNNING
 from hqc_ray.spec import SweepSpec
 
 MIRRORED = (f"{MODELS}/", f"{EXAMPLES}/", f"{KEPT}/", "provenance.json", "sweep.yaml")  # what the rows alone cannot give again
@@ -54,7 +56,7 @@ class Store:
         try:
             self._made = [p for p in (folder, *folder.parents, self.cache, *self.cache.parents) if not p.exists()]
             folder.mkdir(parents=True, exist_ok=True)
-            self._lock = locks.take(folder / ".lock")
+            self._lock, self._facts = locks.take(self.at.lock), locks.facts()
         except locks.Held as holder:
             valid = "wait for it, or end it there (what it has done is kept), or another --results"
             raise ResultsError(
@@ -129,10 +131,21 @@ class Store:
         self._write(self.at.sweep, yaml.safe_dump(self.spec.model_dump(mode="json"), sort_keys=False).encode())
         self._write(self.at.cells, json.dumps(keys, indent=0).encode())
 
+    def note(self, told: Mapping[str, Any]) -> None:
+        """Write down what `hqc status` reads, here and into the storage's lease; if that fails, nothing is lost."""
+        facts = {**self._facts, "updated": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **told}
+        content = json.dumps(facts).encode()
+        with contextlib.suppress(WriteError):
+            write(self.at.status, content)
+            if self.storage:
+                self.storage.lease.note = facts  # which the lease's own thread writes while it lives
+                if facts.get("state") != RUNNING:
+                    self.storage.put(self._name(self.at.status), content)
+
     def close(self) -> None:
         """Unlock the folder; what was made of it, and of the cache, is removed if nothing was begun in it."""
-        if [path.name for path in self.folder.iterdir()] == [".lock"]:
-            (self.folder / ".lock").unlink()
+        if list(self.folder.iterdir()) == [self.at.lock]:
+            self.at.lock.unlink()
             for made in self._made:
                 with contextlib.suppress(OSError):  # it holds something
                     made.rmdir()

@@ -1,6 +1,6 @@
 """The sweep file as frozen, validated models."""
 
-from hqc_ray.spec.file import MAX_CELLS, STORAGE_FORMS, SweepSpec, expand, load, no_credentials, parse, storage_uri
+from hqc_ray.spec.file import MAX_CELLS, SweepSpec, checked, expand, load, on_lines, parse
 from hqc_ray.spec.sections import (
     LEVELS,
     MAX_IMAGES,
@@ -15,6 +15,7 @@ from hqc_ray.spec.sections import (
     EvaluateSpec,
     JudgesSpec,
     Level,
+    LoggerSpec,
     Mode,
     ModelSpec,
     Point,
@@ -22,10 +23,11 @@ from hqc_ray.spec.sections import (
     TrainSpec,
     sides,
 )  # fmt: skip
+from hqc_ray.spec.uri import STORAGE_FORMS, no_credentials, storage_uri
 
 __all__ = [
     "LEVELS", "MAX_CELLS", "MAX_IMAGES", "MAX_SIDE", "MIN_IMAGES", "NAMED", "SECTIONS", "STORAGE_FORMS",
-    "Access", "AttackSpec", "DataSpec", "DeviceSpec", "EvaluateSpec", "JudgesSpec", "Level", "Mode",
-    "ModelSpec", "Point", "Section", "SweepSpec", "TrainSpec", "expand", "load", "no_credentials", "parse", "sides",
-    "storage_uri",
+    "Access", "AttackSpec", "DataSpec", "DeviceSpec", "EvaluateSpec", "JudgesSpec", "Level", "LoggerSpec", "Mode",
+    "ModelSpec", "Point", "Section", "SweepSpec", "TrainSpec", "checked", "expand", "load", "no_credentials", "on_lines", "parse",
+    "sides", "storage_uri",
 ]  # fmt: skip

@@ -10,6 +10,8 @@ from typing import Any
 import yaml
 
 from hqc_ray.errors import SpecError
+from hqc_ray.spec import lines
+from hqc_ray.spec.lines import Lines
 
 MAX_BYTES = 64 * 1024  # of a file: 64 KiB, some 15,000 values
 MAX_VALUES = 100_000  # of a document, repeated ones counted as often as they stand there
@@ -21,8 +23,8 @@ _STANDARD = "tag:yaml.org,2002:"
 _FLOAT = re.compile(r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+)([eE][-+]?[0-9]{1,3})?")
 
 
-def read(path: Path) -> Any:
-    """What a YAML file holds: mappings with texts as keys, lists, texts, booleans, decimal numbers, null.
+def read(path: Path) -> tuple[Any, Lines]:
+    """What a YAML file holds (mappings with texts as keys, lists, texts, booleans, decimal numbers, null), and on which lines.
 
     Raises:
         SpecError: no file that can be read, too large, or YAML beyond this: tags, merge keys, duplicate keys, dates, numbers that
@@ -30,7 +32,9 @@ def read(path: Path) -> Any:
     """
     text = _text(path)
     try:
-        return _Loader(text).get_single_data()
+        loader = _Loader(text)
+        node = loader.get_single_node()
+        return (None, {}) if node is None else (loader.construct_document(node), lines.of_node(node))
     except _Refused as problem:
         raise SpecError(problem.what, where=f"{path.name}, line {problem.line}", valid=problem.valid) from problem
     except yaml.YAMLError as problem:

@@ -2,53 +2,67 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hqc_ray import redaction
 from hqc_ray.entries import MAX_SEED, explain
-from hqc_ray.errors import SpecError, shown, unknown
-from hqc_ray.spec import document
-from hqc_ray.spec.sections import SECTIONS, Point, Section
+from hqc_ray.errors import Collected, InputError, SpecError, shown, unknown
+from hqc_ray.spec import document, lines
+from hqc_ray.spec.lines import Lines
+from hqc_ray.spec.sections import SECTIONS, LoggerSpec, Point, Section
+from hqc_ray.spec.uri import no_credentials, storage_uri
 
+S = TypeVar("S", bound=Section)
 Placed = tuple[Any, str]  # a section and where it stands in the file
-_FACE = ("name", "storage", "defaults", "blocks")
+_FACE = ("name", "storage", "loggers", "defaults", "blocks")
 MAX_CELLS = 10_000_000  # points of a grid, counted before it is built
-STORAGE_FORMS = "s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, file:///FOLDER, or the path of a mounted folder"
 
 
 class SweepSpec(BaseModel):
-    """A sweep file: its name, its durable storage or None, its blocks with the defaults merged in, still with their axes.
+    """A sweep file: its name, its durable storage or None, its loggers, its blocks with the defaults merged in.
 
-    `file` is what errors call it; no result holds it.
+    The blocks have their axes still. `file` is what errors call it, and `places` say where in it something stands; no result
+    holds them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     name: str
     storage: str | None = None
+    loggers: tuple[LoggerSpec, ...] = ()
     blocks: tuple[dict[str, Any], ...]
     file: str = Field(default="", exclude=True)
+    places: Lines = Field(default_factory=dict, exclude=True, repr=False)
 
     def points(self) -> Iterator[Point]:
         """Every point of every block in the order of the file, repeated where blocks overlap.
 
         Raises:
-            SpecError: an unknown key, a missing one, or a value out of range, with its block and entry; or a grid of more than
-                `MAX_CELLS` points.
+            SpecError: an unknown key, a missing one, or a value out of range, with its block and entry, and all of them; or a
+                grid of more than `MAX_CELLS` points.
         """
         self._check_size()
+        found = Collected()
+        grids = []
         for number, block in enumerate(self.blocks):
             where = f"{self._prefix}blocks[{number}]"
-            axes = [_points(block, key, cls, where) for key, cls in SECTIONS.items()]
-            seeds, controls = _seeds(block, where), _controls(block, where)
+            axes = [_points(block, key, cls, where, found) for key, cls in SECTIONS.items()]
+            with found:
+                seeds = _seeds(block, where)
+            with found:
+                controls = _controls(block, where)
+            if not found.problems:
+                grids.append((where, axes, seeds, controls))
+        found.refuse()
+        for where, axes, seeds, controls in grids:
             for sections in itertools.product(*axes):
                 parts = {key: section for key, (section, _) in zip(SECTIONS, sections, strict=True)}
                 places = (where, *(place for _, place in sections))
@@ -88,22 +102,28 @@ def _listed(given: Any) -> list[Any]:
     return given if isinstance(given, list) else [given]
 
 
-def _points(block: Mapping[str, Any], key: str, cls: type[Section], where: str) -> list[Placed]:
+def _points(block: Mapping[str, Any], key: str, cls: type[Section], where: str, found: Collected) -> list[Placed]:
     """The points of one section: a mapping, or a list of mappings, in which every list is an axis."""
     points = []
     entries = _listed(block.get(key, [{}]))
     for i, entry in enumerate(entries):
         place = f"{where}.{key}" + (f"[{i}]" if len(entries) > 1 else "")
-        if not isinstance(entry, Mapping):
-            raise SpecError(f"expected a mapping, not {shown(entry)}", where=place, valid=", ".join(cls.model_fields))
-        if empty := [k for k, v in entry.items() if v == []]:
-            raise SpecError(f"the axis {empty[0]!r} is empty", where=place)
-        axes = [_axis(cls, k, v) for k, v in entry.items()]
-        made = (_validated(cls, dict(zip(entry, values, strict=True)), place) for values in itertools.product(*axes))
-        points += [(section, place) for section in made]
-    if not points:
-        raise SpecError(f"the axis {key!r} is empty", where=where)
+        with found:
+            points += [(section, place) for section in _made(entry, cls, place)]
+    if not entries:
+        with found:
+            raise SpecError(f"the axis {key!r} is empty", where=where)
     return points
+
+
+def _made(entry: Any, cls: type[Section], place: str) -> list[Section]:
+    """The points of one entry of a section."""
+    if not isinstance(entry, Mapping):
+        raise SpecError(f"expected a mapping, not {shown(entry)}", where=place, valid=", ".join(cls.model_fields))
+    if empty := [k for k, v in entry.items() if v == []]:
+        raise SpecError(f"the axis {empty[0]!r} is empty", where=place)
+    axes = [_axis(cls, k, v) for k, v in entry.items()]
+    return [_validated(cls, dict(zip(entry, values, strict=True)), place) for values in itertools.product(*axes)]
 
 
 def _axis(cls: type[Section], key: str, value: Any) -> list[Any]:
@@ -112,7 +132,7 @@ def _axis(cls: type[Section], key: str, value: Any) -> list[Any]:
     return value if many else [value]
 
 
-def _validated(cls: type[Section], values: dict[str, Any], where: str) -> Section:
+def _validated(cls: type[S], values: dict[str, Any], where: str) -> S:
     try:
         return cls(**values)
     except ValidationError as problem:
@@ -164,7 +184,44 @@ def load(path: str | Path) -> SweepSpec:
         SpecError: no such file, not YAML, or not of the form that `sweeps/quickstart.yaml` shows.
     """
     path = Path(path)
-    return parse(document.read(path), path.stem, path.name).model_copy(update={"file": path.name})
+    raw, places = document.read(path)
+    with on_lines(places, path.name):
+        made = parse(raw, path.stem, path.name)
+    return made.model_copy(update={"file": path.name, "places": places})
+
+
+def checked(path: str | Path) -> SweepSpec:
+    """Read a sweep file, and refuse all that is wrong with it whatever the names in it stand for.
+
+    Raises:
+        SpecError: see `load` and `SweepSpec.points`; or an environment variable that its data or weights need is not set.
+    """
+    made = load(path)
+    with on_lines(made.places, made.file):
+        next(made.points(), None)
+        found = Collected()
+        for i, block in enumerate(made.blocks):
+            for key, name in (("data", ""), ("model", "weights")):
+                for inner, text in redaction.texts(block.get(key)):
+                    if not name or name in inner:
+                        with found:
+                            expand(text, f"{made._prefix}blocks[{i}].{key}.{inner}".replace(".[", "[").rstrip("."))
+        found.refuse()
+    return made
+
+
+@contextlib.contextmanager
+def on_lines(places: Lines, file: str) -> Iterator[None]:
+    """Around what reads or plans a sweep file: each of its errors says on which line of the file it is about what."""
+    try:
+        yield
+    except InputError as problem:
+        found = sorted((lines.lined(one, places, file) for one in problem.all), key=lines.number)
+        told: dict[Any, InputError] = {}  # what blocks take from `defaults` is said once
+        for one in found:
+            told.setdefault((one.what, one.valid, lines.number(one) or one.where), one)
+        first, *others = told.values()
+        raise first.beside(others) from problem
 
 
 def parse(raw: Any, name: str, where: str = "sweep") -> SweepSpec:
@@ -186,48 +243,28 @@ def parse(raw: Any, name: str, where: str = "sweep") -> SweepSpec:
         raise SpecError("expected `defaults` as a mapping and `blocks` as a list of mappings", where=where)
     if not blocks:
         raise SpecError("no block", where=f"{where}: blocks", valid="a block for each grid, or no key `blocks`")
+    found = Collected()
     for place, block in [("defaults", defaults), *((f"blocks[{i}]", b) for i, b in enumerate(blocks))]:
-        _known(block, (*SECTIONS, "seed", "controls"), "section", f"{where}: {place}")
-    return SweepSpec(name=name, storage=storage, blocks=tuple(_merge(defaults, block) for block in blocks))
+        with found:
+            _known(block, (*SECTIONS, "seed", "controls"), "section", f"{where}: {place}")
+    loggers: tuple[LoggerSpec, ...] = ()
+    with found:
+        loggers = _loggers(raw.get("loggers"), f"{where}: loggers")
+    found.refuse()
+    return SweepSpec(name=name, storage=storage, loggers=loggers, blocks=tuple(_merge(defaults, block) for block in blocks))
 
 
-def no_credentials(text: str, where: str) -> str:
-    """A text of a sweep file or an option of the command line, which are kept, shipped and shown as they are.
-
-    Raises:
-        SpecError: it holds a URL with credentials, which the message does not repeat.
-    """
-    if redaction.has_credentials(text):
-        what = "a URL with a user, a password or a token in it, which everybody would see"
-        raise SpecError(what, where=where, valid="a URL without them; ${NAME} in a sweep file; AWS_* in the environment")
-    return text
-
-
-def storage_uri(value: Any, where: str) -> str:
-    """The URI of a sweep's storage, if its form is valid; ${NAME} is expanded later.
-
-    Raises:
-        SpecError: another form, or a URI with credentials, which the message does not repeat.
-    """
-    if not isinstance(value, str) or not value.strip() or len(value) > document.MAX_TEXT or not value.isprintable():
-        raise SpecError(f"not a storage: {shown(value)}", where=where, valid=STORAGE_FORMS)
-    try:
-        parts = urlsplit(value)
-    except ValueError as problem:  # of brackets; it may hold a secret
-        raise SpecError("not a storage: brackets", where=where, valid=STORAGE_FORMS) from problem
-    if redaction.has_credentials(value) or "@" in parts.netloc or parts.query or parts.fragment:
-        raise SpecError(
-            "a storage URI has no credentials and no options", where=where, valid=f"{STORAGE_FORMS}; AWS_* in the environment"
-        )
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", value) and not _is_storage_uri(value):
-        raise SpecError(f"not a storage: {shown(value)}", where=where, valid=STORAGE_FORMS)
-    return value
-
-
-def _is_storage_uri(value: str) -> bool:
-    """Whether what begins as a URI is one of `STORAGE_FORMS`: a bucket without a port, or a folder of this machine."""
-    bucket = re.match(r"(s3|gs)://[^/\[\]:\\]+(/|$)", value, re.IGNORECASE)
-    return bool(bucket or re.match(r"file:///", value, re.IGNORECASE)) and ".." not in value.split("/")
+def _loggers(given: Any, where: str) -> tuple[LoggerSpec, ...]:
+    """The loggers of a sweep: names, or mappings with a `name` and options."""
+    entries = [] if given is None else _listed(given)
+    named = [{"name": entry} if isinstance(entry, str) else entry for entry in entries]
+    for i, entry in enumerate(named):
+        if not isinstance(entry, Mapping):
+            raise SpecError(f"not a logger: {shown(entry)}", where=f"{where}[{i}]", valid="a name, or a mapping with a `name`")
+    found = tuple(_validated(LoggerSpec, dict(entry), f"{where}[{i}]") for i, entry in enumerate(named))
+    if twice := [one.name for i, one in enumerate(found) if one.name in {other.name for other in found[:i]}]:
+        raise SpecError(f"the logger {twice[0]!r} twice", where=where, valid="each once")
+    return found
 
 
 def _known(mapping: Mapping[str, Any], valid: tuple[str, ...], kind: str, where: str) -> None:

@@ -163,6 +163,13 @@ class EvaluateSpec(Section):
     keep: bool = False
 
 
+class LoggerSpec(Section):
+    """A logger that is fed with the results; no number and no key depends on it. Other keys are the logger's options."""
+
+    model_config = ConfigDict(extra="allow")
+    name: str
+
+
 class Point(BaseModel):
     """One point of the grid, as the sweep file has it. A model without a circuit has no device.
 

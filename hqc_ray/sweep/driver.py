@@ -2,14 +2,41 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 from hqc_ray.redaction import clean
 from hqc_ray.results.row import Row
 from hqc_ray.results.store import Store
 from hqc_ray.sweep.graph.jobs import Graph, Job, Outcome
-from hqc_ray.sweep.progress import Live
+from hqc_ray.sweep.observers import Observers
+from hqc_ray.sweep.progress.live import Live
+
+
+@contextmanager
+def interrupts(stop: Callable[[], None]) -> Iterator[None]:
+    """The first SIGINT or SIGTERM (which schedulers send) calls `stop`, to end in good order; the second one acts as usual."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def end(*_: Any) -> None:
+        for number in before:
+            signal.signal(number, signal.default_int_handler)
+        stop()
+
+    try:
+        for number in before:
+            signal.signal(number, end)
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class Driver:
@@ -19,16 +46,21 @@ class Driver:
         graph: the jobs that are left.
         store: the results folder; this driver is its only writer.
         live: the progress display.
+        observers: that are told of each new result; None: nobody.
     """
 
-    def __init__(self, graph: Graph, store: Store, live: Live) -> None:
-        self.graph, self.store, self.live = graph, store, live
+    def __init__(self, graph: Graph, store: Store, live: Live, observers: Observers | None = None) -> None:
+        self.graph, self.store, self.live, self.observers = graph, store, live, observers or Observers()
         self.open = {job.id: job for job in graph.jobs}
 
-    def take(self, outcomes: Iterable[Outcome]) -> list[Outcome]:
+    def take(self, outcomes: Iterable[Outcome], worker: str = "") -> list[Outcome]:
         """Store outcomes, and return those that are new, failed ones included. What was taken is durable when this returns.
 
         All rows go to the ledger in one write: an fsync takes milliseconds, as long as a small cell.
+
+        Args:
+            outcomes: of jobs.
+            worker: that did them.
         """
         news = [outcome for outcome in outcomes if outcome.job in self.open]
         done = [outcome for outcome in news if not outcome.error]
@@ -37,19 +69,27 @@ class Driver:
                 self.store.save(outcome.job, outcome.artifact)
             for name, arrays in outcome.examples.items():
                 self.store.save_example(name, arrays)
-        self._append([row for outcome in done for row in _rows(self.open[outcome.job], outcome)])
+        rows = {outcome.job: list(_rows(self.open[outcome.job], outcome)) for outcome in done}
+        new = self._append([row for some in rows.values() for row in some])
         for outcome in done:
-            self.live.finished(self.open.pop(outcome.job), outcome.seconds)
+            own = [row for row in rows[outcome.job] if row.key in new]
+            self.live.finished(self.open.pop(outcome.job), outcome.seconds, own, outcome.warm, worker)
         return news
 
-    def _append(self, rows: list[Row]) -> None:
-        """Write rows; those that stand in the ledger were searched again for their images alone, and stay as they are."""
+    def _append(self, rows: list[Row]) -> set[str]:
+        """Write rows, and return the keys of the new ones.
+
+        Those that stand in the ledger were searched again for their images alone, and stay as they are.
+        """
         known = self.store.ledger.done()
         again = {row.key: row for row in rows if row.key in known}
-        self.store.ledger.append(row for row in rows if row.key not in again)
+        new = [row for row in rows if row.key not in again]
+        self.store.ledger.append(new)
+        self.observers.take(new)
         for old in self.store.ledger.read(again):
             if old.robust_correct != again[old.key].robust_correct:
                 self.live.say(f"row {old.key}: the images kept for it are others than it counts, found on another machine")
+        return {row.key for row in new}
 
     def record_failure(self, lost: list[str], error: str) -> None:
         """Write a failed row for every cell of the jobs `lost`: the first failed, the others needed it."""
@@ -62,7 +102,7 @@ class Driver:
             if len(lost_rows) < len(job.rows):
                 last = (text.splitlines() or [""])[-1]
                 self.live.say(f"{id}: no images are kept of {len(job.rows) - len(lost_rows)} rows: {last}")
-            self.live.finished(job, job.cost, failed=True)
+            self.live.lost(job, len(lost_rows), text)
 
 
 def _rows(job: Job, outcome: Outcome) -> Iterator[Row]:

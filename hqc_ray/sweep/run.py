@@ -13,19 +13,22 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from hqc_ray import spec, usercode
-from hqc_ray.results.store import Store
 from hqc_ray.sweep import isolated
-from hqc_ray.sweep.driver import Driver
-from hqc_ray.sweep.graph.jobs import Graph
-from hqc_ray.sweep.progress import Live, duration
+from hqc_ray.sweep.progress import duration
 from hqc_ray.sweep.tune import address as at
 from hqc_ray.sweep.tune import place
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # what takes a second to import is imported once something is said
     import pandas as pd
 
     from hqc_ray.plan import Plan
     from hqc_ray.results.storage import Storage
+    from hqc_ray.results.store import Store
+    from hqc_ray.sweep.driver import Driver
+    from hqc_ray.sweep.graph.jobs import Graph
+    from hqc_ray.sweep.observers import Observers
+    from hqc_ray.sweep.observers.logger import Logger
+    from hqc_ray.sweep.progress.live import Live
 
 
 @dataclass(frozen=True)
@@ -55,11 +58,15 @@ def prepare(path: str | Path) -> tuple[spec.SweepSpec, Plan]:
     Raises:
         InputError: anything that would stop the sweep later.
     """
+    loaded = spec.checked(path)
+    with spec.on_lines(loaded.places, loaded.file):
+        _loggers(loaded)
     from hqc_ray import plan
-    from hqc_ray.sweep.graph.resolve import Rooms
+    from hqc_ray.sweep.graph.resolve import Rooms  # imports torch: what can be refused without it has been
 
-    loaded = spec.load(path)
-    return loaded, plan.build(loaded, Rooms())
+    usercode.findable(Path(path).parent)
+    with spec.on_lines(loaded.places, loaded.file):
+        return loaded, plan.build(loaded, Rooms())
 
 
 def execute(
@@ -94,20 +101,31 @@ def execute(
         at.check(address)
     elif not serial:
         place.folder()  # refuses now, before anything is computed
-    loaded = spec.load(path)
+    loaded = spec.checked(path)
+    usercode.findable(Path(path).parent)
     modules = usercode.modules(loaded) if address else []
-    store = Store(Path(results) / loaded.name, loaded, _storage(loaded, storage), say)
+    durable = _storage(loaded, storage)
+    from hqc_ray.results.store import Store
+
+    with spec.on_lines(loaded.places, loaded.file):
+        loggers = _loggers(loaded)
+    store = Store(Path(results) / loaded.name, loaded, durable, say)
     try:
+        say(f"reading {loaded.file}, and checking all that it names")  # before the libraries are imported, which takes seconds
+        from hqc_ray.sweep.driver import Driver
+
         began = time.monotonic()
         graph = isolated.call(lambda: _graph(loaded, store, say))
         store.begin(graph.order)
         done = len(set(graph.order) & store.ledger.done())
         say(f"{loaded.name}: {len(graph.order)} cells, {done} done before, {len(graph.jobs)} jobs to do")
         if graph.jobs:
+            if not serial:
+                say(f"joining Ray at {address} ..." if address else "starting Ray ...")
             count = 1 if serial else _connect(address, workers, modules, loaded.name)
             try:
-                with Live(console, graph.jobs, count) as live:
-                    _run(Driver(graph, store, live), serial, address is not None, workers, workers_per_gpu)
+                with _told(loaded, loggers, store, say) as observers, _live(console, graph, store, count, done) as live:
+                    _run(Driver(graph, store, live, observers), serial, address is not None, workers, workers_per_gpu)
             finally:
                 if not serial:
                     _disconnect()
@@ -131,8 +149,30 @@ def _graph(loaded: spec.SweepSpec, store: Store, say: Callable[[str], None]) -> 
     from hqc_ray.sweep.graph.builder import Builder
     from hqc_ray.sweep.graph.resolve import Rooms
 
-    planned = plan.build(loaded, Rooms(download=True))
+    with spec.on_lines(loaded.places, loaded.file):
+        planned = plan.build(loaded, Rooms(download=True))
     return Builder(planned, store, say).build()
+
+
+def _loggers(loaded: spec.SweepSpec) -> dict[str, Logger]:
+    """The loggers of a sweep, of which nothing is imported yet."""
+    if not loaded.loggers:
+        return {}
+    from hqc_ray.sweep.observers.table import chosen
+
+    return chosen(loaded.loggers, loaded.file)
+
+
+def _told(loaded: spec.SweepSpec, loggers: dict[str, Logger], store: Store, say: Callable[[str], None]) -> Observers:
+    from hqc_ray.sweep.observers import Observers
+
+    return Observers(loggers, store.folder, loaded.name, say)
+
+
+def _live(console: Console, graph: Graph, store: Store, workers: int, done: int) -> Live:
+    from hqc_ray.sweep.progress.live import Live
+
+    return Live(console, graph.jobs, workers, store.spec.name, len(graph.order), done, store.note)
 
 
 def _run(driver: Driver, serial: bool, elastic: bool, workers: int | None, workers_per_gpu: int) -> None:

@@ -370,7 +370,9 @@ def test_an_image_that_a_pod_can_pull(image, pods, tmp_path):
     assert found(documents, tmp_path) == []
 
 
-@pytest.mark.parametrize("file", ["cluster/kuberay-cluster.yaml", "cluster/kuberay-job.yaml", "cluster/gcp.yaml"])
+@pytest.mark.parametrize(
+    "file", ["cluster/kuberay-cluster.yaml", "cluster/kuberay-job.yaml", "cluster/kuberay-files.yaml", "cluster/gcp.yaml"]
+)
 def test_the_examples_in_the_project_s_own_files_are_found(file, home, tmp_path):
     assert [f for f in check.check(file, results=str(tmp_path)) if "is an example" in f.what]
 

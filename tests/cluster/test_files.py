@@ -20,7 +20,8 @@ ROOT = Path(__file__).parents[2]
 LAUNCH = ["cluster.yaml", "cluster/local.yaml", "cluster/gcp.yaml"]
 KUBERAY = ["cluster/kuberay-cluster.yaml", "cluster/kuberay-job.yaml"]
 CLOUD = ["cluster.yaml", "cluster/gcp.yaml"]
-TEXTS = {file: (ROOT / file).read_text().replace("REGISTRY", "ghcr.io/someone") for file in KUBERAY}  # as a user would
+POD = "cluster/kuberay-files.yaml"
+TEXTS = {file: (ROOT / file).read_text().replace("REGISTRY", "ghcr.io/someone") for file in (*KUBERAY, POD)}  # as a user would
 
 
 def load(file):
@@ -162,6 +163,23 @@ def test_a_broken_job_is_found(change, text):
     job = documents("cluster/kuberay-job.yaml")[0]
     job["spec"] |= change
     assert [str(finding) for finding in kuberay.check(job) if text in str(finding)]
+
+
+def test_the_pod_that_brings_files_is_checked_as_well():
+    pod = documents(POD)[0]
+    assert list(kuberay.check(pod)) == []
+    for edit, text in (
+        (lambda p: p["spec"].update(restartPolic="Never"), "did you mean 'restartPolicy'?"),
+        (lambda p: p["spec"].update(containers=[]), "spec.containers: none"),
+        (lambda p: p["spec"].update(volumes=[]), "hqc: unknown key"),
+        (lambda p: p["spec"]["containers"][0].update(image="hqc:1", command="sleep"), "'sleep' is not of type 'array'"),
+        (lambda p: p.update(apiVersion="v2"), "'v2' is not"),
+        (lambda p: p.update(kind="Deployment"), "unknown: 'Deployment' (valid: RayCluster, RayJob, Pod)"),
+    ):
+        changed = copy.deepcopy(pod)
+        edit(changed)
+        found = [str(finding) for finding in kuberay.check(changed)]
+        assert [line for line in found if text in line], (text, found)
 
 
 def places(node, path=()):

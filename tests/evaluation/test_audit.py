@@ -11,6 +11,7 @@ import pytest
 from audit_rows import CLEAN, flags_of, of_attack, row, survivors
 
 from hqc_ray.evaluation import audit
+from hqc_ray.evaluation.flags import SHORT
 from hqc_ray.evaluation.statistics import pack
 
 
@@ -295,6 +296,11 @@ def test_notes():
 
 def test_every_flag_says_what_to_do():
     assert all(text.endswith(".") and len(text.split()) > 10 for text in (audit.FLAGS | audit.NOTES).values())
+
+
+def test_every_flag_is_said_in_short():
+    assert set(SHORT) == set(audit.FLAGS)
+    assert all(len(text) < 75 and not text.endswith(".") for text in SHORT.values())
 
 
 def test_the_page_of_flags_says_the_same():

@@ -1,5 +1,6 @@
 """The flags of attacks that are stuck: rows that earn them, and rows that are close to it and do not."""
 
+import numpy as np
 import pandas as pd
 import pytest
 from audit_rows import CLEAN, KINDS, STEPS, flags_of, row, survivors
@@ -161,3 +162,39 @@ def test_models_that_are_not_steady(column, flag):
 
 def test_what_is_random_is_not_put_down_to_neighbours():
     assert flags_of(row("noise", 0.05, CLEAN, random_share=1.0, batch_dependent_share=1.0)) == [["random_outputs"]]
+
+
+def test_what_a_cell_to_come_may_settle_is_not_flagged_before():
+    def raised(*rows):
+        return [next(iter(audit.flags(pd.DataFrame(rows), unfinished=some).values())) for some in (False, True)]
+
+    assert raised(trapped()) == [["trapped"], []]
+    assert raised(trapped(n_qubits=None)) == [["trapped"]] * 2  # nothing aims past dead units
+    pgd, other = row("pgd", 0.05, survivors(0, 40)), row("pgd", 0.05, survivors(0, 10), **TRANSFER)
+    assert raised(pgd, other) == [["transfer_stronger", "dominated"], ["dominated"]]
+    weak, noise = row("pgd", 0.05, survivors(0, 40)), row("noise", 0.05, survivors(0, 41))
+    assert raised(weak, noise) == [["noise_as_strong"]] * 2
+    assert raised(weak, noise | TRANSFER) == [["noise_as_strong"], []]
+    assert "no_noise_control" in audit.notes(pd.DataFrame([weak]))
+    assert "no_noise_control" not in audit.notes(pd.DataFrame([weak]), unfinished=True)
+    assert "no_noise_control" not in audit.notes(pd.DataFrame([weak, noise | {"status": "failed"}]))  # it is in the sweep
+
+
+def test_no_flag_of_an_unfinished_sweep_is_taken_back():
+    """Whatever subset of the rows is there first."""
+    draw = np.random.default_rng(3)
+    names = ("noise", "fgsm", "pgd", "deepfool", "bottleneck")
+    rows = []
+    for name in names:
+        for more in ({}, TRANSFER):
+            for epsilon in (0.01, 0.02, 0.05):
+                its = row(name, epsilon, survivors(0, draw.integers(0, 50)), aims=name == "bottleneck", trapped_share=0.1, **more)
+                rows.append(its | {"weights": "imagenet", "robust_accuracy": 0.5})
+    everything = audit.flags(pd.DataFrame(rows))
+    lost = set()
+    for _ in range(60):
+        there = pd.DataFrame([r for r in rows if draw.random() < draw.random()] or rows[:1])
+        for key, its in audit.flags(there, unfinished=True).items():
+            assert set(its) <= set(everything[key])
+        lost |= {flag for key, its in audit.flags(there).items() for flag in set(its) - set(everything[key])}
+    assert lost == {"trapped", "transfer_stronger", "noise_as_strong"}  # which is what the others would have been

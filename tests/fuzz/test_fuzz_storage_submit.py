@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -45,7 +46,7 @@ def test_storages(sweep_file, tmp_path, storage):
     import yaml
 
     said = refused(tmp_path, "plan", sweep_file(yaml.safe_dump({**yaml.safe_load(SMALL), "storage": storage})))
-    assert "sweep.yaml: storage: " in said or "sweep.yaml, line 23: a text with" in said
+    assert "line 23: storage: " in said or "sweep.yaml, line 23: a text with" in said
     again = refused(tmp_path, "sweep", sweep_file(), "--serial", "--results", tmp_path / "r", "--storage", storage)
     third = refused(tmp_path, "submit", sweep_file(), "--storage", storage, "--address", "http://127.0.0.1:1")
     assert "--storage: " in again
@@ -64,7 +65,7 @@ def test_options_of_a_submission(sweep_file, tmp_path, option):
 @pytest.mark.parametrize("url", [f"https://me:{SECRET}@host/x", f"s3://b/x?token={SECRET}", f"postgres://a:{SECRET}@h/db"])
 def test_urls_with_secrets_anywhere_in_a_sweep_file(sweep_file, tmp_path, command, url):
     said = refused(tmp_path, command, sweep_file(SMALL.replace("source: synthetic", f"source: synthetic, path: '{url}'")))
-    assert "sweep.yaml: defaults.data.path: a URL with" in said
+    assert re.search(r"sweep\.yaml, line \d+: defaults\.data\.path: a URL with", said)
     assert SECRET not in said
 
 

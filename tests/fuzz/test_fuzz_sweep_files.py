@@ -158,7 +158,7 @@ VALUES = [  # a place in the good file, a value, and what is said of it
         "blocks[1].attack[2]: unknown attack 'pdg'",
     ),
     ("blocks.1.device", {"name": "default.qubti"}, "blocks[1].device: unknown device"),
-    ("storage", "s3:/bucket/prefix", "t.yaml: storage: not a storage: 's3:/bucket/prefix'"),
+    ("storage", "s3:/bucket/prefix", ": storage: not a storage: 's3:/bucket/prefix'"),
     ("storage", "s3:bucket", "not a storage"),
     ("storage", "file:/a", "not a storage"),
     ("storage", "s3://[bad/x", "not a storage: brackets"),
@@ -169,15 +169,15 @@ VALUES = [  # a place in the good file, a value, and what is said of it
     ("storage", True, "not a storage: True"),
 ]
 ARGUMENTS = {  # of hqc, with FILE for a good sweep file -> what is said
-    "": "required: COMMAND",
-    "sweeep FILE": "invalid choice: 'sweeep'",
+    "sweeep FILE": "unknown command 'sweeep'; did you mean 'sweep'?",
     "plan": "required: file",
-    "plan FILE FILE": "unrecognized arguments",
+    "plan FILE FILE": "is one argument too many",
     "plan nowhere.yaml": "nowhere.yaml: cannot read the sweep file: No such file",
     "plan .": "Is a directory",
     "plan PIPE": "not a file",
     "plan /dev/zero": "not a file",
-    f"plan {'a' * 300}": "File name too long",
+    f"plan {'a' * 300}": "unknown sweep 'aaa",
+    f"plan {'a' * 300}.yaml": "File name too long",
     "sweep FILE --workers 0": "'0' is not a number from 1 to 100,000",
     "sweep FILE --workers 1e3": "'1e3' is not a number",
     "sweep FILE --workers ٣": "'٣' is not a number",
@@ -258,7 +258,7 @@ def test_a_grid_is_counted_before_it_is_built(tmp_path):
     raw = changed("defaults.train", {"epochs": ten, "batch_size": ten, "learning_rate": ten})
     raw["defaults"] |= {"evaluate": {"images": ten, "batch_size": ten}, "seed": list(range(1000))}
     says = refused(tmp_path, "plan", write(tmp_path, raw))
-    assert "t.yaml: blocks[0]: the grid has 1,050,000,000 cells: " in says  # of both blocks
+    assert ": blocks[0]: the grid has 1,050,000,000 cells: " in says  # of both blocks
     assert "1,000 seeds, 10 train.epochs, 10 train.batch_size" in says
     assert "5 entries of attack, 2 model.head (valid: up to 10,000,000 cells)" in says
     huge = "defaults: {seed: [" + "0, " * 1000 + "0], data: {" + ", ".join(f"a{i}: [{'0, ' * 9}0]" for i in range(900)) + "}}"

@@ -137,7 +137,7 @@ def test_its_own_refusal_comes_before_anything_runs() -> None:
     ("name", "options", "says"),
     [
         ("Unfinished", {}, "device 'slanted_devices:Unfinished': does not define run"),
-        ("Other", {}, "device 'slanted_devices:Other': is not a subclass of hqc_ray.quantum.devices.device.Device"),
+        ("Other", {}, "device 'slanted_devices:Other': is not a subclass of hqc_ray.quantum.devices.Device"),
         ("Missing", {}, "cannot import device 'slanted_devices:Missing': AttributeError"),
         ("Slanted", {"slop": 1}, "unknown option 'slop' (valid: shots=None, seed=0, slope=0.5, mood='calm')"),
         ("Slanted", {"slope": "steep"}, "slope: device 'slanted_devices:Slanted': Input should be a valid number"),

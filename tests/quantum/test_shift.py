@@ -93,7 +93,7 @@ def test_gradients_of_shared_weights_are_those_of_autograd_through_the_ideal_pro
 def test_only_what_is_asked_for_is_evaluated_and_all_shifts_of_the_angles_at_once() -> None:
     circuit, calls = repeated(), []
 
-    def evaluate(weights: np.ndarray, angles: np.ndarray) -> np.ndarray:
+    def evaluate(_: Circuit, weights: np.ndarray, angles: np.ndarray) -> np.ndarray:
         calls.append(len(angles))
         return np.stack([np.cos(angles[:, 0]), np.sin(angles[:, 1]), weights.sum() * angles[:, 0], angles[:, 1]], -1)
 

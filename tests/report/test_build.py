@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from html.parser import HTMLParser
 
@@ -20,12 +21,13 @@ class Page(HTMLParser):
 
     def __init__(self, text):
         super().__init__()
-        self.sources, self.open, self.texts = [], [], []
+        self.sources, self.open, self.texts, self.tags = [], [], [], []
         self.feed(text)
 
     def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
         self.sources += [value for name, value in attributes if name in ("src", "href", "srcset", "data")]
-        if tag not in ("meta", "img", "wbr"):
+        if tag not in ("meta", "img", "wbr", "br"):
             self.open.append(tag)
 
     def handle_endtag(self, tag):
@@ -49,7 +51,7 @@ def built(tmp_path_factory):
 def test_every_file_is_there_and_returned(built):
     folder, _, paths = built
     names = [p.relative_to(folder).as_posix() for p in paths]
-    assert [n for n in names if "figures" not in n] == ["table.md", "rows.csv", "rows.parquet", "report.html"]
+    assert [n for n in names if "figures" not in n] == ["table.md", "summary.csv", "rows.csv", "rows.parquet", "report.html"]
     assert len([n for n in names if n.startswith("figures/accuracy_")]) == 3
     assert len([n for n in names if n.startswith("figures/transfer_")]) == 1
     assert len([n for n in names if n.startswith("figures/heads_")]) == 1
@@ -63,15 +65,79 @@ def test_page_fetches_nothing_and_says_everything(built):
     text = paths[-1].read_text(encoding="utf-8")
     page = Page(text)
     assert page.open == []
-    assert len(page.sources) == len([p for p in paths if p.suffix == ".png"])
-    assert all(s.startswith("data:image/png;base64,") for s in page.sources)
-    assert not re.search(r"(?:src|href|url\(|@import)\s*=?\s*[\"']?\s*(?:https?:)?//", text)
+    assert all(source.startswith(("data:image/webp;base64,", "#")) for source in page.sources)
+    assert len([source for source in page.sources if source.startswith("data:")]) == 2 * 2 * (1 + 2 * 8)  # models, images
+    written = re.sub(r"<script.*?</script>|<style.*?</style>", "", text, flags=re.DOTALL)
+    assert not re.search(r"(?:src|href|url\(|@import)\s*=?\s*[\"']?\s*(?:https?:)?//", written)
     told = " ".join(page.texts)
-    for expected in ("A <sweep> & more", "rises_with_epsilon (FGSM)", "MemoryError", "versions.torch", "2.15", "a, b",
-                     "FGSM rises_with_epsilon", "PGD [ideal]", "0.3 rad (angles)", "Transferred attacks",
-                     "15 of its 33 rows would be flagged", "(paper 77.8!)"):  # fmt: skip
+    for expected in ("A <sweep> & more", "rises_", "MemoryError", "2.15", "a, b", "FGSM rises_", "PGD [ideal]",
+                     "0.3 rad (angles)", "Transferred attacks", "15 of its 33 rows would be flagged", "(paper 77.8!)",
+                     "correct before and after, over the evaluated images"):  # fmt: skip
         assert expected in told
     assert str(folder) not in text
+
+
+def test_the_page_links_to_every_section_that_it_has(built):
+    text = built[2][-1].read_text(encoding="utf-8")
+    written = re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL)
+    ids = re.findall(r'\bid="([^"]+)"', written)
+    assert len(ids) == len(set(ids))
+    assert {link[1:] for link in Page(text).sources if link.startswith("#")} <= set(ids)
+    assert all('scope="col"' in tag for tag in re.findall(r"<th\b[^>]*>", written))
+
+
+def test_nothing_of_a_row_ends_a_script_or_opens_a_tag(tmp_path):
+    odd = "</script><img src=x onerror=alert(1)><!--"
+    rows = as_frame([make_row("pgd", 0.05, robust=30, head_title=odd), failed_row(attack="fgsm", backbone_title=odd)])
+    report.build(tmp_path, report.Report.of(rows), {"<b>": [{"x": odd}]}, odd)
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    page = Page(text)
+    assert page.open == []
+    assert "x" not in page.sources
+    assert page.tags.count("script") == 4
+    data = json.loads(re.search(r'id="data">(.*?)</script>', text)[1])
+    assert odd in data["texts"]["head"]["values"]
+
+
+def test_numbers_of_the_page_are_those_of_the_rows(built):
+    _, rows, paths = built
+    data = json.loads(re.search(r'id="data">(.*?)</script>', paths[-1].read_text(encoding="utf-8"))[1])
+    texts = {name: [column["values"][code] for code in column["codes"]] for name, column in data["texts"].items()}
+    every = report.Report.of(rows)
+    for i, row in enumerate(every.rows.to_dict("records")):
+        assert texts["head"][i] == every.models[row["key"]].full_head
+        assert texts["attack"][i] == every.shown[row["key"]].text
+        assert data["flags"][i] == row["flags"]
+        robust = data["numbers"]["robust"][i]
+        assert robust is None if pd.isna(row["robust_accuracy"]) else robust == pytest.approx(100 * row["robust_accuracy"])
+    lines = {(line.model, line.ball and line.ball.epsilon, line.ball and line.ball.level): line.worst for line in every.lines}
+    for i, row in enumerate(every.rows.to_dict("records")):  # one seed: the worst case is the line's
+        if row["status"] == "ok" and row["epsilon"] > 0:
+            worst = lines[every.models[row["key"]], row["epsilon"], row["level"]]
+            assert data["numbers"]["worst"][i] == pytest.approx(worst.mean, rel=1e-4)
+    took = sum(value or 0 for value in data["numbers"]["gradients"])
+    assert took == pytest.approx(every.facts.gradients)
+
+
+def test_provenance_and_sweep_file_can_be_read(tmp_path):
+    (tmp_path / "sweep.yaml").write_text("name: <mine>\nblocks: []\n")
+    told = {"runs": [{"packages": {"torch": "2.15"}, "seconds": 3.5}, {"hosts": ["a", "b"]}], "nothing": None}
+    paths = report.build(tmp_path, report.Report.of(as_frame([make_row("pgd", 0.05, robust=30)])), told, "odd")
+    text = paths[-1].read_text(encoding="utf-8")
+    assert "name: &lt;mine&gt;\nblocks: []" in text
+    assert "<dt>packages</dt><dd><dl><dt>torch</dt><dd>2.15</dd></dl></dd><dt>seconds</dt><dd>3.5</dd>" in text
+    assert "{'" not in text[text.index('<section id="provenance"') : text.index('id="data"')]
+
+
+def test_figures_are_few_and_the_important_ones(tmp_path):
+    heads = ("linear", *(f"sim{i}" for i in range(1, 20)))
+    rows = [
+        row for size in (500, 1000, 2000, 5000) for row in sweep_rows(heads=heads, seeds=(0,), epsilons=(0.05,), data_size=size)
+    ]
+    report.build(tmp_path, report.Report.of(as_frame(rows)), {}, "many")
+    names = [path.name for path in (tmp_path / "figures").iterdir()]
+    assert len([n for n in names if n.startswith("heads_")]) == len([n for n in names if n.startswith("accuracy_")]) == 3
+    assert len(names) <= 12
 
 
 def test_rebuilding_gives_the_same(built):
@@ -100,7 +166,7 @@ def test_rebuilding_gives_the_same(built):
 @pytest.mark.filterwarnings("ignore:.* examples are not there")
 def test_odd_rows_still_give_a_report(tmp_path, rows):
     paths = report.build(tmp_path, report.Report.of(as_frame(rows)), {}, "odd")
-    assert [p.name for p in paths if p.suffix != ".png"] == ["table.md", "rows.csv", "rows.parquet", "report.html"]
+    assert [p.name for p in paths if p.suffix != ".png"] == ["table.md", "summary.csv", "rows.csv", "rows.parquet", "report.html"]
     assert Page(paths[-1].read_text(encoding="utf-8")).open == []
     assert len(pd.read_parquet(tmp_path / "rows.parquet")) == len(rows)
 

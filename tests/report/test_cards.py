@@ -42,3 +42,10 @@ def test_rows_of_before_have_no_cards():
         for text in (table_markdown(report), page(report, [], {}, "t")):
             assert ("Models on their devices" in text) == there
             assert ("nothing against it" in text) == there
+
+
+def test_a_distance_that_nobody_measured_is_none_at_any_level():
+    for level, unit in (("pixels", "pixel"), ("features", "std"), ("angles", "radian")):
+        report = Report.of(as_frame([make_row("pgd", 0.05, robust=40, level=level, epsilon_unit=unit, trapped_share=0.1)]))
+        (line,) = cards_lines(report)
+        assert line[HEADER.index("Linear distance")].text == "–"

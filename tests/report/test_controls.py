@@ -126,7 +126,7 @@ def test_the_page_shows_them_too():
         "McNemar": "< 0.0001", "p": "< 0.0001", "The circuit is": "more robust",
     }  # fmt: skip
     html = page(report, [], {}, "t")
-    assert "<h2>Paired controls</h2>" in html
+    assert ">Paired controls</a></h2>" in html
     assert "more robust at 0.02" in html
     alone = Report.of(as_frame([attacked("vqc6", 0, 60)]))
     assert "Paired controls" not in page(alone, [], {}, "t") + table_markdown(alone)

@@ -11,6 +11,7 @@ from matplotlib.colors import to_hex
 from report_rows import EPSILONS, as_frame, failed_row, make_row, sweep_rows, transferred, write_examples
 
 from hqc_ray.report import Report, style
+from hqc_ray.report.content import examples
 from hqc_ray.report.content.attacks import Shown, attack_style
 from hqc_ray.report.figures import accuracy, heatmaps, patches
 
@@ -256,7 +257,8 @@ def test_epsilon_is_written_as_the_field_does(epsilon, text):
 
 
 def patch_figures(folder, rows):
-    return {name: figure for name, figure, _ in patches.patches(Report.of(as_frame(rows)), folder)}
+    kept = examples.kept(Report.of(as_frame(rows)), folder)
+    return {name: figure for name, figure, _ in patches.patches(kept)}
 
 
 def test_patches_show_what_the_examples_hold(tmp_path):

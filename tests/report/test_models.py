@@ -213,3 +213,10 @@ def test_the_order_of_members_tells_ensembles_apart():
     told = differences([one, other])
     assert told[one] != told[other]
     assert differences([one]) == {one: ""}
+
+
+def test_an_option_that_a_head_does_not_have_is_no_part_of_its_name():
+    rows = [make_row("pgd", 0.05, head="mlp", model_options=f'{{"hidden": {n}}}', model_key=f"{n}") for n in (4, 5)]
+    rows.append(make_row("pgd", 0.05, head="vqc1"))
+    told = models(rows)
+    assert [told(row).full_head for row in rows] == ["mlp, model.hidden=4", "mlp, model.hidden=5", "vqc1"]

@@ -19,7 +19,7 @@ from hqc_ray.results.row import VOLATILE
 def parsed(rows):
     """The Markdown table as dictionaries, and the notes below it."""
     text = table_markdown(Report.of(rows))
-    table, _, notes = text.partition("\n\n")
+    table, _, notes = text[text.index("| Model |") :].partition("\n\n")  # what comes before is the answer in words
     lines = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in table.splitlines()]
     return [dict(zip(lines[0], line, strict=True)) for line in lines[2:]], notes
 

@@ -20,7 +20,7 @@ def folder(tmp_path):
 def test_every_file_has_its_place(folder):
     placed = {
         "ledger": "rows.jsonl", "sweep": "sweep.yaml", "cells": "cells.json", "provenance": "provenance.json", "models": "models",
-        "table": "table.md", "page": "report.html", "csv": "rows.csv", "parquet": "rows.parquet",
+        "table": "table.md", "page": "report.html", "csv": "rows.csv", "summary": "summary.csv", "parquet": "rows.parquet",
     }  # fmt: skip
     assert {name: getattr(folder, name).relative_to(folder.path).as_posix() for name in placed} == placed
     assert folder.figure("robust_accuracy") == folder.path / "figures" / "robust_accuracy.png"

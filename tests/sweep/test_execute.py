@@ -2,12 +2,17 @@
 
 import io
 import json
+import os
+import signal
 import sys
 
 import pytest
 from rich.console import Console
 
+from hqc_ray import cli
+from hqc_ray.columns import counted
 from hqc_ray.errors import AttackError, DataError, HqcError, SpecError
+from hqc_ray.results import ledger
 from hqc_ray.results.ledger import Ledger
 from hqc_ray.sweep import isolated, run
 from tests.sweep.cases import changed
@@ -31,9 +36,11 @@ def execute(sweep_file, tmp_path):
 
 def test_what_is_said_and_what_is_left_behind(execute):
     found, lines = execute()
-    assert lines[0] == "reading 40 images of tests.sweep.cases:Dots, seed 0"
-    assert lines[1] == "cases: 3 cells, 0 done before, 4 jobs to do"
-    assert lines[-2].startswith("3/3 cells  ")
+    assert lines[0].startswith("reading ")
+    assert lines[0].endswith("sweep.yaml, and checking all that it names")
+    assert lines[1] == "reading 40 images of tests.sweep.cases:Dots, seed 0"
+    assert lines[2] == "cases: 3 cells, 0 done before, 4 jobs to do"
+    assert lines[-2].startswith("3 of 3 cells; features 1/1, trainings 1/1, searches 2/2; 1 worker; ")
     assert lines[-1].startswith("cases: took ")
     assert "idle" not in lines[-1]  # nobody counts that of one process
     assert (found.failed, found.missing, found.storage) == (0, 0, None)
@@ -194,3 +201,73 @@ def test_images_that_are_not_square_stay_so_from_the_file_to_the_gradient(execut
     assert np.load(found.folder / found.rows["example"][0])["clean"].shape[1:3] in ((8, 16), (3, 8))
     with pytest.warns(UserWarning, match="images of 8 x 16 pixels are stretched to image_size 12"):
         assert set(execute(TEXT.replace("image_size: 8", "image_size: 12"))[0].rows["image_size"]) == {12}
+
+
+@pytest.fixture
+def interrupted_at(monkeypatch):
+    """Sends a signal to this process when a place is reached; the handlers of before are there again afterwards."""
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+
+    def at(owner, name, number=signal.SIGINT, when=lambda: True):
+        there, sent = getattr(owner, name), []
+
+        def reached(*arguments, **more):
+            if not sent and when():
+                sent.append(number)
+                os.kill(os.getpid(), number)
+            return there(*arguments, **more)
+
+        monkeypatch.setattr(owner, name, reached)
+
+    yield at
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "ended"])
+def test_an_interrupted_serial_sweep_ends_as_one_on_ray_does(sweep_file, tmp_path, capsys, interrupted_at, number):
+    from hqc_ray.attacks import FGSM, Noise
+
+    path, place = sweep_file(TEXT), ["--serial", "--results", str(tmp_path / "r")]
+    file = tmp_path / "r" / "cases" / "rows.jsonl"
+    for attack in (FGSM, Noise):  # whichever is second
+        interrupted_at(attack, "search", number, file.exists)
+    assert cli.main(["sweep", str(path), *place]) == cli.INTERRUPTED
+    out, err = capsys.readouterr()
+    done = len(Ledger(file).rows)
+    left = 3 - done
+    assert 0 < done < 3
+    assert f"unfinished: {done} of 3 cells, {left} to come" in out
+    assert f"Unfinished: {done} of 3 cells" in out
+    assert err.endswith(f"hqc: interrupted with {counted(left, 'cell')} left; the same command goes on with them\n")
+    assert "drawing the report of" in err
+    assert f"unfinished: {done} of 3 cells" in (file.parent / "table.md").read_text()
+    assert cli.main(["sweep", str(path), *place]) == cli.OK
+    assert "nfinished" not in capsys.readouterr().out
+    assert len(Ledger(file).done()) == 3
+
+
+def test_an_interrupt_before_the_first_row_and_one_while_a_row_is_written(execute, interrupted_at):
+    from hqc_ray.models import training
+    from hqc_ray.sweep.work import Worker
+
+    interrupted_at(training, "train")
+    found, _ = execute()
+    assert (len(found.rows), found.missing, found.failed) == (0, 3, 0)
+    interrupted_at(ledger, "_append")
+    found, _ = execute()
+    assert (len(found.rows), found.missing) in ((1, 2), (2, 1))  # the row that was being written is there
+    assert set(found.rows["status"]) == {"ok"}
+    interrupted_at(Worker, "run")
+    assert execute()[0].missing == found.missing
+    assert execute()[0].missing == 0
+
+
+def test_code_that_raises_an_interrupt_itself_is_not_ctrl_c(execute, monkeypatch):
+    from hqc_ray.sweep.work import Worker
+
+    def run_it(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Worker, "run", run_it)
+    with pytest.raises(KeyboardInterrupt):
+        execute()

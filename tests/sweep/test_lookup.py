@@ -1,6 +1,8 @@
 """Keys: what makes a model, a surrogate or features another one, and what does not."""
 
 import linecache
+import sys
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ import torch
 from torch import nn
 
 from hqc_ray.errors import DataError, ModelError
-from hqc_ray.models import backbones
+from hqc_ray.models import backbones, heads
 from hqc_ray.spec import DeviceSpec, ModelSpec
 from hqc_ray.sweep.graph.inputs import Content
 from hqc_ray.sweep.graph.jobs import Weights
@@ -233,3 +235,15 @@ def test_a_worker_with_another_checkpoint_refuses_its_job(checkpoint):
         ModelError, match=rf"has other weights \(.*\) where it runs than where the sweep was planned \({planned}\)"
     ):
         Worker({}.get).backbone(model, Weights("", planned))
+
+
+def test_a_model_follows_the_gates_of_a_users_circuit_also_where_its_code_is_the_same(monkeypatch):
+    """As where another PennyLane decomposes an operation otherwise."""
+    found = ModuleType("lookup_circuit")
+    monkeypatch.setitem(sys.modules, "lookup_circuit", found)
+    keys = []
+    for gates in ([("RY", 0), ("RX", 1)], [("RY", 0), ("RX", 1)], [("RY", 1), ("RX", 0)]):
+        found.pair = gates
+        heads._checked.cache_clear()  # as in another process
+        keys.append(key(("head: tanh", 'head: "lookup_circuit:pair"')))
+    assert keys[0] == keys[1] != keys[2]

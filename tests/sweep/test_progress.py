@@ -1,14 +1,21 @@
-"""How long it will take, and what a log says of it."""
+"""What a running sweep shows: counts by stage, newest results, lines for a log, a picture for terminals of any width."""
 
+import contextlib
 import io
+import re
 
 import pytest
 from rich.console import Console
 
-from hqc_ray.sweep import progress
+from hqc_ray.results.status import FINISHED, INTERRUPTED, RUNNING, STOPPED
 from hqc_ray.sweep.graph.jobs import Job
-from hqc_ray.sweep.progress import START_SECONDS, Live, duration
-from tests.example_rows import planned
+from hqc_ray.sweep.progress import duration
+from hqc_ray.sweep.progress import live as room
+from hqc_ray.sweep.progress.live import Live
+from hqc_ray.sweep.progress.view import picture
+from tests.example_rows import planned, row
+
+ESCAPE = "\x1b"
 
 
 class Task:
@@ -19,11 +26,15 @@ def job(id, kind="search", cost=10.0, cells=0):
     return Job(id, kind, (), Task(), cost, tuple(planned(f"{id}{i}") for i in range(cells)))
 
 
+def rows(done, **changes):
+    return [row(one.key, **changes) for one in done.rows]
+
+
 @pytest.fixture
 def clock(monkeypatch):
     """A clock that stands until it is moved."""
     now = [100.0]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(room.time, "monotonic", lambda: now[0])
 
     def forward(seconds):
         now[0] += seconds
@@ -31,9 +42,15 @@ def clock(monkeypatch):
     return forward
 
 
-def live(*jobs, workers=1):
+def live(*jobs, workers=1, **more):
     out = io.StringIO()
-    return Live(Console(file=out, width=200), jobs, workers), out
+    return Live(Console(file=out, width=200), jobs, workers, **more), out
+
+
+def drawn(shown, width):
+    out = io.StringIO()
+    Console(file=out, width=width).print(picture(shown.now(), width))
+    return out.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -44,75 +61,140 @@ def test_durations_are_written_as_people_do(seconds, text):
     assert duration(seconds) == text
 
 
-def test_before_anything_is_done_the_estimate_is_the_cost_and_the_start():
-    assert live(job("a"), job("b", cost=30.0))[0].left() == 40 + START_SECONDS
-    assert live(job("a"), job("b", cost=30.0), workers=2)[0].left() == 20 + START_SECONDS
-    assert live(job("a", cost=30.0), workers=8)[0].left() == 30 + START_SECONDS  # no more workers than jobs help
+def test_cells_stages_and_failures_are_counted(clock):
+    jobs = job("f", "features"), job("t", "train"), job("a", cells=3), job("b", cells=2)
+    shown, _ = live(*jobs)
+    assert {kind: (stage.done, stage.failed, stage.of) for kind, stage in shown.stages.items()} == {
+        "features": (0, 0, 1), "train": (0, 0, 1), "search": (0, 0, 2),
+    }  # fmt: skip
+    shown.finished(jobs[0], 1.0)
+    shown.finished(jobs[1], 1.0)
+    shown.lost(jobs[2], 3, "Traceback\nValueError: no")
+    assert (shown.done, shown.failed, shown.cells, shown.busy) == (0, 3, 5, 2.0)
+    shown.finished(jobs[3], 2.0, rows(jobs[3]))
+    assert (shown.done, shown.failed, shown.busy) == (2, 3, 4.0)
+    assert [(stage.done, stage.failed) for stage in shown.stages.values()] == [(1, 0), (1, 0), (1, 1)]
+    assert shown.failure == "attack of a head: ValueError: no"
 
 
-def test_what_jobs_of_a_kind_took_corrects_those_that_are_left():
-    shown, _ = live(job("a"), job("b"), job("c", "train", 5.0))
-    shown.finished(job("a"), 40.0)  # four times what was expected
-    assert shown.left() == pytest.approx(4 * 10 + 4 * 5)  # of a kind that nothing is known of: as the others were
-    shown.finished(job("c", "train", 5.0), 5.0)
-    assert shown.left() == pytest.approx(4 * 10)
-    shown.finished(job("b"), 10.0)
-    assert shown.left() == 0
+def test_a_resumed_sweep_counts_from_where_it_was(clock):
+    left = job("a", cells=2)
+    shown, out = live(left, cells=65, before=16)
+    assert shown.now().counted == "16 of 65 cells"
+    shown.finished(left, 1.0, rows(left))
+    assert shown.now().counted == "18 of 65 cells"
+    assert out.getvalue().startswith("18 of 65 cells; ")
 
 
-def test_cells_and_failures_are_counted(clock):
-    jobs = job("a", cells=3), job("b", cells=2)
+def test_rows_that_are_searched_again_for_their_images_count_once(clock):
+    again = job("a", cells=2)
+    shown, _ = live(again, cells=2, before=2)
+    shown.finished(again, 1.0, [])
+    assert shown.now().counted == "2 of 2 cells"
+
+
+def test_a_log_gets_a_line_each_five_percent_each_minute_and_at_the_end(clock):
+    jobs = [job(f"{n:03}", cells=1) for n in range(100)]
     shown, out = live(*jobs)
-    shown.finished(jobs[0], 1.0, failed=True)
-    assert (shown.done, shown.failed, shown.cells, shown.busy) == (3, 3, 5, 0.0)
-    shown.finished(jobs[1], 2.0)
-    assert (shown.done, shown.failed, shown.busy) == (5, 3, 2.0)
-    assert "5/5 cells  0 s  attack of a head  3 failed  about 0 s left" in out.getvalue()
-
-
-def test_a_log_gets_a_line_now_and_then_and_at_the_end(clock):
-    jobs = [job(name, cells=1) for name in "abcd"]
-    shown, out = live(*jobs)
-    shown.finished(jobs[0], 10.0)
-    assert out.getvalue() == ""  # not yet
-    clock(progress.SECONDS_BETWEEN_LINES + 1)
-    shown.finished(jobs[1], 10.0)
-    assert out.getvalue().splitlines() == ["2/4 cells  11 s  attack of a head  about 20 s left"]
-    clock(1)
-    shown.finished(jobs[2], 10.0)
-    shown.finished(jobs[3], 10.0)
-    assert out.getvalue().splitlines()[1:] == ["4/4 cells  12 s  attack of a head  about 0 s left"]
-
-
-def test_a_terminal_has_a_bar_and_no_such_lines(clock):
-    out = io.StringIO()
-    shown = Live(Console(file=out, force_terminal=True, width=200), [job("a", cells=1)], 1)
-    with shown:
-        shown.finished(job("a", cells=1), 1.0)
-    assert "attack of a head" in out.getvalue()
-    assert "1/1 cells  0 s" not in out.getvalue()
-
-
-def test_silence_is_broken_while_long_jobs_run(clock):
-    shown, out = live(job("a"), job("b"))
-    shown.tick(2)
+    for one in jobs[:4]:
+        shown.finished(one, 1.0, rows(one))
     assert out.getvalue() == ""
-    clock(progress.SECONDS_WITHOUT_NEWS + 1)
-    shown.tick(2)
-    assert out.getvalue() == f"0/2 cells  61 s  2 jobs open, 2 workers  about {duration(10 + START_SECONDS)} left\n".replace(
-        "0/2", "0/0"
-    )
-    shown.tick(2)
+    shown.finished(jobs[4], 1.0, rows(jobs[4]))
     assert len(out.getvalue().splitlines()) == 1
+    assert out.getvalue().startswith("5 of 100 cells; searches 5/100; 1 worker; 0 s so far, about ")
+    assert out.getvalue().endswith(" left; resnet18 tanh classical: fgsm 0.05 25.0%\n")
+    shown.beat()
+    assert len(out.getvalue().splitlines()) == 1
+    clock(room.SECONDS_BETWEEN_LINES)
+    shown.beat()  # nothing has happened, and that is said
+    assert len(out.getvalue().splitlines()) == 2
+    for one in jobs[5:]:
+        shown.finished(one, 1.0, rows(one))
+    lines = out.getvalue().splitlines()
+    assert lines[-1].startswith("100 of 100 cells; searches 100/100; 1 worker; 60 s so far, about 0 s left")
+    assert len(lines) == 2 + 19
 
 
-def test_workers_that_come_and_go_change_the_estimate(clock):
+def test_the_last_cell_has_its_line_though_it_is_no_five_percent(clock):
+    jobs = [job(f"{n:03}", cells=1) for n in range(101)]
+    shown, out = live(*jobs)
+    for one in jobs:
+        shown.finished(one, 1.0, rows(one))
+    assert out.getvalue().splitlines()[-1].startswith("101 of 101 cells; ")
+
+
+def test_the_first_failures_are_said_as_they_happen_and_what_needed_them_is_not(clock):
+    jobs = [job(str(n), cells=1) for n in range(20)]
+    shown, out = live(job("m", "train"), *jobs)
+    shown.lost(job("m", "train"), 0, "boom")
+    for one in jobs:
+        shown.lost(one, 1, "Traceback\nboom")
+    said = [line for line in out.getvalue().splitlines() if line.startswith("failed: ")]
+    assert said == ["failed: attack of a head: boom"] * room.FAILURES
+
+
+def test_a_log_holds_no_escape_codes(clock):
+    one = job("a", cells=2)
+    shown, out = live(one)
+    with shown:
+        shown.finished(one, 1.0, rows(one))
+        shown.say("a [bracket] of 12 things")
+    assert ESCAPE not in out.getvalue()
+    assert "a [bracket] of 12 things\n" in out.getvalue()
+
+
+def test_a_terminal_has_a_picture_that_goes_away_and_no_such_lines(clock):
+    out, one = io.StringIO(), job("a", cells=1)
+    shown = Live(Console(file=out, force_terminal=True, width=200), [one], 1, "mine")
+    with shown:
+        shown.finished(one, 1.0, rows(one))
+    assert "1 of 1 cells" in out.getvalue()
+    assert "1 of 1 cells; " not in out.getvalue()
+    assert out.getvalue().endswith("\x1b[2K")  # its lines are wiped
+
+
+def test_no_color_is_honoured(clock, monkeypatch):
+    monkeypatch.setenv("NO_COLOR", "1")
+    out, one = io.StringIO(), job("a", cells=1)
+    shown = Live(Console(file=out, force_terminal=True, color_system="truecolor", width=80), [one], 1, "mine")
+    with shown:
+        shown.lost(one, 1, "boom")
+    assert "1 failed" in out.getvalue()
+    assert not re.search(r"\x1b\[[0-9;]*(3[0-8]|9[0-7])[0-9;]*m", out.getvalue())
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_a_picture_fits_its_terminal_and_tells_results_apart(clock, width):
+    jobs = [job("f", "features"), *(job(str(n), cells=2) for n in range(9))]
+    shown, _ = live(*jobs, cells=65, before=16, name="quickstart", workers=3)
+    device = "qiskit.aer[fake_manila,shots=1024]"
+    for one in jobs[:4]:
+        changes = {"head": "vqc1", "device": device, "attack_label": "bottleneck (directions 128)", "robust_accuracy": 0.125}
+        shown.finished(one, 1.0, rows(one, **changes))
+    shown.lost(jobs[4], 2, "ValueError: " + 300 * "x")
+    text = drawn(shown, width)
+    assert max(map(len, text.splitlines())) <= width
+    lines = text.splitlines()
+    assert lines[0].startswith("quickstart: 22 of 65 cells (16 from before), 2 failed")
+    assert "so far, " in lines[2]
+    assert "left, 3 workers" in lines[2]
+    assert re.search(r"features +1 of 1 ", text)
+    assert re.search(r"searches +3 of 9 .* 1 failed", text)
+    results = [line.split() for line in lines if line.startswith("resnet18")]
+    assert len(results) == room.NEWEST
+    assert {(one[0], one[1], one[-2], one[-1]) for one in results} == {("resnet18", "vqc1", "0.05", "12.5%")}
+    assert all(one[2].startswith("qiskit.aer[") for one in results)
+    assert all("bottlenec" in " ".join(one) for one in results)
+    assert len(lines) <= 14
+
+
+def test_workers_that_come_and_go_are_counted_and_waited_for(clock):
     shown, _ = live(*(job(name) for name in "abcd"))
-    assert shown.left() == 40 + START_SECONDS
     shown.tick(4)
-    assert shown.left() == 10 + START_SECONDS
-    shown.tick(0)  # none is there now: the estimate is not infinite
-    assert shown.left() == 10 + START_SECONDS
+    assert shown.now().hands == "4 workers"
+    shown.tick(0)
+    assert shown.now().hands == "waiting for a worker to start"
+    assert shown.estimate.workers == 4  # the time that is left is not infinite
 
 
 def test_idle_workers_are_counted_from_when_they_were_there(clock):
@@ -127,7 +209,51 @@ def test_idle_workers_are_counted_from_when_they_were_there(clock):
     assert shown.idle_share() == 0
 
 
-def test_what_is_said_stays_as_it_is():
-    shown, out = live(job("a"))
-    shown.say("a [bracket] of 12 things")
-    assert out.getvalue() == "a [bracket] of 12 things\n"
+def noted(error=None, done=True):
+    notes, one = [], job("a", cells=2)
+    shown, _ = live(one, cells=5, before=3, note=notes.append)
+    with pytest.raises(type(error)) if error else contextlib.nullcontext(), shown:
+        if done:
+            shown.finished(one, 4.0, rows(one))
+        if error:
+            raise error
+    return notes
+
+
+def test_a_note_for_others_is_made_at_the_start_and_at_the_end():
+    first, *_, last = noted()
+    assert (first["state"], first["done"], first["before"], first["cells"]) == (RUNNING, 0, 3, 5)
+    assert (last["state"], last["done"], last["left_seconds"]) == (FINISHED, 2, 0)
+    assert last["stages"] == [{"name": "searches", "done": 1, "failed": 0, "of": 1}]
+
+
+def test_a_note_says_how_it_ended(monkeypatch):
+    monkeypatch.setenv("SOME_TOKEN", "abcdef123")
+    assert noted(done=False)[-1]["state"] == INTERRUPTED
+    assert noted(KeyboardInterrupt(), done=False)[-1]["state"] == INTERRUPTED
+    last = noted(OSError("disk full, abcdef123\nand more"), done=False)[-1]
+    assert (last["state"], last["error"]) == (STOPPED, "disk full, ${SOME_TOKEN}")
+
+
+def test_notes_are_seconds_apart(clock):
+    notes, one = [], job("a", cells=1)
+    shown, _ = live(one, note=notes.append)
+    for _ in range(100):
+        clock(room.SECONDS_BETWEEN_NOTES / 10)
+        shown.beat()
+    assert len(notes) == 10
+
+
+def test_many_jobs_cost_the_driver_next_to_nothing(clock):
+    import time
+
+    jobs = [job(str(n), cost=1.0 + n % 7) for n in range(30_000)]
+    shown, _ = live(*jobs)
+    began = time.process_time()
+    for one in jobs:
+        shown.finished(one, 1.0)
+    assert time.process_time() - began < 2.0  # under 70 microseconds each
+    began = time.process_time()
+    for _ in range(100):
+        shown.now()
+    assert time.process_time() - began < 0.5

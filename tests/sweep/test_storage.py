@@ -117,7 +117,7 @@ def assert_complete(folder, undisturbed, place):
     assert sorted(lines) == sorted(facts(undisturbed))
     there = Storage(place, "small")
     there.close()
-    ours = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()} - {".lock", "rows.jsonl"}
+    ours = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()} - {".lock", ".status.json", "rows.jsonl"}
     theirs = {n.removeprefix("small/") for n in there.names if "/rows/" not in n} - {"lease.json"}
     assert {n for n in theirs if not n.startswith(".cache/")} == ours
     assert {n.split("/")[1] for n in theirs if n.startswith(".cache/")} == {"features"}
@@ -341,7 +341,7 @@ def test_without_credentials_or_a_server_it_is_refused_in_one_line(sweep_file, t
 def test_a_bad_storage_in_the_sweep_file_is_refused_by_the_plan(sweep_file, capsys, value):
     assert cli.main(["plan", str(sweep_file(SMALL.replace("name: small", f"name: small\nstorage: {value}")))]) == cli.BAD_INPUT
     err = capsys.readouterr().err
-    assert "sweep.yaml: storage: " in err
+    assert "sweep.yaml, line 3: storage: " in err
     assert "valid: s3://BUCKET/PREFIX" in err
     assert SECRET not in err
 

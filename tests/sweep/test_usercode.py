@@ -147,3 +147,23 @@ def test_workers_of_this_machine_find_what_the_driver_found(tmp_path):
         cwd=tmp_path, env=os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}."}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert finished.returncode == 0, finished.stderr
+
+
+def test_a_module_beside_the_sweep_file_is_found_here_and_in_processes_that_are_started(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv(usercode.BESIDE, "")  # given back in the end
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / f"beside_{folder}.py").write_text(f"FOLDER = {folder!r}\n")
+    (tmp_path / "one" / "json.py").write_text("raise RuntimeError\n")  # searched last, so that it hides nothing
+    asked = "import json, hqc_ray.plan, beside_one; print(beside_one.FOLDER)"
+    usercode.findable(tmp_path / "one")
+    assert [path.name for path in usercode.modules(sweep(model={"head": "beside_one:f"}))] == ["beside_one.py"]
+    assert subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True).stdout == "one\n"
+    usercode.findable(tmp_path / "two")  # another sweep: what lies beside the first is not found any more
+    assert usercode.modules(sweep(model={"head": "beside_one:f"})) == []
+    assert sys.path[-1] == os.environ[usercode.BESIDE] == str(tmp_path / "two")
+    usercode.findable(ROOT)  # is there already
+    assert str(tmp_path / "two") not in sys.path
+    assert usercode.BESIDE not in os.environ

@@ -8,10 +8,11 @@ from typing import Any
 from hqc_ray.entries import lookup
 from hqc_ray.errors import CircuitError, unknown
 from hqc_ray.guard import guarded, wrong
+from hqc_ray.quantum.circuits import own
 from hqc_ray.quantum.circuits.ansatze import SIM, TEMPLATES, VQC, Ansatz
-from hqc_ray.quantum.circuits.ir import EMBEDDINGS, MAX_QUBITS, READOUTS, Builder, Circuit
+from hqc_ray.quantum.circuits.ir import EMBEDDINGS, GATES, MAX_QUBITS, READOUTS, Angle, Builder, Circuit, Gate, Weight
 
-__all__ = ["CIRCUITS", "EMBEDDINGS", "READOUTS", "Circuit", "get"]
+__all__ = ["CIRCUITS", "EMBEDDINGS", "GATES", "READOUTS", "Angle", "Builder", "Circuit", "Gate", "Weight", "get"]
 
 CIRCUITS: dict[str, Ansatz] = {**VQC, **SIM, **TEMPLATES}
 
@@ -19,9 +20,10 @@ CIRCUITS: dict[str, Ansatz] = {**VQC, **SIM, **TEMPLATES}
 def get(
     name: str, n_qubits: int | None = None, embedding: str = "rx", layers: int = 1, reuploads: int = 1, readout: str = "z"
 ) -> Circuit:
-    """The circuit `name`: a name in `CIRCUITS`, or a user's own `package.module:function`.
+    """The circuit `name`: a name in `CIRCUITS`, or a user's own `package.module:name`.
 
-    A user's function takes a `Builder`, which already holds the embedding, and adds gates to it, always the same ones.
+    That is a function `f(weights, wires)` of PennyLane's gates, which is run and decomposed to the gates of `GATES`; a list of
+    gates; or a function that takes a `Builder`, which already holds the embedding, and adds gates to it. Always the same ones.
 
     Args:
         name: see above.
@@ -47,13 +49,13 @@ def get(
     make = functools.partial(_built, name, ansatz, qubits, embedding, layers, reuploads, readout)
     if name in CIRCUITS:
         return make()
-    with guarded("circuit", name, CircuitError, to="build", by=ansatz.layer):
+    with guarded("circuit", name, CircuitError, to="build", valid=ansatz.valid, by=ansatz.layer):
         made, again = make(), make()
     if made != again:
         what, valid = "adds other gates when it is called again", "a function that draws nothing, or with a seed of its own"
         raise wrong("circuit", name, what, CircuitError, by=ansatz.layer, valid=valid)
     if not made.n_weights:
-        what, valid = "adds no gate with a weight, so nothing would be trained", "gates such as b.every('RY')"
+        what, valid = "adds no gate with a weight, so nothing would be trained", "gates such as RY on every wire"
         raise wrong("circuit", name, what, CircuitError, by=ansatz.layer, valid=valid)
     return made
 
@@ -76,17 +78,13 @@ def _built(name: str, ansatz: Ansatz, qubits: int, embedding: str, layers: int, 
 
 
 def described(name: str) -> Ansatz:
-    """The table's entry, or a user's own function as one.
+    """The table's entry, or a user's own circuit as one.
 
     Raises:
-        CircuitError: an unknown name, or nothing that is a function.
+        CircuitError: an unknown name, or nothing that is a circuit.
     """
     found: Any = lookup("circuit", CIRCUITS, name, CircuitError)
-    if isinstance(found, Ansatz):
-        return found
-    if not callable(found):
-        raise CircuitError(f"circuit {name!r} is not a function", valid="a function that adds gates to the Builder it is given")
-    return Ansatz(found)
+    return found if isinstance(found, Ansatz) else own.ansatz(name, found)
 
 
 def _check_embedding(embedding: str) -> None:

@@ -92,8 +92,15 @@ def _name(parameter: Parameter) -> str:
     if isinstance(parameter, Angle):
         return f"x{parameter.index}"
     if isinstance(parameter, Weight):
-        return f"w{parameter.index}"
-    return QUARTERS.get(parameter, f"{parameter:.3g}")
+        scale = {1.0: "", -1.0: "-"}.get(parameter.scale, f"{parameter.scale:.3g}")
+        return f"{scale}w{parameter.index}{_number(parameter.offset, '+') if parameter.offset else ''}"
+    return _number(parameter)
+
+
+def _number(value: float, sign: str = "") -> str:
+    """Radians in few digits; `sign` as of a format."""
+    text = QUARTERS.get(value, f"{value:.3g}")
+    return text if text.startswith("-") else sign + text
 
 
 def figure(circuit: Circuit) -> Figure:
@@ -150,7 +157,7 @@ def _draw_gate(axes: Axes, gate: Gate, x: int, top: float) -> None:
 
 def _range(parameters: tuple[Parameter, ...]) -> str:
     """The parameters in few characters: w3-5 for three weights."""
-    indices = [p.index for p in parameters if isinstance(p, Weight)]
+    indices = [p.index for p in parameters if isinstance(p, Weight) and p.plain]
     if len(indices) == len(parameters) > 1 and indices == list(range(indices[0], indices[0] + len(indices))):
         return f"w{indices[0]}-{indices[-1]}"
     return ",".join(map(_name, parameters))

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from numbers import Real
+from typing import Any
 
 from hqc_ray.errors import CircuitError, unknown
 
@@ -51,9 +52,24 @@ class Angle:
 
 @dataclass(frozen=True)
 class Weight:
-    """Trainable weight `index`, radians."""
+    """Trainable weight `index`, radians, of which a gate takes scale * weight + offset; several gates may take the same."""
 
     index: int
+    scale: float = 1.0
+    offset: float = 0.0
+
+    def __repr__(self) -> str:
+        """The index alone, where the gate takes the weight itself."""
+        return f"Weight(index={self.index}{'' if self.plain else f', scale={self.scale}, offset={self.offset}'})"
+
+    @property
+    def plain(self) -> bool:
+        """Whether a gate takes the weight itself."""
+        return (self.scale, self.offset) == (1.0, 0.0)
+
+    def of(self, value: Any) -> Any:
+        """What a gate takes of the weight's `value`: a number, an array, a tensor, or a symbol."""
+        return value if self.plain else self.scale * value + self.offset
 
 
 Parameter = Angle | Weight | float  # a float is a constant, radians
@@ -177,6 +193,8 @@ def _check(gate: Gate, n_qubits: int, where: str = "") -> None:
         if isinstance(parameter, Angle) and (gate.name not in ANGLE_GATES or not 0 <= parameter.index < n_qubits):
             valid = f"angles 0..{n_qubits - 1} in {', '.join(ANGLE_GATES)}"
             raise CircuitError(f"{parameter} in {gate.name}", where=where, valid=valid)
+        if isinstance(parameter, Weight) and not (math.isfinite(parameter.offset) and 0 < abs(parameter.scale) < math.inf):
+            raise CircuitError(f"{parameter} in {gate.name}", where=where, valid="a finite scale, which is not 0, and offset")
         if not (isinstance(parameter, Angle | Weight) or (isinstance(parameter, float) and math.isfinite(parameter))):
             raise CircuitError(f"{parameter!r} in {gate.name}", where=where, valid="an Angle, a Weight, or finite radians")
 

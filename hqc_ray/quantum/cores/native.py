@@ -78,7 +78,7 @@ class ShotEstimate(nn.Module):
         frequencies = Shifted.apply(angles.new_zeros(0), angles.double(), self.circuit, self._sampled)
         return (frequencies @ z_signs(self.circuit.n_qubits).to(angles.device)).to(angles.dtype)
 
-    def _sampled(self, _: np.ndarray, angles: np.ndarray) -> np.ndarray:
+    def _sampled(self, circuit: Circuit, weights: np.ndarray, angles: np.ndarray) -> np.ndarray:
         """Frequencies [N, 2**Q] at angles [N, Q]."""
         digest = hashlib.blake2b(np.ascontiguousarray(angles).tobytes(), digest_size=16).hexdigest()
         names = ("estimate", digest, *(("draw", self.draw) if self.draw else ()))

@@ -192,7 +192,7 @@ class Device(Entry):
         self.check_input(circuit, weights, angles)
         if len(angles) == 0:
             return angles.new_zeros(0, 2**circuit.n_qubits, dtype=torch.float64)
-        return Shifted.apply(weights, angles, circuit, lambda w, a: self._evaluate(circuit, w, a))
+        return Shifted.apply(weights, angles, circuit, self._evaluate)
 
     def without_noise(self, circuit: Circuit, weights: np.ndarray, angles: np.ndarray) -> np.ndarray | None:
         """Probabilities [N, 2**Q] of what it runs for `circuit`, but for the noise; None where that cannot be told apart.

@@ -10,8 +10,9 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 from pydantic import Field
 
+from hqc_ray.entries import lookup
 from hqc_ray.errors import DeviceError, unknown
-from hqc_ray.guard import guarded
+from hqc_ray.guard import guarded, wrong
 from hqc_ray.quantum.circuits.ir import Angle, Circuit, Parameter, Weight
 from hqc_ray.quantum.devices import parity
 from hqc_ray.quantum.devices.device import Device
@@ -35,11 +36,35 @@ def plugin_names() -> set[str]:
     return {point.name for point in entry_points(group="pennylane.plugins")}
 
 
+def makes_devices(found: Any) -> bool:
+    """Whether something of a user's may give PennyLane's devices: a class of them, or a function."""
+    import pennylane as qml
+
+    return issubclass(found, qml.devices.Device | qml.devices.LegacyDevice) if isinstance(found, type) else callable(found)
+
+
+def _opened(plugin: str, n_qubits: int, options: Mapping[str, Any]) -> Any:
+    """The device of a plugin, or of a user's own class or function, which gets the number of wires and the options.
+
+    Raises:
+        DeviceError: a user's function gives something else.
+    """
+    import pennylane as qml
+
+    if ":" not in plugin:
+        return qml.device(plugin, wires=n_qubits, **options)
+    make = lookup("device", {}, plugin, DeviceError)
+    device = make(n_qubits, **options)
+    if not isinstance(device, qml.devices.Device | qml.devices.LegacyDevice):
+        raise wrong("device", plugin, f"gives {type(device).__name__}", DeviceError, make, valid="a device of PennyLane's")
+    return device
+
+
 def build(circuit: Circuit, plugin: str, **options: Any) -> QNode:
     """The QNode (weights [W], angles [N, Q]) -> probabilities [N, 2**Q] on PennyLane's device `plugin`."""
     import pennylane as qml
 
-    device = qml.device(plugin, wires=circuit.n_qubits, **options)
+    device = _opened(plugin, circuit.n_qubits, options)
 
     @qml.qnode(device, interface="numpy", diff_method=None)
     def qnode(weights: np.ndarray, angles: np.ndarray) -> Any:
@@ -48,13 +73,13 @@ def build(circuit: Circuit, plugin: str, **options: Any) -> QNode:
             operation(*(_value(p, weights, angles) for p in gate.parameters), wires=gate.wires)
         return qml.probs(wires=range(circuit.n_qubits))
 
-    return qnode
+    return qml.transforms.broadcast_expand(qnode) if ":" in plugin else qnode  # of a user's device nobody knows what it batches
 
 
 def _value(parameter: Parameter, weights: np.ndarray, angles: np.ndarray) -> Any:
     if isinstance(parameter, Angle):
         return angles[:, parameter.index]
-    return weights[parameter.index] if isinstance(parameter, Weight) else parameter
+    return parameter.of(weights[parameter.index]) if isinstance(parameter, Weight) else parameter
 
 
 class _Native(Device):
@@ -93,11 +118,12 @@ def _qnode(circuit: Circuit, plugin: str) -> QNode:
 
 
 class PennyLane(Device):
-    """Any other PennyLane device by its name; shots are the device's own, and so is its randomness.
+    """Any other PennyLane device by its name, or a user's own; shots are the device's own, and so is its randomness.
 
     Args:
-        plugin: the name that `qml.device` knows, e.g. default.mixed, or qiskit.aer for the plugin's own way to Aer.
-        options: further keywords of `qml.device`.
+        plugin: the name that `qml.device` knows, e.g. default.mixed, or qiskit.aer for the plugin's own way to Aer; or a user's
+            `package.module:name`, a device class of PennyLane's or a function that gets the number of wires and gives a device.
+        options: further keywords of `qml.device`, of the class or of the function.
     """
 
     name: ClassVar[str] = "pennylane"
@@ -127,7 +153,7 @@ class PennyLane(Device):
     def _build(self, circuit: Circuit) -> QNode:
         import pennylane as qml
 
-        if self.plugin not in plugin_names():
+        if ":" not in self.plugin and self.plugin not in plugin_names():
             raise unknown("PennyLane device", self.plugin, plugin_names(), DeviceError)
         if self.shots is None and self.plugin.startswith("qiskit."):
             what = f"{self.plugin} of PennyLane-Qiskit turns shots=None into 1,024 shots"

@@ -105,7 +105,7 @@ def _written(circuit: Circuit) -> tuple[Any, Any, Any]:
     def value(parameter: Parameter) -> Any:
         if isinstance(parameter, Angle):
             return angles[parameter.index]
-        return weights[parameter.index] if isinstance(parameter, Weight) else parameter
+        return parameter.of(weights[parameter.index]) if isinstance(parameter, Weight) else parameter
 
     for gate in circuit.gates:
         values = [value(parameter) for parameter in gate.parameters]

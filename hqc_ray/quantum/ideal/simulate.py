@@ -55,6 +55,8 @@ class Program(nn.Module):
 
     constants: Tensor  # [C] radians; the first is 0
     index: Tensor  # [moments, depth, Q] into the weights followed by the constants
+    scale: Tensor  # [moments, depth, Q] of these, and what is added: both empty where every gate takes a weight as it is
+    offset: Tensor
     paulis: Tensor  # [moments, depth, Q, 2, 2] -i times the axis of each rotation
     fixed: Tensor  # [F, 2**Q, 2**Q] entanglers without parameters
     keep: Tensor  # [R, 2**Q] where a rotation acts: the mask of its control
@@ -105,12 +107,18 @@ class Program(nn.Module):
         shape = (len(moments), depth, self.circuit.n_qubits)
         constants = [0.0]
         index = torch.full(shape, self.circuit.n_weights)  # padding: a rotation by the constant 0
+        scale, offset = torch.ones(shape, dtype=torch.float64), torch.zeros(shape, dtype=torch.float64)
         paulis = torch.zeros(*shape, 2, 2, dtype=torch.complex128)
         for m, moment in enumerate(moments):
             for wire, turns in moment.items():
                 for d, (axis, parameter) in enumerate(turns):
                     paulis[m, d, wire] = -1j * torch.tensor(PAULI[axis], dtype=torch.complex128)
                     index[m, d, wire] = self._position(parameter, constants)
+                    if isinstance(parameter, Weight):
+                        scale[m, d, wire], offset[m, d, wire] = parameter.scale, parameter.offset
+        plain = bool((scale == 1).all() and (offset == 0).all())
+        self.register_buffer("scale", scale[:0] if plain else scale, persistent=False)
+        self.register_buffer("offset", offset[:0] if plain else offset, persistent=False)
         self.register_buffer("constants", torch.tensor(constants, dtype=torch.float64), persistent=False)
         self.register_buffer("index", index, persistent=False)
         self.register_buffer("paulis", paulis, persistent=False)
@@ -156,7 +164,8 @@ class Program(nn.Module):
 
     def _moments(self, weights: Tensor) -> tuple[Tensor, ...]:
         """One matrix [2**Q, 2**Q] for each moment."""
-        theta = torch.cat([weights, self.constants])[self.index][..., None, None] / 2
+        taken = torch.cat([weights, self.constants])[self.index]
+        theta = (self.scale * taken + self.offset if len(self.scale) else taken)[..., None, None] / 2
         eye = torch.eye(2, dtype=torch.complex128, device=weights.device)
         gates = theta.cos() * eye + theta.sin() * self.paulis  # [moments, depth, Q, 2, 2]
         wires = reduce(lambda done, gate: gate @ done, gates.unbind(1))  # [moments, Q, 2, 2]
@@ -174,7 +183,7 @@ class Program(nn.Module):
         if isinstance(parameter, Angle):
             return angles[:, parameter.index]
         if isinstance(parameter, Weight):
-            return weights[parameter.index : parameter.index + 1]
+            return parameter.of(weights[parameter.index : parameter.index + 1])
         return weights.new_full((1,), parameter)
 
 

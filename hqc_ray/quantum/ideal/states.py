@@ -58,7 +58,7 @@ def _matrix(gate: Gate, weights: np.ndarray, angles: np.ndarray | None) -> np.nd
 
 def _value(parameter: Parameter, weights: np.ndarray, angles: np.ndarray | None) -> np.ndarray:
     if isinstance(parameter, Weight):
-        return weights[:, parameter.index]
+        return parameter.of(weights[:, parameter.index])
     if isinstance(parameter, Angle):
         return np.asarray(angles)[:, parameter.index]
     return np.full(1, parameter)

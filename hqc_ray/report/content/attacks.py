@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hqc_ray.evaluation.comparisons import CONTROL
@@ -35,6 +35,11 @@ class Shown:
         parts += [f"[{self.access}]"] if self.access != EXACT else []
         parts += ["[whole budget]"] if self.whole else []
         return " ".join([*parts, *([f"through {self.through}"] if self.through else [])])
+
+    @property
+    def key(self) -> str:
+        """'pgd(steps=40) [ideal]': the text, by the name that the sweep file has."""
+        return replace(self, title=self.name).text
 
     @property
     def plain(self) -> bool:

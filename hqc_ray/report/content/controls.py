@@ -10,11 +10,11 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from hqc_ray.evaluation.comparisons import CONTROL
+from hqc_ray.evaluation.comparisons import CONTROL, TRAPPED_SHARE
 from hqc_ray.evaluation.paired import LEVEL, Paired, holm, paired
 from hqc_ray.evaluation.statistics import Outcomes, unpack, worst_case
 from hqc_ray.report.content.attacks import Row, is_clean, is_transfer
-from hqc_ray.report.content.lines import Ball, Value, of_counts
+from hqc_ray.report.content.lines import Ball, Value, ball_of, of_counts
 from hqc_ray.report.content.models import Model
 
 Verdict = Literal["more", "less", "not", "none"]
@@ -73,7 +73,7 @@ def compared(rows: Sequence[Row], model: Callable[[Row], Model]) -> tuple[Compar
 def _pair(circuit: Model, control: Model, mine: Mapping[int, list[Row]], its: Mapping[int, list[Row]]) -> Iterator[Compared]:
     """The comparisons of two models, p-values as they are."""
     seeds = [s for s in sorted(mine) if s in its and _alone(mine[s]) and _alone(its[s]) and _matched(mine[s][0], its[s][0])]
-    balls = {_ball(row) for s in seeds for row in mine[s] if not is_clean(row)}
+    balls = {ball_of(row) for s in seeds for row in mine[s] if not is_clean(row)}
     for ball in sorted(balls, key=lambda b: b.order):
         both = {s: (_right(mine[s], its[s], ball), _right(its[s], mine[s], ball)) for s in seeds}
         known = {s: (a, b) for s, (a, b) in both.items() if a is not None and b is not None}
@@ -104,10 +104,6 @@ def _matched(circuit: Row, control: Row) -> bool:
     return bool(abs(circuit["head_parameters"] - control["head_parameters"]) <= step / 2)
 
 
-def _ball(row: Row) -> Ball:
-    return Ball(row["level"], row["epsilon_unit"], row["norm"], float(row["epsilon"]))
-
-
 def _right(rows: Sequence[Row], others: Sequence[Row], ball: Ball) -> Outcomes | None:
     """Which images [n] nothing fooled within the ball: no attack that the other model had as well, none found elsewhere."""
     common = {_attack(row) for row in others if not is_transfer(row)}
@@ -128,12 +124,16 @@ def _inside(row: Row, ball: Ball) -> bool:
 
 def _doubts(rows: Sequence[Row], ball: Ball) -> set[str]:
     """The flags of the attacks on the model itself in this ball, where none of them is free of flags."""
-    own = [row for row in rows if _ball(row) == ball and row["attack_kind"] != CONTROL and not is_transfer(row)]
+    own = [row for row in rows if ball_of(row) == ball and row["attack_kind"] != CONTROL and not is_transfer(row)]
     if all(row["flags"] for row in own):
         return {flag for row in own for flag in row["flags"]}
     narrow: bool = not pd.isna(rows[0]["n_qubits"]) and ball.level != "angles"
-    told = any(row["aims"] or not pd.isna(row["trapped_share"]) for row in own)
-    return {UNKNOWN} if narrow and not told else set()
+    if not narrow or any(row["aims"] for row in own):
+        return set()
+    shares = [float(row["trapped_share"]) for row in own if not pd.isna(row["trapped_share"])]
+    if not shares:
+        return {UNKNOWN}
+    return {"trapped"} if max(shares) > TRAPPED_SHARE else set()  # also where the flag waits for what is still to come
 
 
 def _rate(outcomes: Sequence[Outcomes]) -> Value:

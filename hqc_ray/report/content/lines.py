@@ -14,6 +14,7 @@ from hqc_ray.evaluation.statistics import unpack, wilson, worst_case
 from hqc_ray.report.content import reference
 from hqc_ray.report.content.attacks import OTHERS, Row, Shown, is_clean, is_transfer
 from hqc_ray.report.content.models import Model
+from hqc_ray.report.style import norm_text, strength_text
 from hqc_ray.spec import LEVELS
 
 CONTRADICTED = "certificate_contradicted"
@@ -33,6 +34,18 @@ class Ball:
         """Pixels first, and the largest norm first."""
         return LEVELS.index(self.level), self.norm != "linf", self.norm, self.epsilon
 
+    @property
+    def text(self) -> str:
+        """'4/255', '2 (L2)', or at other levels than pixels '0.1 rad (angles, L2)'."""
+        told = [] if self.level == "pixels" else [self.level]
+        told += [] if self.norm == "linf" else [norm_text(self.norm)]
+        return strength_text(self.epsilon, self.level) + (f" ({', '.join(told)})" if told else "")
+
+
+def ball_of(row: Row) -> Ball:
+    """The ball of a row."""
+    return Ball(row["level"], row["epsilon_unit"], row["norm"], float(row["epsilon"]))
+
 
 @dataclass(frozen=True)
 class Value:
@@ -47,6 +60,8 @@ class Value:
     flags: Counter[str] = field(default_factory=Counter)  # flag -> how many seeds earned it
     paper: float | None = None
     paper_flagged: bool = False
+    right: int = 0  # images of all seeds together
+    images: int = 0
 
 
 @dataclass(frozen=True)
@@ -124,7 +139,7 @@ def _lines(model: Model, rows: Sequence[Row], show: Callable[[Row], Shown]) -> l
     balls: dict[Ball, dict[Shown, list[Row]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
         if not is_clean(row):
-            its = balls[Ball(row["level"], row["epsilon_unit"], row["norm"], float(row["epsilon"]))]
+            its = balls[ball_of(row)]
             if not is_transfer(row):
                 its[show(row)].append(row)
     if not balls:
@@ -215,8 +230,10 @@ def of_counts(counts: Sequence[tuple[int, int]], **more: Any) -> Value:
     shares = [100 * k / n for k, n in counts if n]
     if not shares:
         return Value(float("nan"), None, float("nan"), float("nan"), 0, **more)
-    low, high = wilson(sum(k for k, _ in counts), sum(n for _, n in counts))
-    return Value(st.fmean(shares), st.stdev(shares) if len(shares) > 1 else None, 100 * low, 100 * high, len(shares), **more)
+    right, images = sum(k for k, _ in counts), sum(n for _, n in counts)
+    low, high = wilson(right, images)
+    spread = st.stdev(shares) if len(shares) > 1 else None
+    return Value(st.fmean(shares), spread, 100 * low, 100 * high, len(shares), right=right, images=images, **more)
 
 
 def _worst(rows: Sequence[Row], ball: Ball) -> Value | None:

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from hqc_ray.report.content import reference
-from hqc_ray.report.content.settings import Setting, order, settings
+from hqc_ray.report.content.settings import NOT_SET, Setting, order, settings
 from hqc_ray.report.style import backbone_name, head_order, natural
 
 Row = Mapping[str, Any]
@@ -87,7 +87,7 @@ class Model:
         return ", ".join([self.head_name, *self._told(lambda section: section not in _PLACE)])
 
     def _told(self, wanted: Callable[[str], bool]) -> list[str]:
-        return [f"{name}={value}" for name, value in self.settings if wanted(name.partition(".")[0])]
+        return [f"{name}={value}" for name, value in self.settings if value != NOT_SET and wanted(name.partition(".")[0])]
 
     @property
     def head_name(self) -> str:

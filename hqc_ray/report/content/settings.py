@@ -26,6 +26,7 @@ _KEYS = {
 _OPTIONS = {"data": "data_options", "model": "model_options", "device": "device_options", "attack": "attack_options"}
 _SHOWN = ("model.n_qubits", "model.embedding", "model.layers", "model.reuploads", "model.readout", "device.shots")  # elsewhere
 _NONE = {"evaluate.images": "all"}
+NOT_SET = "–"  # of an option that a model does not have, or that is left open
 UNKNOWN = "?"  # of a row of an older version, beside rows that have the setting
 
 
@@ -74,7 +75,7 @@ def values(row: Row, name: str) -> Any:
 def text(name: str, value: Any) -> str:
     """A value as a table writes it."""
     if value is None:
-        return _NONE.get(name, "–")
+        return _NONE.get(name, NOT_SET)
     return value if isinstance(value, str) else json.dumps(value)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from hqc_ray.report.content.attacks import Row, Shown, is_transfer
-from hqc_ray.report.content.lines import Ball, Value, value_of
+from hqc_ray.report.content.lines import Ball, Value, ball_of, value_of
 from hqc_ray.report.content.models import Model
 
 ANOTHER_SEED = ", another seed"
@@ -67,9 +67,8 @@ def _of_place(
         judged = judge.full_head + (f" on {row['device']}" if len(judging[judge.full_head]) > 1 else "")
         found_on = name + (f" through {row['search_device']}" if len(seen[name]) > 1 else "")
         found_on += ANOTHER_SEED if not own and name == judge.full_head else ""
-        ball = Ball(row["level"], row["epsilon_unit"], row["norm"], float(row["epsilon"]))
         point = _Point((judge.order, judged), (_order(row, known), found_on), own, row)
-        points[replace(show(row), through="", whole=False), ball].append(point)
+        points[replace(show(row), through="", whole=False), ball_of(row)].append(point)
     transferred = {where: its for where, its in points.items() if any(not point.own for point in its)}
     return [_matrix(model(its[0].row), attack, ball, its) for (attack, ball), its in transferred.items()]
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import pandas as pd
 
 from hqc_ray.errors import ResultsError
 from hqc_ray.evaluation import audit
 from hqc_ray.evaluation.flags import FLAGS
-from hqc_ray.evaluation.statistics import total_gradients
+from hqc_ray.report.content.answer import Rows, answer
 from hqc_ray.report.content.attacks import Shown, shown
 from hqc_ray.report.content.cards import Card, cards
 from hqc_ray.report.content.controls import Compared, compared
+from hqc_ray.report.content.facts import Facts, facts_of
 from hqc_ray.report.content.lines import Line, attacks_of, gather
 from hqc_ray.report.content.models import Model, models
 from hqc_ray.report.content.transfers import Matrix, matrices
@@ -29,22 +31,10 @@ _SORT = (
 
 
 @dataclass(frozen=True)
-class Facts:
-    """Numbers of the whole report."""
-
-    cells: int
-    failed: int
-    models: int
-    seeds: int
-    flagged: int
-    searches: int  # of those that were evaluated
-    gradients: int  # input gradients of single images, each search counted once however many judges it had
-
-
-@dataclass(frozen=True)
 class Report:
     """Everything that tables, figures and page show; they only format it."""
 
+    answer: tuple[str, ...]  # what the rows say, in a few sentences
     rows: pd.DataFrame  # sorted, with the column `flags`
     lines: tuple[Line, ...]
     attacks: tuple[Shown, ...]  # of the lines, in the table's order
@@ -58,16 +48,22 @@ class Report:
     facts: Facts
 
     @property
+    def unfinished(self) -> str:
+        """'3 of 65 cells, 61 to come, 1 failed'; empty once every cell of the sweep has a row."""
+        return self.facts.unfinished
+
+    @cached_property
     def certified(self) -> bool:
         """Whether a line has a certificate."""
         return any(line.certified for line in self.lines)
 
     @classmethod
-    def of(cls, rows: pd.DataFrame) -> Report:
+    def of(cls, rows: pd.DataFrame, cells: int | None = None) -> Report:
         """The report of a sweep's rows, whatever their order.
 
         Args:
             rows: one row per cell, as `hqc_ray.results.ledger.frame` gives them.
+            cells: how many the sweep has, those without a row included; None: as many as there are rows.
 
         Raises:
             ResultsError: a column is missing.
@@ -75,22 +71,26 @@ class Report:
         if missing := sorted(set(Row.model_fields) - set(rows.columns)):
             what = f"rows without the column {missing[0]!r}"
             raise ResultsError(what, where="report", valid="the columns of hqc_ray.results.row.Row")
-        rows = audit.annotate(_printable(rows).sort_values(list(_SORT), kind="stable", na_position="first", ignore_index=True))
+        outstanding = max(0, (cells or 0) - len(rows))
+        rows = _printable(rows).sort_values(list(_SORT), kind="stable", na_position="first", ignore_index=True)
+        rows = audit.annotate(rows, outstanding > 0)
         records = [{str(name): value for name, value in row.items()} for row in rows.to_dict("records")]
         model, show = models(records), shown(records)
-        lines = gather(records, model, show)
+        lines, controls = gather(records, model, show), compared(records, model)
+        raised, notes, facts = _raised(rows), audit.notes(rows, outstanding > 0), facts_of(rows, outstanding)
         return cls(
+            answer=answer(Rows(records, model, show), lines, controls, facts, raised, notes),
             rows=rows,
             lines=tuple(lines),
             attacks=tuple(attacks_of(lines)),
-            controls=compared(records, model),
+            controls=controls,
             cards=cards(records, model),
             transfers=tuple(matrices(records, model, show)),
             shown={row["key"]: show(row) for row in records},
             models={row["key"]: model(row) for row in records},
-            raised=_raised(rows),
-            notes=tuple(audit.notes(rows)),
-            facts=_facts(rows),
+            raised=raised,
+            notes=tuple(notes),
+            facts=facts,
         )
 
 
@@ -107,16 +107,3 @@ def _printable(rows: pd.DataFrame) -> pd.DataFrame:
 def _raised(rows: pd.DataFrame) -> dict[str, int]:
     counts = Counter(flag for its in rows["flags"] for flag in its)
     return {flag: counts[flag] for flag in [*FLAGS, *sorted(set(counts) - set(FLAGS))] if flag in counts}
-
-
-def _facts(rows: pd.DataFrame) -> Facts:
-    good = rows["status"] == "ok"
-    return Facts(
-        cells=len(rows),
-        failed=int((~good).sum()),
-        models=int(rows["model_key"].nunique()),
-        seeds=int(rows["seed"].nunique()),
-        flagged=int(rows["flags"].map(len).gt(0).sum()),
-        searches=int(rows[good]["search_key"].nunique()),
-        gradients=total_gradients(rows),
-    )

@@ -39,9 +39,13 @@ def _line(card: Card) -> list[Cell]:
         texts.append(_text(facts[name], f"{100 * facts[name]:.0f} %"))
     texts.append(_text(facts["noise_effect"], f"{facts['noise_effect']:.2g}"))
     distance = facts["linear_distance_linf"]
-    texts.append(_text(distance, f"{255 * distance:.2g}/255" if card.level == "pixels" else strength_text(distance, card.level)))
+    texts.append(NOTHING if math.isnan(distance) else _distance(distance, card.level))
     said = Cell("flags" if card.flags else "text", (", ".join(card.flags) or NOTHING_FOUND,))
     return [*(Cell("device" if i == 3 else "text", (text,)) for i, text in enumerate(texts)), said]
+
+
+def _distance(distance: float, level: str) -> str:
+    return f"{255 * distance:.2g}/255" if level == "pixels" else strength_text(distance, level)
 
 
 def _text(value: float, text: str) -> str:

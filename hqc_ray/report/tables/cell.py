@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from hqc_ray.report.content.lines import Ball, Certified, Value
-from hqc_ray.report.style import norm_text, strength_text
+from hqc_ray.report.style import strength_text
 
 NOTHING = "–"
 
@@ -55,9 +55,5 @@ def certified(found: Certified | None, level: str) -> tuple[Cell, Cell]:
 
 
 def ball_text(ball: Ball | None) -> str:
-    """'4/255', '2 (L2)', or at other levels than pixels '0.1 rad (angles, L2)'."""
-    if ball is None:
-        return NOTHING
-    told = [] if ball.level == "pixels" else [ball.level]
-    told += [] if ball.norm == "linf" else [norm_text(ball.norm)]
-    return strength_text(ball.epsilon, ball.level) + (f" ({', '.join(told)})" if told else "")
+    """The ball as its own text, or that there is none."""
+    return NOTHING if ball is None else ball.text

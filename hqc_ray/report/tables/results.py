@@ -1,22 +1,15 @@
-"""The result table in the shape of the paper's Table II: as Markdown, and for the terminal."""
+"""The result table in the shape of the paper's Table II, as Markdown."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
-from rich import box
-from rich.table import Table
-from rich.text import Text
-
-from hqc_ray.report.content.attacks import Shown
-from hqc_ray.report.content.lines import Line, Value
+from hqc_ray.report.content.lines import Line
 from hqc_ray.report.content.transfers import Matrix
 from hqc_ray.report.content.view import Report
 from hqc_ray.report.tables import cards, controls, notes
 from hqc_ray.report.tables.cell import NOTHING, Cell, ball_text, certified, number
 
-SHOWN_IN_TERMINAL = 5  # attacks
 LEFT = ("Model", "Computation", "Images", "Clean accuracy", "Head", "Qubits", "Device")
 CERTIFIED = ("Certified", "Certified radius")
 TRANSFERS = (
@@ -29,7 +22,14 @@ def header(report: Report) -> list[str]:
     """The table's column names; among them what varies of the sweep file, by the name that it has there."""
     told = [name for name, _ in report.lines[0].model.settings] if report.lines else []
     bounds = CERTIFIED if report.certified else ()
-    return [*LEFT, *told, "Epsilon", *(attack.text for attack in report.attacks), "Worst case", *bounds, "Flags"]
+    worst = "Worst case so far" if report.unfinished else "Worst case"
+    return [*LEFT, *told, "Epsilon", *(attack.text for attack in report.attacks), worst, *bounds, "Flags"]
+
+
+def heading(report: Report) -> str:
+    """'quickstart', or 'quickstart, unfinished: 3 of 65 cells, 62 to come'."""
+    names = sorted(set(report.rows["sweep"]))
+    return (names[0] if len(names) == 1 else "Results") + (f", unfinished: {report.unfinished}" if report.unfinished else "")
 
 
 def flags_text(line: Line) -> str:
@@ -86,14 +86,15 @@ def _matrix_lines(matrix: Matrix, judges: Sequence[str]) -> list[list[Cell]]:
 
 
 def table_markdown(report: Report) -> str:
-    """The table, its notes and the transferred attacks as Markdown; the same rows give the same text, whatever their order.
+    """The answer in words, the table, its notes and the transferred attacks as Markdown; the same rows give the same text.
 
     Accuracies are in percent: the mean over seeds, the standard deviation over seeds where there are several, and in
     brackets the 95 % Wilson interval over the evaluated images of all seeds together.
     """
     if not report.lines:
         return "No rows yet.\n"
-    text = _table(header(report), [cells(line, report) for line in report.lines])
+    text = f"# {_escape(heading(report))}\n\n" + "".join(f"{_escape(sentence)}\n\n" for sentence in report.answer)
+    text += _table(header(report), [cells(line, report) for line in report.lines])
     text += "\n\n" + "\n".join(f"- {_escape(note)}" for note in notes.notes(report)) + "\n"
     if report.controls:
         lines = controls.controls_lines(report)
@@ -118,48 +119,3 @@ def _escape(text: str) -> str:
     for sign, written in (("|", "\\|"), ("<", "&lt;"), ("](", "]\\(")):
         text = text.replace(sign, written)
     return " ".join(text.split())
-
-
-def terminal_table(report: Report, max_lines: int = 60) -> Table:
-    """The same in short, at most 120 columns wide: mean accuracies in percent, an exclamation mark at what is flagged."""
-    attacks = _for_terminal(report.attacks)
-    caption = Text(_caption(report, attacks, max_lines))
-    table = Table(title="Accuracy, % (mean over seeds)", caption=caption, caption_justify="left", box=box.SIMPLE_HEAD)
-    table.collapse_padding, table.pad_edge = True, False
-    for name in ("Model", "Head", "Images", "Device"):  # folded, not cut: the end of a device's name tells it from the others
-        table.add_column(name, overflow="fold", max_width={"Device": 24}.get(name, 14))
-    for name in ("ε", "Clean", *(attack.text for attack in attacks), "Worst"):
-        table.add_column(Text(name), justify="right", overflow="ellipsis", no_wrap=True, max_width=8)
-    for line in report.lines[:max_lines]:
-        m = line.model
-        values = [line.clean, *(line.attacks.get(a) for a in attacks), line.worst]
-        left = [m.backbone_name, m.full_head, m.images.replace(" images", "", 1), m.device, ball_text(line.ball)]
-        table.add_row(*map(Text, left), *map(_short, values))  # Text: a device's brackets are no markup
-    return table
-
-
-def _for_terminal(attacks: Sequence[Shown]) -> list[Shown]:
-    """The plain attacks first, then as many variants as fit."""
-    first = sorted(attacks, key=lambda attack: (not attack.plain, attack.order))[:SHOWN_IN_TERMINAL]
-    return [attack for attack in attacks if attack in first]
-
-
-def _short(value: Value | None) -> Text:
-    if value is None:
-        return Text(NOTHING)
-    if math.isnan(value.mean):
-        return Text("failed", style="red")
-    return Text(f"{value.mean:.1f}!", style="yellow") if value.flags else Text(f"{value.mean:.1f}")
-
-
-def _caption(report: Report, attacks: Sequence[Shown], max_lines: int) -> str:
-    lines, more, raised, facts = len(report.lines), len(report.attacks) - len(attacks), report.raised, report.facts
-    parts = [
-        f"{lines - max_lines} more lines in table.md" if lines > max_lines else "",
-        f"{more} more attacks in table.md" if more else "",
-        "circuits against their controls stand in table.md" if report.controls else "",
-        "transferred attacks stand in table.md" if report.transfers else "",
-        f"! flagged: {', '.join(f'{flag} ({count})' for flag, count in raised.items())}; meanings in table.md" if raised else "",
-        f"{facts.failed} of {facts.cells} cells failed" if facts.failed else "",
-    ]
-    return "\n".join(p for p in parts if p)

@@ -42,7 +42,7 @@ def csv(report: Report) -> bytes:
     rows, schema = _typed(report)
     rows["flags"] = [";".join(flags) for flags in rows["flags"]]
     for name in (field.name for field in schema if field.type == pa.string()):
-        rows[name] = [_harmless(value) for value in rows[name]]
+        rows[name] = [harmless(value) for value in rows[name]]
     text: str = rows.to_csv(index=False, lineterminator="\n")
     return text.encode()
 
@@ -55,7 +55,8 @@ def parquet(report: Report) -> bytes:
     return buffer.getvalue()
 
 
-def _harmless(value: Any) -> Any:
+def harmless(value: Any) -> Any:
+    """A text that a spreadsheet would run, behind an apostrophe; anything else as it is."""
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 

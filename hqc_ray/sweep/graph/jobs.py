@@ -191,6 +191,7 @@ class Outcome:
     """What a job gave: an artifact, results of its rows in their order, or the traceback of its failure.
 
     `examples` are arrays by the name of the file that they become: the first images of a row, or all that a search keeps.
+    Of a job that is not `warm`, libraries were imported while it ran, which takes time that no other job of its worker needs.
     """
 
     job: str
@@ -200,6 +201,7 @@ class Outcome:
     examples: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
     error: str = ""
     host: str = ""
+    warm: bool = True
 
 
 @dataclass

@@ -77,10 +77,12 @@ class Lookup:
         return Origin(self.subset(training).digest, found.digest, found.origin)
 
     def model_key(self, training: Training) -> str:
-        """The key of a model: of its specification, its seed, and the digests of data and weights."""
+        """The key of a model: of its specification, its seed, the digests of data and weights, and a user's circuit's gates."""
         name = (training.place, training.id)
         if name not in self._keys:
-            self._keys[name] = content_key(training.id, self.subset(training).digest, self.weights(training.model).digest)
+            model = training.model
+            gates = [resolve.circuit(model).digest] if ":" in model.head and resolve.has_circuit(model) else []
+            self._keys[name] = content_key(training.id, self.subset(training).digest, self.weights(model).digest, *gates)
         return self._keys[name]
 
     def surrogate_key(self, training: Training, twin: DeviceSpec) -> str:

@@ -10,10 +10,9 @@ import numpy as np
 
 from hqc_ray import attacks, data
 from hqc_ray.attacks import trial as attack_trial
-from hqc_ray.certify import certificate
 from hqc_ray.data.checked import check, checked_classes, checked_labels, checked_size, using
 from hqc_ray.data.splits import multiple, parts, smallest
-from hqc_ray.errors import AttackError, DataError, InputError, ModelError, SpecError
+from hqc_ray.errors import AttackError, DataError, InputError, ModelError
 from hqc_ray.models import backbones, heads
 from hqc_ray.models import trial as head_trial
 from hqc_ray.models.backbones.probe import probe
@@ -21,8 +20,20 @@ from hqc_ray.quantum import circuits, devices
 from hqc_ray.quantum.cores import noisy_layer, surrogate
 from hqc_ray.quantum.study import trial
 from hqc_ray.redaction import refer
-from hqc_ray.spec import MAX_SIDE, MIN_IMAGES, AttackSpec, DataSpec, DeviceSpec, EvaluateSpec, Level, ModelSpec, TrainSpec, expand
-from hqc_ray.sweep.graph import borrowing
+from hqc_ray.spec import (
+    MAX_SIDE,
+    MIN_IMAGES,
+    AttackSpec,
+    DataSpec,
+    DeviceSpec,
+    EvaluateSpec,
+    Level,
+    ModelSpec,
+    Section,
+    TrainSpec,
+    expand,
+)
+from hqc_ray.sweep.graph import borrowing, evaluating
 
 UNKNOWN_FEATURES = 512  # with which a user's head is tried, where the backbone's weights are not here yet
 
@@ -79,6 +90,18 @@ class Rooms:
     def models(self, models: Iterable[ModelSpec]) -> None:
         """Notes the options that heads and backbones of users have: in the models beside them they are dropped, not refused."""
         self._known = frozenset(name for model in models for name in heads.options(model))
+
+    def alone(self, section: Section | None) -> None:
+        """See `Resolver.alone`."""
+        if isinstance(section, AttackSpec):
+            _at("attack", attacks.get, section.name, **section.options)
+        elif isinstance(section, DeviceSpec):
+            _at("device", device_of, section)
+        elif isinstance(section, ModelSpec):
+            _at("model", backbones.entry, section)
+            _at("model", heads.get, section, self._known)
+        elif isinstance(section, DataSpec):
+            _at("data", source, section)
 
     def data(self, data: DataSpec) -> DataSpec:
         """Opens the source, and counts its labels."""
@@ -235,30 +258,8 @@ class Rooms:
         return device_of(device).label
 
     def evaluate(self, evaluate: EvaluateSpec, device: DeviceSpec | None, attack: AttackSpec) -> EvaluateSpec:
-        """Checks `mode` and `access`, and drops what does not apply: both without a circuit, `repeats` without shots,
-        `certificate` where an attack's perturbations are not of the kind that is certified, and `keep` where no pixel moves.
-        """
-        shots = device.options.get("shots") if device else None
-        if device and evaluate.access == "shots" and not shots:
-            raise SpecError(
-                "access: shots on a device without shots", where="evaluate", valid="a device with shots, exact, or ideal"
-            )
-        if device and evaluate.mode == "native" and (shots or evaluate.access != "exact"):
-            raise SpecError(
-                "mode: native needs an exact device and access: exact", where="evaluate", valid="both, or mode: surrogate"
-            )
-        if device and evaluate.access == "ideal" and "ideal" in borrowing.named(attack):
-            what = "the ideal twin is what is searched, so that there is nothing to begin with"
-            raise SpecError(what, where="attack.members.ideal", valid="access: exact, or no member `ideal`")
-        certified = (
-            evaluate.certificate and certificate.NORMS.get(attack.level) == attacks.get(attack.name, **attack.options).norm
-        )
-        if certified and device and evaluate.mode == "native":
-            what = "a certificate is of the exact function that a surrogate is"
-            raise SpecError(what, where="evaluate.certificate", valid="false, or mode: surrogate")
-        access = evaluate.access if device else EvaluateSpec.model_fields["access"].default
-        moves = attack.level == "pixels" and attack.epsilon > 0 and attacks.get(attack.name, **attack.options).perturbs
-        return evaluate.model_copy(update={"access": access, "certificate": certified, "keep": evaluate.keep and moves})
+        """See `evaluating.checked`."""
+        return evaluating.checked(evaluate, device, attack)
 
 
 def _check_size(data: DataSpec, names: Sequence[str], counts: np.ndarray) -> None:

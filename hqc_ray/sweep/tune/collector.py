@@ -47,7 +47,7 @@ class Collector(Callback):
             raise
 
     def _take(self, ticket: str, given: list[Outcome]) -> None:
-        outcomes = self.driver.take(given)
+        outcomes = self.driver.take(given, ticket)
         done = {o.job: [] if o.artifact is None else [ray.put(o.artifact)] for o in outcomes if not o.error}
         errors = {o.job: o.error for o in outcomes if o.error}
         for lost in self._answer(self.dispatcher.report.remote(ticket, done, list(errors))):

@@ -78,7 +78,7 @@ def _start(workers: int | None, options: dict[str, Any]) -> None:
             ray.init(
                 address="local", num_cpus=workers, include_dashboard=False, _temp_dir=folder, _node_ip_address=LOOPBACK, **options
             )
-    except (OSError, RuntimeError, ray.exceptions.RayError) as problem:
+    except Exception as problem:  # Ray raises its own errors, and plain ones where a part of it does not start in time
         raise HqcError(f"Ray cannot start on this machine: {one_line(str(problem))}; its logs: {folder}") from problem
 
 

@@ -10,12 +10,8 @@ from __future__ import annotations
 import logging
 import math
 import platform
-import signal
 import sys
-import threading
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import ray
@@ -25,7 +21,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from hqc_ray.errors import InputError
 from hqc_ray.files import scratch
-from hqc_ray.sweep.driver import Driver
+from hqc_ray.sweep.driver import Driver, interrupts
 from hqc_ray.sweep.graph.jobs import Outcome
 from hqc_ray.sweep.tune import ray_patches  # noqa: F401 - importing it patches Tune
 from hqc_ray.sweep.tune.collector import Collector, WorkerError
@@ -78,6 +74,10 @@ class _Stopper(tune.Stopper):
         """Tune pickles it for `Tuner.restore`, which a sweep never uses."""
         return {}
 
+    def interrupt(self) -> None:
+        """The user says so."""
+        self.interrupted = True
+
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         """No trial is stopped for its result."""
         return False
@@ -109,7 +109,7 @@ def run_tune(driver: Driver, elastic: bool, workers: int | None = None, workers_
             )
         driver.live.say("no node has a GPU yet: every worker waits for one")
     stopper = _Stopper(driver)
-    with _interrupts(stopper), scratch("tune") as folder:
+    with interrupts(stopper.interrupt), scratch("tune") as folder:
         inputs = {name: [ray.put(recipe.make(driver.store))] for name, recipe in driver.graph.inputs.items()}
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)  # a worker's node may vanish
         actor: Any = ray.remote(Dispatcher)
@@ -149,25 +149,3 @@ def _fit(driver: Driver, dispatcher: Any, stopper: _Stopper, tickets: int, folde
         if collector.problem:
             raise collector.problem from None
         raise
-
-
-@contextmanager
-def _interrupts(stopper: _Stopper) -> Iterator[None]:
-    """The first SIGINT or SIGTERM (which schedulers send) ends the run in good order; the second one acts as usual."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def end(*_: Any) -> None:
-        stopper.interrupted = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-
-    try:
-        for number in before:
-            signal.signal(number, end)
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 import traceback
 from collections import OrderedDict
@@ -33,6 +34,7 @@ from hqc_ray.sweep.graph.jobs import (
 from hqc_ray.sweep.work import deployed, searching
 
 RECENT = 8  # models that a worker keeps
+IMPORTED = 50  # modules that a job imports, by which it is a worker's first one of its kind
 ATTEMPTS = 2  # of a job that raises, before it counts as failed
 
 T = TypeVar("T")
@@ -62,7 +64,7 @@ class Worker:
 
     def run(self, job: Job) -> Outcome:
         """Do a job; an exception is tried once more, then becomes the outcome's `error`."""
-        start = time.perf_counter()
+        start, known = time.perf_counter(), len(sys.modules)
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 outcome = KINDS[job.kind](self, job)
@@ -71,7 +73,7 @@ class Worker:
                 self._recent.clear()  # what raised may have changed a model that is kept
                 if attempt == ATTEMPTS:
                     outcome = Outcome(job.id, 0.0, error=clean(traceback.format_exc(limit=20)))
-        return replace(outcome, seconds=time.perf_counter() - start, host=self.host)
+        return replace(outcome, seconds=time.perf_counter() - start, host=self.host, warm=len(sys.modules) - known < IMPORTED)
 
     def keep(self, key: tuple[str, ...], make: Callable[[], T]) -> T:
         """The object of `key`, made if it is not among the recent ones."""

@@ -1,0 +1,266 @@
+"""The page in a real browser: it fetches nothing, says nothing to the console, and charts and table filter each other.
+
+Chromium is Debian's (`apt-get install chromium`) or playwright's own; without either, or without playwright, these are skipped.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from report_rows import as_frame, make_row, suspect_rows, sweep_rows, transferred, write_examples
+
+from hqc_ray import report
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+EPSILONS = tuple(round(0.01 * step, 2) for step in range(1, 13))
+NOISY = "qiskit.aer[fake_manila]"
+SETTLE = "async () => { await report.settled(); await report.settled(); }"
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """A browser without a network."""
+    with playwright.sync_playwright() as runner:
+        path = shutil.which("chromium") or runner.chromium.executable_path
+        if not Path(path).exists():
+            pytest.skip("no chromium: apt-get install chromium")
+        browser = runner.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+def small_rows():
+    return [
+        make_row("clean", 0.0),
+        *(make_row(a, e, robust=90) for a in ("fgsm", "pgd", "deepfool", "noise") for e in (0.05, 0.15)),
+    ]
+
+
+def middle_rows(folder):
+    """Flags, patches, transfers, levels, certificates, two devices: every section is there."""
+    rows = sweep_rows(devices=("default.qubit", NOISY), seeds=(0, 1))
+    tanh, vqc1 = (next(r for r in rows if r["head"] == head and r["attack"] == "pgd") for head in ("tanh", "vqc1"))
+    rows += [transferred(vqc1, tanh, 44), *suspect_rows()]
+    told = {"level": "angles", "epsilon_unit": "radian"}
+    for head in ("tanh", "vqc1"):
+        rows += [make_row("pgd", e, robust=170 - int(300 * e), head=head, certified_accuracy=0.3, **told) for e in (0.1, 0.3)]
+    return write_examples(folder, [row for row in rows if row["seed"] == 0][:12]) + rows[12:]
+
+
+def large_rows():
+    heads = tuple(f"vqc{i}" for i in range(1, 9))
+    return sweep_rows(heads=heads, devices=("default.qubit", NOISY), seeds=tuple(range(13)), epsilons=EPSILONS)
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory):
+    """Reports of 9, about 300 and about 10,000 rows."""
+    folder = tmp_path_factory.mktemp("pages")
+    found = {}
+    for name, rows in (("small", small_rows()), ("middle", middle_rows(folder)), ("large", large_rows())):
+        made = report.Report.of(as_frame({row["key"]: row for row in rows}.values()))
+        pictures = report.strips(report.kept(made, folder), lambda name: folder / "figures" / f"{name}.png")
+        path = folder / f"{name}.html"
+        path.write_text(report.page(made, pictures, {"runs": [{"packages": {"torch": "2"}}]}, name, "name: made_up\n"))
+        found[name] = path
+    return found
+
+
+class Opened:
+    """A page, and what it asked for and said."""
+
+    def __init__(self, browser, path, *, address="", **options):
+        self.context = browser.new_context(**{"viewport": {"width": 1400, "height": 900}, **options})
+        self.page = self.context.new_page()
+        self.asked, self.said = [], []
+        self.page.route("**/*", self._only_itself)
+        self.page.on("console", lambda message: self.said.append(message.text))
+        self.page.on("pageerror", lambda error: self.said.append(str(error)))
+        self.page.goto(path.as_uri() + address, timeout=120_000)
+        self.page.wait_for_selector("html[data-ready]", state="attached", timeout=120_000)
+        self.page.evaluate(SETTLE)
+
+    def _only_itself(self, route):
+        if route.request.url.startswith("file:"):
+            self.asked.append(route.request.url)
+            route.continue_()
+        else:
+            self.asked.append(route.request.url)
+            route.abort()
+
+    def close(self):
+        self.context.close()
+        assert self.said == []
+        assert len(self.asked) == 1, self.asked  # the file itself
+
+    def shown(self):
+        """How many cells the table has, by its own words and by its own count."""
+        told = self.page.inner_text("#chosen b")
+        count = self.page.evaluate("report.shown().length")
+        assert told.startswith(f"{count:,} of ")
+        return count
+
+    def values(self, chart):
+        return self.page.evaluate("name => report.drawn.get(name).view.data('rows').map(of => ({...of}))", chart)
+
+
+@pytest.fixture
+def middle(chromium, pages):
+    opened = Opened(chromium, pages["middle"])
+    yield opened
+    opened.close()
+
+
+def rows_of(page, **wanted):
+    """How many rows have these texts, counted in the page's own data."""
+    return page.evaluate(
+        "wanted => { const d = JSON.parse(document.getElementById('data').textContent).texts; let n = 0;"
+        "for (let i = 0; i < d.head.codes.length; i++)"
+        " if (Object.entries(wanted).every(([k, v]) => d[k].values[d[k].codes[i]] === v)) n++; return n; }",
+        wanted,
+    )
+
+
+def test_a_filter_of_the_list_changes_table_and_charts(middle):
+    page, all_of_them = middle.page, middle.shown()
+    assert {value["by"] for value in middle.values("accuracy")} == {"linear", "tanh (4)", "vqc1", "vqc6"}
+    page.click(".filter[data-name=head] summary")
+    page.check(".filter[data-name=head] input[value=vqc6]")
+    page.evaluate(SETTLE)
+    assert 0 < middle.shown() == rows_of(page, head="vqc6") < all_of_them
+    assert {value["by"] for value in middle.values("accuracy")} == {"vqc6"}
+    assert {value["by"] for value in middle.values("clean")} == {"vqc6"}
+    assert set(page.locator("#cells tbody td.head").all_inner_texts()) == {"vqc6"}
+    page.keyboard.press("Escape")
+    page.click("#chosen .chip >> text=Show all")
+    page.evaluate(SETTLE)
+    assert middle.shown() == all_of_them
+    page.fill("#cells_wrapper input[type=search], .dt-search input >> nth=0", "deepfool")
+    page.evaluate(SETTLE)
+    assert middle.shown() == rows_of(page, attack="DeepFool")
+    assert "search=deepfool" in page.url
+
+
+def test_a_click_into_a_chart_filters_the_table(middle):
+    page = middle.page
+    page.locator("#chart-cost .mark-rect path").nth(2).click()
+    page.evaluate(SETTLE)
+    assert middle.shown() == rows_of(page, head="vqc1")
+    assert "head=vqc1" in page.url
+    page.locator("#chart-cost .mark-rect path").first.click()
+    page.evaluate(SETTLE)
+    assert middle.shown() == page.evaluate("report.table.rows().count()")  # once more takes the filter away
+    page.locator("#chart-clean .role-legend-symbol path").first.click()
+    page.evaluate(SETTLE)
+    assert middle.shown() == rows_of(page, head="linear")
+
+
+def test_curves_have_the_values_of_the_report(middle, pages, tmp_path):
+    """The page pools images and takes the strongest attack by itself: the same numbers as the report's lines."""
+    made = report.Report.of(as_frame({row["key"]: row for row in middle_rows(tmp_path)}.values()))
+    middle.page.select_option("[data-choice=panels]", "device")
+    middle.page.evaluate("report.filters.set('images', new Set(['1,000 images'])); report.apply()")
+    middle.page.evaluate(SETTLE)
+    found = {(v["by"], v["panel"], round(v["strength"], 4)): v for v in middle.values("accuracy")}
+    checked = 0
+    for line in made.lines:
+        if line.ball and line.ball.level == "pixels" and line.model.data_size == 1000:
+            value = found[line.model.full_head, line.model.device, round(line.epsilon, 4)]
+            assert value["mean"] == pytest.approx(line.worst.mean, abs=0.05)
+            assert (value["low"], value["high"]) == pytest.approx((line.worst.low, line.worst.high), abs=0.05)
+            assert found[line.model.full_head, line.model.device, 0]["mean"] == pytest.approx(line.clean.mean, abs=0.05)
+            checked += 1
+    assert checked == 18  # four heads, two of them on two devices, three epsilons
+    middle.page.evaluate("report.filters.set('attack', new Set(['FGSM', 'Noise'])); report.apply()")
+    middle.page.evaluate(SETTLE)
+    line = next(line for line in made.lines if line.model.head == "vqc1" and line.epsilon == 0.15)
+    left = {attack.name: value.mean for attack, value in line.attacks.items()}
+    found = {(v["by"], v["panel"], round(v["strength"], 4)): v["mean"] for v in middle.values("accuracy")}
+    assert found["vqc1", "default.qubit", 0.15] == pytest.approx(left["fgsm"], abs=0.05)
+    assert left["fgsm"] > left["pgd"] + 1
+
+
+def test_the_address_keeps_what_is_chosen(chromium, pages):
+    opened = Opened(chromium, pages["middle"], address="#?head=vqc1&attack=PGD&by=device&nothing=1&seed=99")
+    assert opened.shown() == rows_of(opened.page, head="vqc1", attack="PGD")
+    assert opened.page.input_value("[data-choice=by]") == "device"
+    assert "nothing" not in opened.page.url
+    opened.close()
+
+
+def test_every_chart_and_table_can_be_saved(middle):
+    page = middle.page
+    charts = page.evaluate("[...report.drawn.keys()]")
+    assert set(charts) == {"accuracy", "heat", "clean", "devices", "cost", "levels", "certificate", "transfer"}
+    for kind in ("PNG", "SVG"):
+        with page.expect_download() as waiting:
+            page.click(f"#chart-heat .tools button >> text={kind}")
+        content = Path(waiting.value.path()).read_bytes()
+        assert content.startswith(b"\x89PNG" if kind == "PNG" else b"<svg")
+    for table, lines in (("#results", middle.shown()), ("#models", None)):
+        with page.expect_download() as waiting:
+            page.click(f"{table} .buttons-csv")
+        text = Path(waiting.value.path()).read_text(encoding="utf-8-sig")
+        assert lines is None or len(text.strip().splitlines()) == lines + 1
+        assert "default.qubit" in text
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(chromium, pages, scheme):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
+    opened = Opened(chromium, pages["middle"], color_scheme=scheme)
+    opened.page.evaluate("for (const one of document.querySelectorAll('details:not(.filter)')) one.open = true")
+    found = axe.Axe().run(opened.page).response["violations"]
+    serious = {
+        of["id"]: [node["html"][:160] for node in of["nodes"]][:3] for of in found if of["impact"] in ("serious", "critical")
+    }
+    assert serious == {}
+    opened.close()
+
+
+def test_a_phone_has_no_sideways_page(chromium, pages):
+    opened = Opened(chromium, pages["middle"], viewport={"width": 390, "height": 844})
+    assert opened.page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert opened.page.evaluate("document.querySelector('#chart-accuracy svg').clientWidth") <= 390
+    opened.close()
+
+
+def test_print_cuts_no_column(chromium, pages):
+    opened = Opened(chromium, pages["middle"], viewport={"width": 1032, "height": 730})  # A4, landscape, without its margins
+    opened.page.emulate_media(media="print")
+    wide = opened.page.evaluate(
+        "[...document.querySelectorAll('table')].filter(one => one.getBoundingClientRect().right > innerWidth + 1).length"
+    )
+    assert wide == 0
+    opened.close()
+
+
+def test_few_rows(chromium, pages):
+    opened = Opened(chromium, pages["small"])
+    assert opened.shown() == 9
+    assert opened.page.inner_text("h1") == "small"
+    opened.close()
+
+
+def test_ten_thousand_rows_answer_at_once(chromium, pages):
+    assert pages["large"].stat().st_size < 5_000_000
+    opened = Opened(chromium, pages["large"])
+    assert opened.shown() == len(large_rows()) > 9_500
+    before = opened.page.evaluate("({...report.counted})")
+    took = opened.page.evaluate(
+        "async () => { const start = performance.now(); report.filters.set('head', new Set(['vqc3', 'vqc5']));"
+        "const drawn = report.apply(); const table = performance.now() - start; await drawn; return table; }"
+    )
+    after = opened.page.evaluate("({...report.counted})")
+    assert opened.shown() == rows_of(opened.page, head="vqc3") + rows_of(opened.page, head="vqc5")
+    charts = opened.page.locator("figure[id^=chart-]").count()
+    assert after["draws"] - before["draws"] == charts  # each chart once
+    assert after["embeds"] - before["embeds"] <= 2  # what keeps its shape gets new values, no new view
+    assert opened.page.locator("#cells tbody tr").count() == 25
+    assert took < 1000 * SLOWNESS
+    opened.close()
+
+
+SLOWNESS = 3  # of a machine that runs other tests beside this one
