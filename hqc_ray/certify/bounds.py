@@ -31,12 +31,14 @@ def berberich(head: Head, level: Level, values: Tensor, labels: Sequence[int] | 
     ideal and noisy circuits, whose channels bring no states apart; not for mitigated ones, and not for Fourier series or tanh.
 
     Raises:
-        ModelError: the head is no circuit, or has no such level.
+        ModelError: the head is no circuit, or a mitigated one, or has no such level.
 
     Source: J. Berberich et al., Phys. Rev. Research 6, 043326 (2024).
     """
     if not isinstance(head, Bottleneck) or not (head.ideal is not None or isinstance(head.core, Surrogate)):
         raise ModelError("the bound needs the generators of a circuit", valid="a circuit, ideal or as its surrogate")
+    if head.surrogate is not None and head.surrogate.quasi:
+        raise ModelError("mitigated expectations may leave [-1, 1], where the bound does not hold", valid="no mitigation")
     weight = head.readout.weight.detach().cpu().double().numpy()
     degree = head.ideal.circuit.degree if head.ideal is not None else head.core.degree
 

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from hqc_ray.quantum.cores import surrogate
+from hqc_ray.quantum.cores import waves
 
 
 class Direct(nn.Module):
@@ -33,4 +33,4 @@ class Fourier(nn.Module):
 
     def forward(self, angles: Tensor) -> Tensor:
         """Angles [B, Q], radians -> [B, Q]."""
-        return surrogate.trig_features(angles) @ self.coefficients
+        return waves.trig_features(angles) @ self.coefficients

@@ -6,7 +6,7 @@ import json
 from functools import lru_cache
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
 from pydantic.fields import FieldInfo
 
 LARGEST = 2**63 - 1  # of a whole number: what a table can hold
@@ -34,6 +34,15 @@ Options = Annotated[str, AfterValidator(lambda text: _json(text, dict))]
 Names = Annotated[str, AfterValidator(lambda text: _json(text, list))]
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
+
+
+def optional(part: type[Part]) -> Any:
+    """The same columns, each None until it is measured."""
+    columns: dict[str, Any] = {}
+    for name, column in part.model_fields.items():
+        kind: Any = Annotated[(column.annotation, *column.metadata)] if column.metadata else column.annotation
+        columns[name] = (kind | None, FieldInfo(default=None, description=column.description))
+    return create_model(f"{part.__name__}OrNone", __base__=Part, **columns)
 
 
 def kind_of(column: FieldInfo) -> type | None:

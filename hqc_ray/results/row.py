@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, ValidationError, create_model, model_validator
-from pydantic.fields import FieldInfo
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from hqc_ray.errors import ResultsError
 from hqc_ray.redaction import clean
-from hqc_ray.results.columns import LARGEST, Count, Names, Options, Part, Share, holds, kind_of
+from hqc_ray.results.columns import LARGEST, Count, Names, Options, Part, Share, holds, kind_of, optional
 from hqc_ray.spec import Access, Level, Mode
 
 VOLATILE = ("seconds", "host", "finished_at")  # measured; every other column is the same in every run
@@ -76,6 +75,11 @@ class Planned(Part):
     device: str = Field(description="the one that judges")
     device_kind: Literal["classical", "ideal", "noisy", "measured"] = Field(description="measured: counted on a machine")
     shots: int | None = Field(description="per circuit; None is exact")
+    mitigation: Options = Field(
+        default="", description="JSON of what is done about the noise, after the circuits; empty: nothing"
+    )
+    image_shots: Count | None = Field(default=None, description="of one evaluation of an image; None: one circuit of `shots`")
+    calibration_shots: Count | None = Field(default=None, description="of the readout, once per evaluation of all images")
     mode: Mode = Field(description="how the circuit ran: as its exact surrogate, or on the device itself")
     foreign_device: bool = Field(default=False, description="this model was differentiated on another device than this")
     image_width: int | None = Field(default=None, description="in pixels; None: as image_size")
@@ -114,6 +118,9 @@ class Deployed(Part):
     linear_distance_linf: float | None = Field(default=None, description="to the boundary by slopes, median over right images")
     linear_distance_l2: float | None = Field(default=None, description="the same in the L2 norm")
     surrogate_error: float | None = Field(default=None, description="of its surrogate: largest error of a probability")
+    lowest_probability: float | None = Field(
+        default=None, description="of a mitigated surrogate: quasi-probabilities may be negative"
+    )
     surrogate_standard_error: float | None = Field(
         default=None, description="of <Z>, the largest at the same angles, by the shots of a measured surrogate; None is exact"
     )
@@ -122,6 +129,8 @@ class Deployed(Part):
     two_qubit_gates: int | None = Field(default=None, description="in the compiled circuit")
     layout: str | None = Field(default=None, description="JSON: physical qubit of each wire at the end; None: not compiled")
     expected_error: Share | None = Field(default=None, description="that any of its gates or readouts fails, by calibration")
+    duration_us: float | None = Field(default=None, description="from its first gate to the end of its readout, if scheduled")
+    idle_us: float | None = Field(default=None, description="that a qubit waits in all before its readout, the most of any")
 
 
 class Searched(Part):
@@ -191,16 +200,7 @@ class Measured(Deployed, Searched, Decided):
         return cls(**{name: value for part in parts for name, value in part})
 
 
-def _optional(part: type[Part]) -> Any:
-    """The same columns, each None until it is measured."""
-    columns: dict[str, Any] = {}
-    for name, column in part.model_fields.items():
-        kind: Any = Annotated[(column.annotation, *column.metadata)] if column.metadata else column.annotation
-        columns[name] = (kind | None, FieldInfo(default=None, description=column.description))
-    return create_model(f"{part.__name__}OrNone", __base__=Part, **columns)
-
-
-_MeasuredOrNone: Any = _optional(Measured)
+_MeasuredOrNone: Any = optional(Measured)
 
 
 class Row(Planned, _MeasuredOrNone):

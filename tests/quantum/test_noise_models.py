@@ -218,8 +218,8 @@ def test_a_machine_whose_errors_are_on_other_gates_never_fires(monkeypatch: pyte
         ({"readout_01": -0.1}, "readout_01: .*greater than or equal to 0"),
         ({"t1_us": 0}, "t1_us: .*greater than 0"),
         ({"t1_us": 10, "t2_us": 21}, "t2_us 21 .*up to 2 t1_us = 20"),
-        ({"gate_time_1q_ns": 50}, "gate_time_1q_ns without t1_us or t2_us has no effect"),
-        ({"gate_time_2q_ns": 50, "depolarizing_2q": 0.1}, "gate_time_2q_ns without t1_us or t2_us has no effect"),
+        ({"gate_time_1q_ns": 50}, "gate_time_1q_ns without t1_us, t2_us or zz_khz has no effect"),
+        ({"gate_time_2q_ns": 50, "depolarizing_2q": 0.1}, "gate_time_2q_ns without t1_us, t2_us or zz_khz has no effect"),
         (
             {"noise": "manila", "depolarizing_1q": 0.1, "t1_us": 9},
             "fake_manila and depolarizing_1q, t1_us together",

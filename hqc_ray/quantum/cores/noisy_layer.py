@@ -46,9 +46,9 @@ def is_noisy(circuit: Circuit, device: Device) -> bool:
     """Whether training on `device` differs from training the ideal circuit; refused where it has no exact gradients.
 
     Raises:
-        DeviceError: the device samples shots, cannot run the circuit, or is noisy and has no transfer matrices.
+        DeviceError: the device samples shots or mitigates, cannot run the circuit, or is noisy and has no transfer matrices.
     """
-    _refuse_shots(device)
+    _refuse_unlike(device)
     device.check(circuit)
     if device.kind == "ideal":
         return False
@@ -56,10 +56,13 @@ def is_noisy(circuit: Circuit, device: Device) -> bool:
     return True
 
 
-def _refuse_shots(device: Device) -> None:
+def _refuse_unlike(device: Device) -> None:
     if device.shots is not None:
         what = f"training takes exact gradients, and {device.label} samples shots"
         raise DeviceError(what, where="shots", valid="no shots, on a device that is exact without them")
+    if device.quasi:
+        what = f"training runs the circuit as it is, and {device.label} mitigates afterwards"
+        raise DeviceError(what, where="mitigation", valid="no mitigation while training; the trained model may be run with it")
 
 
 def _open(circuit: Circuit, device: Device) -> tuple[list[Block], list[Block], list[int], Noise]:
@@ -91,7 +94,8 @@ class NoisyLayer(nn.Module):
         generator: draws the first weights, uniform in [0, 2 pi).
 
     Raises:
-        DeviceError: the device has no noise, samples shots, or compiles the circuit to gates without transfer matrices.
+        DeviceError: the device has no noise, samples shots, mitigates, or compiles the circuit to gates without transfer
+            matrices.
     """
 
     observables: Tensor  # [Q, 4^Q] <Z> of each wire as it is read, over the qubits of the layout
@@ -102,7 +106,7 @@ class NoisyLayer(nn.Module):
     def __init__(self, circuit: Circuit, device: Device, generator: torch.Generator) -> None:
         super().__init__()
         self.circuit, self.label = circuit, device.label
-        _refuse_shots(device)
+        _refuse_unlike(device)
         device.check(circuit)
         first, rest, self.layout, noise = _open(circuit, device)
         self.begin, self.leaving = symbolic.touched(first), symbolic.leaving(rest, symbolic.touched(first))

@@ -11,7 +11,6 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Mapping
-from functools import reduce
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -20,41 +19,18 @@ from torch import Tensor, nn
 
 from hqc_ray.errors import CircuitError, ResultsError
 from hqc_ray.quantum.circuits.ir import Circuit
-from hqc_ray.quantum.devices.device import combinations
+from hqc_ray.quantum.cores.waves import equidistant, grid, product, trig_features
 from hqc_ray.quantum.ideal.sampling import sample, sample_expectations
 from hqc_ray.quantum.ideal.simulate import z_signs
 from hqc_ray.seeds import rng
 
 if TYPE_CHECKING:
     from hqc_ray.quantum.devices import Device
+    from hqc_ray.quantum.noise.mitigation import Recipe
 
 TOLERANCE = 1e-8  # a fit on an exact device is at 1e-14; whatever is above this is another function
 MAX_ENTRIES = 2**27  # coefficients (1 GiB): 10 qubits
 LARGE = 8  # qubits, from which on a check of a noisy circuit takes Aer up to 15 seconds
-
-
-def trig_features(angles: Tensor, degree: int = 1) -> Tensor:
-    """[B, (2 degree + 1)**Q] of angles [B, Q], radians: products over wires of (1, cos, sin, cos 2x, ...); wire 0 slowest."""
-    ones = torch.ones_like(angles)
-    waves = [wave for k in range(1, degree + 1) for wave in ((k * angles).cos(), (k * angles).sin())]
-    axes = torch.stack([ones, *waves], -1)  # [B, Q, 2 degree + 1]
-    return _product(axes)
-
-
-def _product(axes: Tensor) -> Tensor:
-    """[B, P**Q] of one factor per wire, [B, Q, P]; wire 0 slowest."""
-    return reduce(lambda left, right: (left[:, :, None] * right[:, None, :]).flatten(1), axes.unbind(1))
-
-
-def grid(n_qubits: int, degree: int = 1) -> Tensor:
-    """[(2 degree + 1)**Q, Q] float64: all combinations of equidistant angles, wire 0 slowest."""
-    return torch.from_numpy(combinations(_equidistant(degree), n_qubits))
-
-
-def _equidistant(degree: int) -> np.ndarray:
-    """[2 degree + 1] radians."""
-    points = 2 * degree + 1
-    return 2 * math.pi * np.arange(points) / points
 
 
 class Surrogate(nn.Module):
@@ -91,6 +67,11 @@ class Surrogate(nn.Module):
     def measured(self) -> bool:
         """Whether the values on the grid are frequencies of shots."""
         return float(self.shots) > 0
+
+    @property
+    def quasi(self) -> bool:
+        """Whether its probabilities are quasi-probabilities: the device mitigates. Expectations may leave [-1, 1]."""
+        return False
 
     @property
     def evaluations(self) -> int:
@@ -140,6 +121,11 @@ class Surrogate(nn.Module):
                 drawn.append(sample_expectations(given, shots, generator))
             return torch.stack(drawn).to(angles.dtype)
 
+    def frequencies(self, angles: Tensor, shots: int, generator: np.random.Generator) -> np.ndarray:
+        """What one evaluation by `shots` of each circuit gives, [B, 2**Q] at angles [B, Q], radians."""
+        with torch.no_grad():
+            return sample(self.probabilities(angles.double()).cpu().numpy(), shots, generator)
+
     def standard_error(self, angles: Tensor) -> Tensor:
         """Of <Z> of every wire [B, Q] float64 at angles [B, Q], radians, by the shots of the fit; 0 where the fit is exact.
 
@@ -152,7 +138,7 @@ class Surrogate(nn.Module):
         variance = (1 - (z * self.shots / (self.shots + 2)).square()) / self.shots
         one = angles.to(self.coefficients).reshape(-1, 1)
         squares = (trig_features(one, self.degree) @ self._axis().inverse()).square().reshape(*angles.shape, -1)
-        return (_product(squares) @ variance).sqrt()
+        return (product(squares) @ variance).sqrt()
 
     def replicate(self, generator: torch.Generator) -> Surrogate:
         """What another measurement with as many shots could have given: a parametric bootstrap draw; itself, where it is exact.
@@ -196,16 +182,17 @@ def check_angles(n_qubits: int, measured: bool) -> Tensor:
     return torch.from_numpy(rng(0, "surrogate").uniform(-math.pi, math.pi, (n_checks(n_qubits, measured), n_qubits)))
 
 
-def refuse_large(circuit: Circuit) -> None:
-    """Refuse a circuit whose surrogate does not fit into memory.
+def refuse_large(circuit: Circuit, runs: int = 1) -> None:
+    """Refuse a circuit whose surrogate does not fit into memory; of a device that runs each circuit several times, all tables.
 
     Raises:
         CircuitError: too many qubits, or uploads of each angle, for a grid.
     """
-    entries = (2 * circuit.degree + 1) ** circuit.n_qubits * 2**circuit.n_qubits
+    tables = 1 if runs == 1 else runs + 1
+    entries = tables * (2 * circuit.degree + 1) ** circuit.n_qubits * 2**circuit.n_qubits
     if entries > MAX_ENTRIES:
         per_qubit = 2 * (2 * circuit.degree + 1)
-        most = max(q for q in range(1, 30) if per_qubit**q <= MAX_ENTRIES)
+        most = max(q for q in range(1, 30) if tables * per_qubit**q <= MAX_ENTRIES)
         what = f"a surrogate of {circuit!r} has {entries} coefficients ({entries / 2**27:,.1f} GiB)"
         valid = f"up to {MAX_ENTRIES}, {most} qubits where each angle enters {circuit.degree} times; else mode: native"
         raise CircuitError(what, valid=valid)
@@ -220,12 +207,14 @@ def fit(circuit: Circuit, weights: Tensor, device: Device) -> Surrogate:
         CircuitError: too many qubits for a grid, or the device is no trigonometric polynomial of the circuit's degree.
         DeviceError: the device cannot run the circuit.
     """
-    refuse_large(circuit)
+    refuse_large(circuit, device.runs)
     twin, weights = device.exact(), weights.detach()
-    fitted = Surrogate(circuit.n_qubits, circuit.degree)
     angles = check_angles(circuit.n_qubits, twin.exactness == "measured")
     twin.check_input(circuit, weights, angles)
     plain = weights.cpu().double().numpy()
+    if (parts := twin.mitigated(circuit)) is not None:
+        return _mitigated(circuit, plain, parts, angles)
+    fitted = Surrogate(circuit.n_qubits, circuit.degree)
     if twin.exactness == "measured":
         points = grid(circuit.n_qubits, circuit.degree)
         counted = torch.from_numpy(_run(twin, circuit, plain, torch.cat([points, angles]).numpy()))
@@ -235,10 +224,24 @@ def fit(circuit: Circuit, weights: Tensor, device: Device) -> Surrogate:
         values = torch.from_numpy(_tabulate(twin, circuit, plain))
         there = twin.probabilities(circuit, weights, angles)
     fitted.set_values(values)
+    return _checked(fitted, there, angles, f"{circuit!r} on {twin.label}")
+
+
+def _mitigated(circuit: Circuit, weights: np.ndarray, parts: tuple[tuple[Device, ...], Recipe], angles: Tensor) -> Surrogate:
+    """A fit on each of the devices that are combined; compiled once."""
+    from hqc_ray.quantum.cores.mitigated import Mitigated
+
+    found, (twins, made) = Mitigated(circuit.n_qubits, circuit.degree, len(parts[0])), parts
+    found.set_read(torch.from_numpy(np.stack([_tabulate(twin, circuit, weights) for twin in twins])), made)
+    there = np.stack([_run(twin, circuit, weights, angles.numpy()) for twin in twins])
+    return _checked(found, torch.from_numpy(made.combined(there)), angles, f"{circuit!r} on {twins[0].label}, mitigated,")
+
+
+def _checked(fitted: Surrogate, there: Tensor, angles: Tensor, what: str) -> Surrogate:
     fitted.error.copy_((there - fitted.probabilities(angles)).abs().max())
     if not (fitted.measured or fitted.max_error < TOLERANCE):
         raise CircuitError(
-            f"{circuit!r} on {twin.label} misses its surrogate by {fitted.max_error:.1e} at random angles",
+            f"{what} misses its surrogate by {fitted.max_error:.1e} at random angles",
             valid=f"an exact device (error below {TOLERANCE}); else mode: native",
         )
     return fitted
@@ -249,14 +252,14 @@ def _run(device: Device, circuit: Circuit, weights: np.ndarray, angles: np.ndarr
 
 
 def _tabulate(device: Device, circuit: Circuit, weights: np.ndarray) -> np.ndarray:
-    axis = _equidistant(circuit.degree)
+    axis = equidistant(circuit.degree)
     return device.checked(device.tabulate(circuit, weights, axis), circuit, len(axis) ** circuit.n_qubits)
 
 
 def dumps(fitted: Surrogate, facts: Mapping[str, Any]) -> bytes:
     """The content of a surrogate's file: the surrogate, and plain values (numbers, text, lists of them) that belong to it."""
-    buffer = io.BytesIO()
-    torch.save({"n_qubits": fitted.n_qubits, "degree": fitted.degree, "state": fitted.state_dict(), "facts": dict(facts)}, buffer)
+    buffer, content = io.BytesIO(), {"n_qubits": fitted.n_qubits, "degree": fitted.degree, "state": fitted.state_dict()}
+    torch.save({**content, "facts": dict(facts)}, buffer)
     return buffer.getvalue()
 
 
@@ -266,9 +269,13 @@ def loads(content: bytes) -> tuple[Surrogate, dict[str, Any]]:
     Raises:
         ResultsError: something else.
     """
+    from hqc_ray.quantum.cores.mitigated import Mitigated
+
     try:
         found = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-        fitted = Surrogate(found["n_qubits"], found["degree"])
+        read = found["state"].get("read")  # of a mitigated one
+        shape = found["n_qubits"], found["degree"]
+        fitted = Surrogate(*shape) if read is None else Mitigated(*shape, len(read))
         fitted.load_state_dict(found["state"])
         return fitted, found["facts"]
     except Exception as problem:  # the reader of a damaged file may raise anything

@@ -22,6 +22,7 @@ from hqc_ray.quantum.devices.shift import Shifted
 from hqc_ray.quantum.ideal.sampling import sample
 from hqc_ray.quantum.ideal.simulate import z_signs
 from hqc_ray.quantum.noise.base import Noise
+from hqc_ray.quantum.noise.mitigation import Recipe
 from hqc_ray.seeds import rng, stream
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ _COMPARED: dict[tuple[type, str], Kind] = {}
 
 
 class Device(Entry):
-    """Evaluates circuits in batches, exactly or by shots.
+    """Evaluates circuits in batches, exactly or by shots. One that mitigates gives quasi-probabilities, see `quasi`.
 
     A class in the table, and a user's own, states what it is:
         name: as sweep files say it, and labels begin; that of the class, where it has none.
@@ -137,6 +138,25 @@ class Device(Entry):
         """`facts` of the circuit as it ran with weights [W]: on a machine that measures once, as it was compiled then."""
         return self.facts(circuit)
 
+    @property
+    def quasi(self) -> bool:
+        """Whether its probabilities are quasi-probabilities, which may be negative: it mitigates."""
+        return False
+
+    def mitigated(self, circuit: Circuit) -> tuple[tuple[Device, ...], Recipe] | None:
+        """The K devices that it runs `circuit` on, and what it makes of what they read; None where it mitigates nothing."""
+        return None
+
+    @property
+    def runs(self) -> int:
+        """Circuits of one evaluation: one for each scale of its noise."""
+        return 1
+
+    @property
+    def calibrations(self) -> int:
+        """Calibration circuits of its readout, which a sampled device runs once per evaluation of all images."""
+        return 0
+
     def noisy_program(self, circuit: Circuit) -> tuple[Compiled, Noise] | None:
         """The compiled circuit and the noise after its gates, which a noisy layer is trained with; None where there is none."""
         return None
@@ -194,7 +214,7 @@ class Device(Entry):
             raise self._wrong(f"gives {found.dtype}{list(found.shape)} for {n} circuits of {circuit.n_qubits} qubits")
         if not np.isfinite(found).all():
             raise self._wrong("gives NaN or infinity")
-        if n and (found.min() < -ROUNDING or np.abs(found.sum(-1) - 1).max() > ROUNDING):
+        if n and ((found.min() < -ROUNDING and not self.quasi) or np.abs(found.sum(-1) - 1).max() > ROUNDING):
             raise self._wrong(f"gives {found.min():.3g} to {found.max():.3g}, which add up to {found.sum(-1)[0]:.3g}")
         return found
 
@@ -212,7 +232,7 @@ class Device(Entry):
         exact = self.checked(self.run(circuit, weights, angles), circuit, len(angles))
         if self.shots is None:
             return exact
-        streams = [rng(self.seed, "shots", circuit.digest, _digest(weights, row)) for row in angles]
+        streams = [rng(self.seed, "shots", circuit.digest, digest(weights, row)) for row in angles]
         return np.stack([sample(row, self.shots, stream) for row, stream in zip(exact, streams, strict=True)])
 
 
@@ -221,7 +241,8 @@ def combinations(axis: np.ndarray, n_qubits: int) -> np.ndarray:
     return np.stack(np.meshgrid(*[axis] * n_qubits, indexing="ij"), -1).reshape(-1, n_qubits)
 
 
-def _digest(*arrays: np.ndarray) -> str:
+def digest(*arrays: np.ndarray) -> str:
+    """32 hexadecimal digits of the content of arrays."""
     return hashlib.blake2b(b"".join(np.ascontiguousarray(a).tobytes() for a in arrays), digest_size=16).hexdigest()
 
 

@@ -23,6 +23,8 @@ class CompiledFacts:
         noisy_readouts: wires whose readout carries an error in simulation.
         backend: the machine that it was compiled for, where it is a real or fake one that counts shots.
         expected_error: probability that any gate or readout fails, by the machine's calibration; None: no machine.
+        duration: microseconds from the first gate to the end of the readout; None where nothing was scheduled.
+        idle: microseconds that a qubit waits in all between its first gate and its readout, the most of any qubit.
     """
 
     qubits: int
@@ -34,6 +36,8 @@ class CompiledFacts:
     noisy_readouts: int = 0
     backend: str | None = None
     expected_error: float | None = None
+    duration: float | None = None
+    idle: float | None = None
 
     @classmethod
     def written(cls, circuit: Circuit) -> Self:

@@ -17,7 +17,11 @@ def sample(probabilities: np.ndarray, shots: int, generator: np.random.Generator
 
 def sample_expectations(probabilities: Tensor, shots: int, generator: torch.Generator) -> Tensor:
     """<Z> of every wire [B, Q] float64 from `shots` fresh samples of probabilities [B, 2**Q]."""
-    seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
-    frequencies = sample(probabilities.detach().cpu().double().numpy(), shots, np.random.default_rng(seed))
+    frequencies = sample(probabilities.detach().cpu().double().numpy(), shots, np.random.default_rng(drawn_seed(generator)))
     n_qubits = probabilities.shape[-1].bit_length() - 1
     return (torch.from_numpy(frequencies) @ z_signs(n_qubits)).to(probabilities.device)
+
+
+def drawn_seed(generator: torch.Generator) -> int:
+    """A seed for one of numpy's generators, drawn from one of torch's."""
+    return int(torch.randint(2**62, (), generator=generator, device=generator.device))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
@@ -44,9 +46,21 @@ class Noise(ABC):
             DeviceError: an error that never fires, or a probability above 1.
         """
 
+    def duration(self, gate: str, qubits: tuple[int, ...]) -> float | None:
+        """Seconds that `gate` (or `measure`) takes on physical `qubits`; None where that is not known."""
+        return None
+
+    def wait(self, qubit: int, seconds: float) -> Any:
+        """Aer's quantum error of a physical qubit that waits, the same object for equal times; None where it does not decay."""
+        return None
+
+    def coupled(self) -> frozenset[tuple[int, int]] | None:
+        """The pairs of physical qubits (a < b) that are coupled; None where any two may be."""
+        return None
+
     def noisy_gates(self, compiled: Any) -> list[tuple[str, tuple[int, ...]]]:
         """The gates of a transpiled circuit that carry an error: name and physical qubits of each, in order."""
-        gates = [(step.operation.name, positions(compiled, step)) for step in compiled.data]
+        gates = [(called(step.operation), positions(compiled, step)) for step in compiled.data]
         return [gate for gate in gates if self.error(*gate) is not None]
 
     def model(self, compiled: Any) -> Any:
@@ -58,12 +72,27 @@ class Noise(ABC):
 
     def read(self, probabilities: np.ndarray, layout: list[int]) -> np.ndarray:
         """Probabilities [N, 2**Q] as read, from true ones; `layout` is the physical qubit of each wire, wire 0 leftmost."""
-        shaped = probabilities.reshape(-1, *[2] * len(layout))
-        for wire, qubit in enumerate(layout):
-            matrix = self.assignment(qubit)
-            if matrix is not None:
-                shaped = np.moveaxis(np.tensordot(shaped, matrix, axes=([wire + 1], [0])), -1, wire + 1)
-        return shaped.reshape(probabilities.shape)
+        return along_wires(probabilities, [self.assignment(qubit) for qubit in layout])
+
+
+def along_wires(rows: np.ndarray, matrices: Sequence[np.ndarray | None]) -> np.ndarray:
+    """Rows [N, 2**Q], wire 0 leftmost, times a matrix [2, 2] on each wire; None changes nothing."""
+    shaped = rows.reshape(-1, *[2] * len(matrices))
+    for wire, matrix in enumerate(matrices):
+        if matrix is not None:
+            shaped = np.moveaxis(np.tensordot(shaped, matrix, axes=([wire + 1], [0])), -1, wire + 1)
+    return shaped.reshape(rows.shape)
+
+
+@functools.lru_cache(maxsize=4096)
+def relaxation(t1: float, t2: float, time: float) -> Any:
+    """Aer's thermal relaxation towards |0> for a time, all in the same unit; one object for equal times."""
+    return require("qiskit_aer.noise", "qiskit-aer").thermal_relaxation_error(t1, t2, time)
+
+
+def called(operation: Any) -> str:
+    """By what name Aer, and we, look for the error of an instruction: its label, where it has one."""
+    return str(operation.label or operation.name)
 
 
 def positions(compiled: Any, step: Any) -> tuple[int, ...]:

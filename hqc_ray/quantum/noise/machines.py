@@ -17,7 +17,7 @@ import numpy as np
 
 from hqc_ray.errors import DeviceError
 from hqc_ray.quantum.noise import own, snapshots
-from hqc_ray.quantum.noise.base import Noise, positions, require
+from hqc_ray.quantum.noise.base import Noise, positions, relaxation, require
 from hqc_ray.quantum.noise.carried import Carried, carried, has, lost, misread, refuse_silent
 
 NOT_MACHINES = {"FakeProviderForBackendV2", "FakeFractionalBackend"}
@@ -88,6 +88,24 @@ class Machine(Noise):
             return misread(self.assignment(qubits[0]))
         known = self._calibration(gate, qubits)
         return self.scale * known.error if known and known.error is not None else lost(self.error(gate, qubits))
+
+    def duration(self, gate: str, qubits: tuple[int, ...]) -> float | None:
+        """See `Noise.duration`."""
+        calibration = self._calibration(gate, qubits)
+        return None if calibration is None else calibration.duration
+
+    def wait(self, qubit: int, seconds: float) -> Any:
+        """See `Noise.wait`; where T2 is above 2 T1 it is 2 T1, as Aer has it."""
+        life = self._lives[qubit]
+        if not life.t1 or not life.t2:
+            what = f"T1 and T2 of qubit {qubit} of {self.backend.name} are not known"
+            raise DeviceError(what, where="idle", valid="false, or a machine with T1 and T2 of each qubit")
+        return relaxation(life.t1, min(life.t2, 2 * life.t1), seconds)
+
+    def coupled(self) -> frozenset[tuple[int, int]] | None:
+        """See `Noise.coupled`."""
+        coupling = self.backend.coupling_map
+        return None if coupling is None else frozenset((min(pair), max(pair)) for pair in coupling.get_edges())
 
     def check(self, compiled: Any) -> None:
         """See `Noise.check`."""

@@ -16,7 +16,7 @@ import numpy as np
 
 from hqc_ray.quantum.circuits.ir import Gate
 from hqc_ray.quantum.ideal.simulate import PAULI, rotations
-from hqc_ray.quantum.noise.base import Noise, positions
+from hqc_ray.quantum.noise.base import Noise, called, positions
 from hqc_ray.quantum.transfer.ptm import THIRDS, UnsupportedError, error_transfer, unitary_transfer, widen
 
 ROTATIONS = {"rx": "RX", "ry": "RY", "rz": "RZ", "p": "U1", "u1": "U1", "u2": "U2", "u3": "U3", "u": "U3"}  # Qiskit's name: ours
@@ -70,7 +70,7 @@ def blocks(gates: Any, weights: Any, angles: Any, noise: Noise) -> tuple[list[Bl
     """The blocks that input angles depend on (those with an angle and those before them), and the later ones.
 
     Args:
-        gates: the transpiled circuit, not measured.
+        gates: the transpiled circuit, not measured, as it runs (see `noise.running`).
         weights: Qiskit's parameters of the W weights.
         angles: and of the Q angles.
         noise: acts after the gates.
@@ -93,10 +93,12 @@ class _Reader:
         self.errors: dict[tuple[int, int], np.ndarray] = {}
 
     def steps(self, step: Any) -> Iterator[Step]:
-        """A gate, then its error."""
+        """A gate, then its error; of a delay, which qubits wait for, the error alone."""
         gate, qubits = step.operation, positions(self.gates, step)[::-1]  # Qiskit's last qubit is the most significant
-        error = self._error(gate.name, qubits[::-1])
-        if not any(getattr(value, "parameters", ()) for value in gate.params):
+        error = self._error(step, qubits[::-1])
+        if gate.name == "delay":
+            yield Fixed(qubits, error)
+        elif not any(getattr(value, "parameters", ()) for value in gate.params):
             yield Fixed(qubits, error @ unitary_transfer(gate.to_matrix()))
         elif gate.name == "r":  # about an axis in the plane of x and y, at the angle phi to x
             theta, phi = gate.params
@@ -110,8 +112,10 @@ class _Reader:
                 yield self._rotation(qubits[0], axis, value)
             yield Fixed(qubits, error)
 
-    def _error(self, gate: str, qubits: tuple[int, ...]) -> np.ndarray:
-        error = self.noise.error(gate, qubits)
+    def _error(self, step: Any, qubits: tuple[int, ...]) -> np.ndarray:
+        gate = step.operation
+        waits = gate.name == "delay"
+        error = self.noise.wait(qubits[0], gate.duration) if waits else self.noise.error(called(gate), qubits)
         key = id(error), len(qubits)
         if key not in self.errors:
             self.errors[key] = error_transfer(error, len(qubits))

@@ -13,7 +13,7 @@ from hqc_ray.plan import Group, Judge, Plan, Search, Training, attack_label, con
 from hqc_ray.redaction import without_homes
 from hqc_ray.results.folder import EXAMPLES
 from hqc_ray.results.row import Planned
-from hqc_ray.spec import ModelSpec, sides
+from hqc_ray.spec import DeviceSpec, ModelSpec, sides
 from hqc_ray.sweep.graph import resolve
 from hqc_ray.sweep.graph.lookup import Lookup, trainable
 
@@ -92,8 +92,18 @@ class Cells:
             "device": _device_label(judge), "device_kind": resolve.device_of(device).kind if device else "classical",
             "shots": device.options.get("shots") if device else None,
             "device_options": _as_json(device.options if device else {}), "evaluate_repeats": judge.repeats,
-            "evaluate_certificate": judge.certificate,
+            "evaluate_certificate": judge.certificate, **_of_mitigation(device),
         }  # fmt: skip
+
+
+def _of_mitigation(spec: DeviceSpec | None) -> dict[str, Any]:
+    """The columns of what a device does about its noise; of most nothing."""
+    device = resolve.device_of(spec) if spec else None
+    if spec is None or device is None or not device.quasi:
+        return {}
+    shots = int(device.shots or 0)
+    counted = {"image_shots": shots * device.runs, "calibration_shots": shots * device.calibrations} if shots else {}
+    return {"mitigation": json.dumps(spec.options["mitigation"], sort_keys=True), **counted}
 
 
 def _of_model(training: Training) -> dict[str, Any]:

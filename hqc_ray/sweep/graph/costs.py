@@ -55,7 +55,8 @@ def train(job: Training) -> float:
 
 def circuits(model: ModelSpec, device: DeviceSpec) -> int:
     """Circuit executions that measure the surrogate of a model on a device, its check included."""
-    return surrogate.n_circuits(resolve.circuit(model), resolve.device_of(device).exactness == "measured")
+    found = resolve.device_of(device)
+    return found.runs * surrogate.n_circuits(resolve.circuit(model), found.exactness == "measured")
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,7 @@ def fit(model: ModelSpec, device: DeviceSpec) -> float:
     """Seconds to measure the surrogate of a circuit on a device."""
     qubits = resolve.circuit(model).n_qubits
     checks = 0.02 * surrogate.n_checks(qubits, False) * 2 ** max(qubits - 4, 0) / 4  # by the device itself
+    checks *= resolve.device_of(device).runs
     return checks + circuits(model, device) * (1e-3 if device.options.get("noise") else 5e-4)
 
 
@@ -130,11 +132,15 @@ def kept(plan: Plan) -> tuple[int, int]:
 
 
 def sampled_shots(group: Group) -> int:
-    """Shots that judge a group's cells on sampled devices: each image clean and at each epsilon, in every repeat."""
+    """Shots that judge a group's cells on sampled devices: each image clean and at each epsilon, in every repeat.
+
+    Of a device that mitigates, at each scale of its noise, and the calibration circuits of each repeat.
+    """
     total = 0
     for judge in group.judges:
         if judge.device and (shots := judge.device.options.get("shots")):
-            measured = resolve.device_of(judge.device).exactness == "measured"
-            evaluations = max(judge.repeats, SPREAD) * (1 + len(group.epsilons)) * (2 if measured else 1)  # and its replicates
-            total += int(shots) * evaluations * _images(group.search)
+            device = resolve.device_of(judge.device)
+            again = 2 if device.exactness == "measured" else 1  # and its replicates
+            evaluations = max(judge.repeats, SPREAD) * (1 + len(group.epsilons)) * again
+            total += int(shots) * evaluations * (device.runs * _images(group.search) + device.calibrations)
     return total

@@ -241,8 +241,8 @@ class Rooms:
 
     def surrogate(self, model: ModelSpec, device: DeviceSpec) -> None:
         """Refuses a surrogate that would be too large, or not exact."""
-        _at("model", surrogate.refuse_large, circuit(model))
         entry = device_of(device)
+        _at("model", surrogate.refuse_large, circuit(model), entry.runs)
         if (key := ("surrogate", device.name, repr(entry))) not in self._tried:
             _at("device", trial.fits, device.name, entry)
             self._tried.add(key)

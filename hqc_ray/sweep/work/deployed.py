@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import torch
+
 from hqc_ray.attacks.judges import Exact, Judge
 from hqc_ray.errors import ModelError
 from hqc_ray.evaluation.sampled import Samples
@@ -28,6 +30,9 @@ def fitted(model: Classifier, device: Device) -> tuple[Classifier, Deployed]:
     core = _surrogate(on)
     error = float(core.standard_error(check_angles(core.n_qubits, True)).max()) if core.measured else None
     facts: dict[str, Any] = {"surrogate_error": core.max_error, "surrogate_standard_error": error, "circuits": core.evaluations}
+    if core.quasi:
+        with torch.no_grad():
+            facts["lowest_probability"] = float(core.probabilities(check_angles(core.n_qubits, False)).min())
     return on, Deployed(test_accuracy=None, **facts, **_compiled(device, _ideal(model)))
 
 
@@ -86,5 +91,6 @@ def _compiled(device: Device, ideal: CircuitLayer) -> dict[str, Any]:
     """The columns of the compiled circuit."""
     facts = device.executed(ideal.circuit, ideal.weights)
     layout = None if facts.layout is None else json.dumps(facts.layout)
+    timing = {"duration_us": facts.duration, "idle_us": facts.idle}
     compiled = {"depth": facts.depth, "two_qubit_gates": facts.two_qubit_gates, "layout": layout}
-    return {**compiled, "expected_error": facts.expected_error}
+    return {**compiled, "expected_error": facts.expected_error, **timing}
