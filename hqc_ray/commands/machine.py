@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hqc_ray import files
 from hqc_ray.commands import OK, print_json, print_table, print_text
 from hqc_ray.errors import InputError, shown
+from hqc_ray.guard import said
 
 if TYPE_CHECKING:
     from hqc_ray.quantum.study.machine import Machine
@@ -131,6 +132,10 @@ def _draw(figure: Any, target: str) -> None:
         figure.savefig(target)
     except OSError as problem:
         raise InputError(f"cannot write {shown(target)}: {problem.strerror}", where="--draw") from problem
+    except ValueError as problem:  # Matplotlib cannot: a kind of file that it does not know, numbers that no axis holds
+        raise InputError(
+            f"cannot draw {shown(target)}: {said(problem)}", where="--draw", valid="a .png, .svg or .pdf"
+        ) from problem
 
 
 def _day(text: str) -> datetime:

@@ -69,7 +69,7 @@ def test_the_inverse_of_the_readout_is_mthrees_of_the_same_counts() -> None:
 
 
 @pytest.mark.parametrize(
-    ("scales", "expected"), [((1, 2), (2, -1)), ((1, 1.5, 2), (6, -8, 3)), ((1, 2, 3), (3, -3, 1)), ((3, 1), (-0.5, 1.5))]
+    ("scales", "expected"), [((1, 2), (2, -1)), ((1, 1.5, 2), (6, -8, 3)), ((1, 2, 3), (3, -3, 1)), ((3, 1), (1.5, -0.5))]
 )
 def test_richardsons_weights(scales: tuple[float, ...], expected: tuple[float, ...]) -> None:
     np.testing.assert_allclose(Mitigation(zne=scales).weights, expected, atol=1e-12)

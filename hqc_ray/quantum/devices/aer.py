@@ -17,7 +17,7 @@ from hqc_ray.entries import Seed
 from hqc_ray.errors import DeviceError
 from hqc_ray.quantum.circuits.ir import Circuit
 from hqc_ray.quantum.devices import layouts, parity, qiskit
-from hqc_ray.quantum.devices.aer_programs import as_it_runs, ideal_simulator, longer, noisy_simulator, relaxing
+from hqc_ray.quantum.devices.aer_programs import as_it_runs, ideal_simulator, longer, noisy_simulator, refuse_unknown, relaxing
 from hqc_ray.quantum.devices.device import Kind, Layout
 from hqc_ray.quantum.devices.facts import CompiledFacts
 from hqc_ray.quantum.devices.mitigating import Mitigating
@@ -102,6 +102,7 @@ class Aer(Mitigating):
             raise DeviceError(f"{circuit!r} has more qubits than {self.noise}", where="noise", valid=f"up to {size} qubits")
         for device in self.scaled() if self.mitigation else [self]:
             if device.noisy:
+                refuse_unknown(self._compile(circuit).measured)
                 device.check_noise(self._compile(circuit).measured)
         self.mitigated(circuit)
 

@@ -6,6 +6,7 @@ import functools
 from dataclasses import replace
 from typing import Any
 
+from hqc_ray.errors import DeviceError
 from hqc_ray.quantum.devices.qiskit import Compiled
 from hqc_ray.quantum.noise.base import Noise, positions, require
 from hqc_ray.quantum.noise.running import Extras, Running, running
@@ -46,6 +47,22 @@ def noisy_simulator(compiled: Compiled, noise: Noise) -> Any:
 def ideal_simulator() -> Any:
     """Aer without noise; one object, which circuits are compiled for."""
     return _aer(method="statevector")
+
+
+def refuse_unknown(compiled: Any) -> None:
+    """Refuse a transpiled circuit with gates that Aer does not simulate.
+
+    Raises:
+        DeviceError: it has one.
+    """
+    if unknown := sorted(set(compiled.count_ops()) - _gates() - {"measure", "barrier"}):
+        what = f"Aer does not simulate the gate {unknown[0]}, to which {compiled.name} compiles"
+        raise DeviceError(what, where="noise", valid="a machine of other gates, such as sx, rz, cx, cz, ecr, rzz, rxx")
+
+
+@functools.cache
+def _gates() -> frozenset[str]:
+    return frozenset(_aer(method="density_matrix").configuration().basis_gates)
 
 
 def _aer(**options: Any) -> Any:

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from hqc_ray.errors import DeviceError
-from hqc_ray.quantum.noise.base import Noise, positions, require
+from hqc_ray.quantum.noise.base import positions, require
+from hqc_ray.quantum.noise.targeted import Targeted
 
 
 def carried(backend: Any) -> Any:
@@ -16,7 +17,7 @@ def carried(backend: Any) -> Any:
     return found if isinstance(found, require("qiskit_aer.noise", "qiskit-aer").NoiseModel) else None
 
 
-class Carried(Noise):
+class Carried(Targeted):
     """The noise model of Aer's that a backend carries, as AQT's and IQM's simulators and `AerSimulator(noise_model=...)` do.
 
     `scale` s makes each error s times as probable; of a machine that knows its numbers, these are scaled as those of `Machine`.
@@ -27,7 +28,7 @@ class Carried(Noise):
     """
 
     def __init__(self, backend: Any, scale: float = 1.0) -> None:
-        self.backend, self.scale = backend, scale
+        super().__init__(backend, scale)
         by_numbers = hasattr(backend, "scaled")
         self._model = backend.scaled(scale) if by_numbers and scale != 1 else carried(backend)
         self._factor = 1.0 if by_numbers else scale
@@ -81,6 +82,9 @@ class Carried(Noise):
 
     def check(self, compiled: Any) -> None:
         """See `Noise.check`."""
+        if "measure" in self._model._local_quantum_errors or "measure" in self._model._default_quantum_errors:
+            what = f"the noise model of {self.backend.name} has a quantum error on measure, which would not act"
+            raise DeviceError(what, where="noise", valid="a readout error in its place")
         refuse_silent(self, compiled)
         for step in compiled.data:
             if step.operation.name == "measure":

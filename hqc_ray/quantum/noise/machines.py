@@ -10,20 +10,20 @@ import difflib
 import functools
 import re
 import warnings
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from hqc_ray.errors import DeviceError
 from hqc_ray.quantum.noise import own, snapshots
-from hqc_ray.quantum.noise.base import Noise, positions, relaxation, require
+from hqc_ray.quantum.noise.base import positions, require
 from hqc_ray.quantum.noise.carried import Carried, carried, has, lost, misread, refuse_silent
+from hqc_ray.quantum.noise.targeted import Targeted, readouts
 
 NOT_MACHINES = {"FakeProviderForBackendV2", "FakeFractionalBackend"}
 
 
-class Machine(Noise):
+class Machine(Targeted):
     """A backend and the noise that Aer derives from its calibration: depolarizing and thermal relaxation of each gate.
 
     `scale` s multiplies the calibration, not the channels: gate errors and readout errors become s times as probable, T1 and T2
@@ -35,17 +35,9 @@ class Machine(Noise):
     """
 
     def __init__(self, backend: Any, scale: float = 1.0) -> None:
-        from qiskit.transpiler import QubitProperties
-
-        self.backend, self.scale = backend, scale
+        super().__init__(backend, scale)
         self._errors: dict[tuple[str, tuple[int, ...]], Any] = {}
-        self._readout = dict(_readouts(backend.target))
-        known = backend.target.qubit_properties or [None] * backend.target.num_qubits
-        lives = [QubitProperties() if life is None else life for life in known]
-        self._lives = [
-            QubitProperties(t1=qubit.t1 and qubit.t1 / scale, t2=qubit.t2 and qubit.t2 / scale, frequency=qubit.frequency)
-            for qubit in lives
-        ]
+        self._readout = dict(readouts(backend.target))
 
     def error(self, gate: str, qubits: tuple[int, ...]) -> Any:
         """See `Noise.error`; derived when it is first asked for: a machine of 127 qubits has thousands."""
@@ -70,11 +62,6 @@ class Machine(Noise):
             errors = [error for _, _, error in derive(target=target) if not error.ideal()]
         return errors[0] if errors else None
 
-    def _calibration(self, gate: str, qubits: tuple[int, ...]) -> Any:
-        target = self.backend.target
-        known = target[gate] if gate in target.operation_names else None
-        return known.get(qubits) if known else None
-
     def assignment(self, qubit: int) -> np.ndarray | None:
         """See `Noise.assignment`."""
         matrix = self._readout.get(qubit)
@@ -88,24 +75,6 @@ class Machine(Noise):
             return misread(self.assignment(qubits[0]))
         known = self._calibration(gate, qubits)
         return self.scale * known.error if known and known.error is not None else lost(self.error(gate, qubits))
-
-    def duration(self, gate: str, qubits: tuple[int, ...]) -> float | None:
-        """See `Noise.duration`."""
-        calibration = self._calibration(gate, qubits)
-        return None if calibration is None else calibration.duration
-
-    def wait(self, qubit: int, seconds: float) -> Any:
-        """See `Noise.wait`; where T2 is above 2 T1 it is 2 T1, as Aer has it."""
-        life = self._lives[qubit]
-        if not life.t1 or not life.t2:
-            what = f"T1 and T2 of qubit {qubit} of {self.backend.name} are not known"
-            raise DeviceError(what, where="idle", valid="false, or a machine with T1 and T2 of each qubit")
-        return relaxation(life.t1, min(life.t2, 2 * life.t1), seconds)
-
-    def coupled(self) -> frozenset[tuple[int, int]] | None:
-        """See `Noise.coupled`."""
-        coupling = self.backend.coupling_map
-        return None if coupling is None else frozenset((min(pair), max(pair)) for pair in coupling.get_edges())
 
     def check(self, compiled: Any) -> None:
         """See `Noise.check`."""
@@ -128,15 +97,6 @@ class Machine(Noise):
 
 
 Calibrated = Machine | Carried
-
-
-def _readouts(target: Any) -> Iterator[tuple[int, np.ndarray]]:
-    """Assignment matrices of the qubits whose readout error is known, as Aer reads them from a target."""
-    known = target["measure"] if "measure" in target.operation_names else {}
-    for qubits, found in known.items():
-        if qubits is not None and found is not None and found.error is not None:
-            up, down = getattr(found, "prob_meas1_prep0", found.error), getattr(found, "prob_meas0_prep1", found.error)
-            yield qubits[0], np.array([[1 - up, up], [down, 1 - down]])
 
 
 def canonical(name: str) -> str:

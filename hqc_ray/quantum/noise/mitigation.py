@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from pydantic import model_validator
+from pydantic import field_validator, model_validator
 
 from hqc_ray.entries import Options
 from hqc_ray.errors import DeviceError
@@ -35,6 +35,11 @@ class Mitigation(Options):
     readout: bool = False
     zne: tuple[float, ...] = ()
     extrapolation: Literal["richardson", "linear"] = "richardson"
+
+    @field_validator("zne")
+    @classmethod
+    def _in_order(cls, zne: tuple[float, ...]) -> tuple[float, ...]:
+        return tuple(sorted(zne))  # the same scales are the same device
 
     @model_validator(mode="after")
     def _sensible(self) -> Mitigation:
@@ -120,6 +125,8 @@ def recipe(mitigation: Mitigation, assignments: np.ndarray) -> Recipe:
     """
     if not mitigation.readout:
         return Recipe(mitigation.weights)
+    if np.array_equal(assignments, np.broadcast_to(np.eye(2), assignments.shape)):
+        raise DeviceError("no qubit is misread: it would change nothing", where="mitigation.readout", valid="false")
     told = 1 - assignments[..., 0, 1] - assignments[..., 1, 0]
     if np.abs(told).min() < WORST:
         what = f"a readout that tells 0 from 1 by {np.abs(told).min():.2g} cannot be inverted"

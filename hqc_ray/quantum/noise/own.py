@@ -11,11 +11,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from hqc_ray.entries import lookup
 from hqc_ray.errors import DeviceError, unknown
 from hqc_ray.guard import guarded, wrong
 from hqc_ray.quantum.noise.base import require
 from hqc_ray.quantum.noise.carried import carried
+from hqc_ray.quantum.noise.targeted import readouts
 
 AQT = "offline_simulator_noise"
 DIGITS = 8
@@ -84,6 +87,7 @@ def _called(name: str) -> Any:
         made = make()
         if not isinstance(made, BackendV2):
             raise wrong("backend", name, f"gives a {type(made).__name__}, and no BackendV2", DeviceError, make, valid)
+        hash(made)  # by which circuits that were compiled for it are found again
         if not made.num_qubits:
             raise wrong("backend", name, "has a target without a number of qubits", DeviceError, make, "Target(num_qubits=...)")
         for what in _unphysical(made.target):
@@ -99,6 +103,9 @@ def _unphysical(target: Any) -> Iterator[str]:
             yield f"has an error of {properties.error:g} of {at}"
         if properties.duration is not None and not 0 <= properties.duration < math.inf:
             yield f"has a duration of {properties.duration:g} s of {at}"
+    for number, matrix in readouts(target):
+        if not ((matrix >= 0) & (matrix <= 1)).all():
+            yield f"misreads qubit {number} with probabilities {matrix[0, 1]:g} and {matrix[1, 0]:g}"
     for number, qubit in enumerate(target.qubit_properties or ()):
         for time in ("t1", "t2"):
             value = getattr(qubit, time, None)
@@ -117,11 +124,25 @@ def _instructions(target: Any) -> Iterator[tuple[str, Any, Any]]:
 def _digest(backend: Any) -> str:
     """Of all numbers that circuits are compiled with and noise is derived from."""
     target, model = backend.target, carried(backend)
-    gates = {gate: sorted(map(repr, target[gate] or {})) for gate in sorted(target.operation_names)}
+    gates = {gate: [sorted(map(repr, target[gate] or {})), _fixed(target, gate)] for gate in sorted(target.operation_names)}
     numbers = sorted((gate, repr(qubits), p.duration, p.error) for gate, qubits, p in _instructions(target))
     lives = [(getattr(q, "t1", None), getattr(q, "t2", None)) for q in target.qubit_properties or ()]
-    plain = [target.num_qubits, target.dt, gates, numbers, lives, _of_model(model) if model else None]
-    return hashlib.sha256(json.dumps(plain, default=repr).encode()).hexdigest()[:DIGITS]
+    read = sorted((number, matrix.tolist()) for number, matrix in readouts(target))
+    plain = [target.num_qubits, target.dt, gates, numbers, lives, read, _of_model(model) if model else None]
+    return hashlib.sha256(json.dumps(plain, default=_plain).encode()).hexdigest()[:DIGITS]
+
+
+def _fixed(target: Any, gate: str) -> list[str]:
+    """The parameters of a gate: numbers where they are fixed."""
+    operation = target.operation_from_name(gate)  # of control flow a class
+    return [] if isinstance(operation, type) else [repr(parameter) for parameter in operation.params]
+
+
+def _plain(value: Any) -> Any:
+    """What JSON does not know, with all digits."""
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    return [value.real, value.imag] if isinstance(value, complex) else repr(value)
 
 
 def _of_model(model: Any) -> Any:

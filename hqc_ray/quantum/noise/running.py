@@ -70,7 +70,9 @@ def running(measured: Any, noise: Noise, extras: Extras) -> Running:
             where what acts asks for it.
     """
     steps = [(step.operation, positions(measured, step)) for step in measured.data]
-    times = schedule(measured, noise) if extras.timed else [(0.0, 0.0, *step) for step in steps]
+    times = (
+        schedule(measured, noise, "idle" if extras.idle else "zz_khz") if extras.timed else [(0.0, 0.0, *step) for step in steps]
+    )
     waits = _waits(times)
     coupling, gates = _Coupling(steps, noise, extras.zz), measured.copy_empty_like()
     together = [*times, *(waits if extras.idle else ())]
@@ -96,7 +98,7 @@ def check(measured: Any, noise: Noise, extras: Extras) -> None:
         DeviceError: see `running`; a coherent error that never fires.
     """
     running(measured, noise, extras)
-    alone = {"zz_khz": (Extras(zz=extras.zz), "no two of its qubits are coupled")}
+    alone = {"zz_khz": (Extras(zz=extras.zz), "no time passes while two of its qubits are coupled")}
     for arity, part in ((1, (extras.excess[0], 0.0)), (2, (0.0, extras.excess[1]))):
         alone[f"overrotation_{arity}q"] = Extras(excess=part), f"it has no pulse on {arity} qubit{'s' * (arity - 1)}"
     for name, (extra, why) in alone.items():
@@ -105,8 +107,8 @@ def check(measured: Any, noise: Noise, extras: Extras) -> None:
             raise DeviceError(what, where=name, valid="leave it out for this circuit")
 
 
-def schedule(measured: Any, noise: Noise) -> list[Timed]:
-    """When each instruction runs, as late as possible, in the order of their starts; the first starts at 0.
+def schedule(measured: Any, noise: Noise, option: str = "idle") -> list[Timed]:
+    """When each instruction runs, as late as possible, in the order of their starts; the first starts at 0. `option` asks for it.
 
     Raises:
         DeviceError: a gate without a known duration.
@@ -120,7 +122,7 @@ def schedule(measured: Any, noise: Noise) -> list[Timed]:
     for step in measured.data:
         plain.append(step.operation, positions(measured, step), [measured.find_bit(bit).index for bit in step.clbits])
     steps = sorted({(step.operation.name, positions(plain, step)) for step in plain.data if step.name != "barrier"})
-    known = {(gate, qubits): _duration(noise, gate, qubits) for gate, qubits in steps}
+    known = {(gate, qubits): _duration(noise, gate, qubits, option) for gate, qubits in steps}
     durations = InstructionDurations([(gate, list(qubits), seconds, "s") for (gate, qubits), seconds in known.items()])
     dag, analysis = circuit_to_dag(plain), ALAPScheduleAnalysis(durations)
     analysis.property_set["time_unit"] = "s"
@@ -133,11 +135,11 @@ def schedule(measured: Any, noise: Noise) -> list[Timed]:
     return sorted(found, key=lambda timed: timed[0])
 
 
-def _duration(noise: Noise, gate: str, qubits: tuple[int, ...]) -> float:
+def _duration(noise: Noise, gate: str, qubits: tuple[int, ...], option: str) -> float:
     seconds = noise.duration(gate, qubits)
     if seconds is None:
         what = f"the machine does not say how long {gate} on {list(qubits)} takes"
-        raise DeviceError(what, where="idle", valid="false, or a machine with the durations of its gates and its readout")
+        raise DeviceError(what, where=option, valid="none, or a machine with the durations of its gates and its readout")
     return seconds
 
 
@@ -218,6 +220,10 @@ def _about_zx(excess: float, _: Sequence[Any]) -> Any:
     return _library().RZXGate(excess, label=LABEL)
 
 
+def _about_xx(excess: float, _: Sequence[Any]) -> Any:
+    return _library().RXXGate(excess, label=LABEL)
+
+
 def _about_zz(excess: float, _: Sequence[Any]) -> Any:
     return _library().RZZGate(excess, label=LABEL)
 
@@ -243,4 +249,5 @@ EXCESS: dict[str, Callable[[float, Sequence[Any]], Any]] = {
     "rzx": _about_zx,
     "cz": _about_zz,
     "rzz": _about_zz,
+    "rxx": _about_xx,
 }

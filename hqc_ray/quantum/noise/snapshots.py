@@ -35,6 +35,9 @@ Index = Annotated[int, Field(ge=0, lt=MAX_QUBITS)]
 _at_hand: dict[str, Snapshot] = {}
 
 
+Place = Annotated[float, Field(ge=-1000, le=1000)]
+
+
 class Qubit(Options):
     """What was measured of a qubit; None where it is not known.
 
@@ -56,7 +59,7 @@ class Qubit(Options):
     readout_ns: Duration | None = None
     works: bool = True
     date: AwareDatetime | None = None
-    at: tuple[float, float] | None = None
+    at: tuple[Place, Place] | None = None
 
 
 class Gate(Options):
@@ -123,7 +126,7 @@ class Snapshot(Options):
     @functools.cached_property
     def name(self) -> str:
         """How rows and keys call it: see the module."""
-        return f"{self.machine}@{self.date:%Y-%m-%d}-{hashlib.sha256(self.text.encode()).hexdigest()[:8]}"
+        return f"{self.machine}@{self.date.date().isoformat()}-{hashlib.sha256(self.text.encode()).hexdigest()[:8]}"
 
     def target(self) -> Any:
         """Qiskit's target: the same numbers, in seconds."""
@@ -136,7 +139,8 @@ class Snapshot(Options):
         for name, places in self.gates.items():
             usable = (place for place in places if set(place.on) <= set(working))
             made = {place.on: InstructionProperties(_seconds(place.ns, 1e-9), place.error) for place in usable}
-            target.add_instruction(known_gates()[name], made, name=name)
+            if made:  # Qiskit would take a gate without a place for one on any qubits, without errors
+                target.add_instruction(known_gates()[name], made, name=name)
         target.add_instruction(Measure(), {(number,): _readout(self.qubits[number]) for number in working})
         target.add_instruction(Delay(Parameter("t")), {(number,): None for number in working})
         return target

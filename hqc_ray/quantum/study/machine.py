@@ -175,7 +175,7 @@ def _norm(values: Sequence[float]) -> Any:
     """Errors on a scale of logarithms, as they spread over decades; what is 0, or all the same, has a scale as well."""
     from matplotlib.colors import LogNorm
 
-    above = [value for value in values if value > 0] or [1e-3]
+    above = [max(value, 1e-9) for value in values if value > 0] or [1e-3]
     low, high = min(above), max(above)
     return LogNorm(low, high if high > 1.05 * low else 1.05 * low, clip=True)
 
