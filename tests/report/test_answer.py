@@ -78,6 +78,14 @@ def test_one_control_that_does_as_well_is_enough():
     assert "the difference from at least one control is not significant, corrected for 2 comparisons" in text
 
 
+def test_a_circuit_between_its_controls_neither_helps_nor_harms():
+    rows = [attacked("vqc6", 0, 60), attacked("tanh", 0, 120), attacked("fourier", 0, 5)]
+    text = of_circuit(*rows)
+    assert text.startswith("Is it the circuit? No: which does better depends on the control, by paired tests")
+    assert "more images stay right than with one control and fewer than with another at 0.02 (circuit" in text
+    assert "circuit minus control -30.0 to +27.5 points" in text
+
+
 def test_circuits_are_counted_at_each_epsilon():
     rows = [attacked("tanh", 0, 10, epsilon=e, seed=s) for e in (0.02, 0.03) for s in (0, 1)]
     rows += [attacked(head, 0, 60, seed=s) for head in ("vqc1", "vqc6") for s in (0, 1)]
