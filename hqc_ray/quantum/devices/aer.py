@@ -22,7 +22,7 @@ from hqc_ray.quantum.devices.device import Kind, Layout
 from hqc_ray.quantum.devices.facts import CompiledFacts
 from hqc_ray.quantum.devices.mitigating import Mitigating
 from hqc_ray.quantum.devices.qiskit import Compiled
-from hqc_ray.quantum.noise import machines
+from hqc_ray.quantum.noise import machines, shipped
 from hqc_ray.quantum.noise.base import Noise, require
 from hqc_ray.quantum.noise.machines import Calibrated
 from hqc_ray.quantum.transfer.ptm import UnsupportedError
@@ -84,7 +84,7 @@ class Aer(Mitigating):
         """See `Device.look`."""
         cls().check(parity.asymmetric())
         try:
-            return f"noise of {len(machines.known())} fake backends"
+            return f"noise of {len(shipped.sizes() or machines.known())} fake backends"
         except DeviceError:
             return "fake backends: pip install qiskit-ibm-runtime"
 
