@@ -7,7 +7,7 @@ from collections.abc import Collection
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, create_model, model_validator
+from pydantic import ConfigDict, Field, create_model, model_validator
 
 from hqc_ray.entries import Entry, lookup, make
 from hqc_ray.errors import CircuitError, InputError, ModelError, unknown
@@ -122,6 +122,7 @@ class FourierHead(TanhHead):
 class CircuitHead(HeadEntry):
     """The circuit `ansatz` in a bottleneck; see `circuits.get` for the options."""
 
+    model_config = ConfigDict(defer_build=True)  # there are many, of which a sweep names few
     kind = "circuit"
     levels = BOTTLENECK
     ansatz: ClassVar[str]

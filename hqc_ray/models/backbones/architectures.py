@@ -8,7 +8,7 @@ from contextlib import contextmanager, nullcontext
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import create_model
+from pydantic import ConfigDict, create_model
 
 from hqc_ray.entries import Entry, lookup
 from hqc_ray.errors import InputError, ModelError
@@ -57,6 +57,7 @@ class BackboneEntry(Entry):
 class Torchvision(BackboneEntry):
     """A torchvision classifier without its classification layer; `network` is its name there."""
 
+    model_config = ConfigDict(defer_build=True)  # there are many, of which a sweep names few
     network: ClassVar[str]
 
     def gmacs(self, image_size: int) -> float | None:
