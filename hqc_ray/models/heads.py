@@ -207,9 +207,8 @@ def get(spec: ModelSpec, known: Collection[str] = ()) -> HeadEntry:
     """
     entry = _class(spec.head)
     backbone = backbones.of(spec.backbone)
-    tables = {name for e in (*HEADS.values(), *backbones.BACKBONES.values()) for name in e.model_fields}
     for name in spec.options:
-        if name not in tables | set(known) | entry.model_fields.keys() | backbone.model_fields.keys():
+        if name not in _of_tables() | set(known) | entry.model_fields.keys() | backbone.model_fields.keys():
             valid = {*ModelSpec.model_fields, *entry.model_fields, *backbone.model_fields, *known}
             raise unknown("option", name, valid, ModelError)
     if shared := sorted(entry.model_fields.keys() & backbone.model_fields.keys()):
@@ -217,6 +216,12 @@ def get(spec: ModelSpec, known: Collection[str] = ()) -> HeadEntry:
         raise ModelError(what, where="head", valid="entries whose options have different names")
     own = {name: value for name, value in spec.options.items() if name in entry.model_fields}
     return make("head", {spec.head: entry}, spec.head, own, ModelError, taken=ModelSpec.model_fields)
+
+
+@cache
+def _of_tables() -> frozenset[str]:
+    """The options of all heads and backbones of the tables."""
+    return frozenset(name for e in (*HEADS.values(), *backbones.BACKBONES.values()) for name in e.model_fields)
 
 
 def _class(name: str) -> type[HeadEntry]:
