@@ -8,9 +8,9 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "hqc_ray"
 OF_RAY = ("sweep/tune/", "cluster/")
 ROOMS = [
-    "redaction", "errors", "seeds", "guard", "entries", "files", "columns", "locks", "spec", "usercode", "results", "plan",
-    "data", "quantum", "models", "certify", "attacks", "evaluation", "sweep", "report", "archive", "cluster", "commands", "cli",
-    "__main__",
+    "later", "redaction", "errors", "seeds", "guard", "entries", "files", "columns", "locks", "spec", "usercode", "results",
+    "plan", "data", "quantum", "models", "certify", "attacks", "evaluation", "sweep", "report", "archive", "cluster", "commands",
+    "cli", "__main__",
 ]  # fmt: skip
 SUBROOMS = {  # the same inside a room that has sub-rooms; rooms in one tuple do not know each other
     "data": [("source",), ("checked",), ("splits", "selection", "sources"), ("sheet",)],

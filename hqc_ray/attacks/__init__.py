@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+import importlib
+from typing import TYPE_CHECKING, Any
 
-from hqc_ray.attacks import contract, libraries
+from hqc_ray.attacks import libraries
 from hqc_ray.attacks.base import Attack
-from hqc_ray.attacks.contract import run
-from hqc_ray.attacks.judges import Exact, Judge
-from hqc_ray.attacks.losses import outputs_normalised
-from hqc_ray.attacks.result import Found, Predictions, Result, Verdict
 from hqc_ray.attacks.searches.apgd import APGD
 from hqc_ray.attacks.searches.autoattack import AutoAttack
 from hqc_ray.attacks.searches.borrowing import Control, Ideal
@@ -23,10 +20,17 @@ from hqc_ray.attacks.searches.simple import Clean, Noise
 from hqc_ray.attacks.searches.spsa import SPSA
 from hqc_ray.attacks.searches.square import Square
 from hqc_ray.attacks.spaces import SPACES, Space
-from hqc_ray.attacks.view import View
 from hqc_ray.entries import make
 from hqc_ray.errors import AttackError
 from hqc_ray.spec import AttackSpec
+
+if TYPE_CHECKING:  # what runs an attack imports torch, and comes with the first use of a name
+    from hqc_ray.attacks import contract
+    from hqc_ray.attacks.contract import run
+    from hqc_ray.attacks.judges import Exact, Judge
+    from hqc_ray.attacks.losses import outputs_normalised
+    from hqc_ray.attacks.result import Found, Predictions, Result, Verdict
+    from hqc_ray.attacks.view import View
 
 __all__ = [
     "APGD",
@@ -60,6 +64,24 @@ __all__ = [
     "outputs_normalised",
     "run",
 ]
+
+_RUNNING = {
+    "run": "contract",
+    "Exact": "judges",
+    "Judge": "judges",
+    "outputs_normalised": "losses",
+    **dict.fromkeys(("Found", "Predictions", "Result", "Verdict"), "result"),
+    "View": "view",
+}  # names of what runs an attack, and their modules
+
+
+def __getattr__(name: str) -> Any:
+    if name == "contract":
+        return importlib.import_module(f"{__name__}.contract")
+    if name not in _RUNNING:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_RUNNING[name]}"), name)
+
 
 ATTACKS: dict[str, type[Attack]] = {
     "clean": Clean,

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Literal
 
 from hqc_ray.attacks.spaces import PIXELS, Space
 from hqc_ray.errors import AttackError
+from hqc_ray.later import later
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:
+    torch = later("torch")
 
 Norm = Literal["linf", "l2"]
 LEVELS = 255  # the largest grey level of an image of 8 bits
@@ -53,7 +57,7 @@ def admitted(candidates: object, values: Tensor, epsilon: float, norm: Norm, spa
     if wrong := _unlike(candidates, values):
         valid = f"{list(values.shape)} {values.dtype}"
         raise AttackError(f"the search yielded {wrong} at epsilon {epsilon}", where=where, valid=valid)
-    assert isinstance(candidates, Tensor)  # noqa: S101 - see `_unlike`
+    assert isinstance(candidates, torch.Tensor)  # noqa: S101 - see `_unlike`
     moved = candidates.detach().to(values)
     finite = moved.isfinite().flatten(1).all(1)
     return project(torch.where(per_image(finite, values), moved, values), values, epsilon, norm, space), ~finite
@@ -63,7 +67,7 @@ def _unlike(candidates: object, values: Tensor) -> str:
     """What is wrong with candidates for `values` [B, ...], in words; nothing if they are some."""
     if candidates is None:
         return "nothing"
-    if not isinstance(candidates, Tensor):
+    if not isinstance(candidates, torch.Tensor):
         return f"no tensor but {type(candidates).__name__}"
     if candidates.shape != values.shape:
         return f"shape {list(candidates.shape)}"

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-import torch
 from pydantic import Field, model_validator
-from torch import Tensor
 
 from hqc_ray.attacks.balls import NORMS, Norm
-from hqc_ray.attacks.view import View
 from hqc_ray.attacks.wrappers import Search, one_each, restarted
 from hqc_ray.entries import Entry
 from hqc_ray.errors import AttackError
+from hqc_ray.later import later
 from hqc_ray.spec import LEVELS, Level
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from hqc_ray.attacks.view import View
+else:
+    torch = later("torch")
 
 Kind = Literal["none", "budget", "minimal"]
 QUERY = 0.4  # what an evaluation of the model costs, in gradients

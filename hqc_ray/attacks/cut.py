@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import torch
-from torch import Tensor
+from hqc_ray.later import later
 
-from hqc_ray.attacks.view import View
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from hqc_ray.attacks.view import View
+else:
+    torch = later("torch")
 
 POINTS = 4096  # that are concluded at a time
 

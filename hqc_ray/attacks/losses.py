@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, TypeAlias
 
 from hqc_ray.errors import AttackError
+from hqc_ray.later import later
 
-Loss = Callable[[Tensor, Tensor], Tensor]  # logits [B, K], labels [B] -> losses [B]
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:
+    torch = later("torch")
+
+Loss: TypeAlias = "Callable[[Tensor, Tensor], Tensor]"  # logits [B, K], labels [B] -> losses [B]
 
 _ROUNDING = 1e-5  # of the largest logit; float32 logits of one image differ by less between batches
 

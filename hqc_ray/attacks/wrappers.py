@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from hqc_ray.attacks.balls import Norm, admitted, per_image
 from hqc_ray.attacks.losses import fooled, margin
-from hqc_ray.attacks.view import View
 from hqc_ray.errors import AttackError
+from hqc_ray.later import later
 from hqc_ray.seeds import stream
 
-Search = Callable[[View, Tensor, Tensor, Sequence[float], torch.Generator], Iterator[Tensor | None]]  # see `Attack.search`
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from hqc_ray.attacks.view import View
+else:
+    torch = later("torch")
+
+Search: TypeAlias = "Callable[[View, Tensor, Tensor, Sequence[float], torch.Generator], Iterator[Tensor | None]]"  # see `Attack`
 
 
 def one_each(found: object, n: int, where: str) -> Iterator[Tensor | None]:

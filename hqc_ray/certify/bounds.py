@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from torch import Tensor
 
+from hqc_ray.certify import NORMS
 from hqc_ray.certify.basis import Array
-from hqc_ray.certify.certificate import NORMS
 from hqc_ray.certify.margins import Decision, covers, decision
 from hqc_ray.errors import ModelError
 from hqc_ray.models.head import Bottleneck, Head

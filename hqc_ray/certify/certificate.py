@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from hqc_ray.certify import NORMS
 from hqc_ray.certify.basis import Array
 from hqc_ray.certify.margins import UNIT, covers, decision
 from hqc_ray.certify.reach import FARTHEST, Ball, Cube, Reach
@@ -19,7 +20,6 @@ from hqc_ray.errors import ModelError
 from hqc_ray.models.head import Dense, Head
 from hqc_ray.spec import Level
 
-NORMS: dict[Level, str] = {"angles": "linf", "features": "l2"}  # of the perturbations that are certified at a level
 TOLERANCES: dict[Level, float] = {"angles": 1e-3, "features": 1e-2}  # of a bracket, relative
 BOXES = 20_000  # that are bounded for an image, before its bracket is left open
 ROUNDING = 1e-5  # of the largest logit; those of one input differ by less between batches

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from hqc_ray.attacks.result import Predictions
-from hqc_ray.models.classifier import Classifier
+from hqc_ray.later import later
 from hqc_ray.seeds import stream
 from hqc_ray.spec import Level
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from hqc_ray.models.classifier import Classifier
+else:
+    torch = later("torch")
 
 SPREAD = 40  # evaluations from which the scatter of an accuracy is estimated, to 11 %
 

@@ -5,23 +5,33 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Collection
 from functools import cache
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-import torch
-from pydantic import Field, create_model, model_validator
-from torch import nn
+from pydantic import ConfigDict, Field, create_model, model_validator
 
 from hqc_ray.entries import Entry, lookup, make
 from hqc_ray.errors import CircuitError, InputError, ModelError, unknown
+from hqc_ray.later import later
 from hqc_ray.models import backbones
-from hqc_ray.models.functions import Direct, Fourier
-from hqc_ray.models.head import Bottleneck, Dense, Head, linear
 from hqc_ray.models.levels import BOTTLENECK, DIRECT, END_TO_END
 from hqc_ray.quantum import circuits
 from hqc_ray.quantum.circuits.own import FORMS
-from hqc_ray.quantum.ideal.layer import CircuitLayer
 from hqc_ray.quantum.study.analysis import refuse_dead_embedding, weights_move
 from hqc_ray.spec import Level, ModelSpec
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from hqc_ray.models import functions
+    from hqc_ray.models import head as modules
+    from hqc_ray.models.head import Head
+    from hqc_ray.quantum.ideal import layer
+else:
+    torch = later("torch")
+    nn = later("torch.nn")
+    functions, modules = later("hqc_ray.models.functions"), later("hqc_ray.models.head")
+    layer = later("hqc_ray.quantum.ideal.layer")
 
 Width = Annotated[int, Field(ge=1, le=12)]
 
@@ -66,7 +76,7 @@ class LinearHead(HeadEntry):
 
     def build(self, n_features: int, n_classes: int, generator: torch.Generator) -> Head:
         """See `HeadEntry`."""
-        return Dense(n_features, n_classes, linear(n_features, n_classes, generator))
+        return modules.Dense(n_features, n_classes, modules.linear(n_features, n_classes, generator))
 
 
 class MLPHead(HeadEntry):
@@ -77,8 +87,8 @@ class MLPHead(HeadEntry):
 
     def build(self, n_features: int, n_classes: int, generator: torch.Generator) -> Head:
         """See `HeadEntry`."""
-        first, last = linear(n_features, self.hidden, generator), linear(self.hidden, n_classes, generator)
-        return Dense(n_features, n_classes, nn.Sequential(first, nn.ReLU(), last))
+        first, last = modules.linear(n_features, self.hidden, generator), modules.linear(self.hidden, n_classes, generator)
+        return modules.Dense(n_features, n_classes, nn.Sequential(first, nn.ReLU(), last))
 
 
 class TanhHead(HeadEntry):
@@ -95,7 +105,7 @@ class TanhHead(HeadEntry):
 
     def build(self, n_features: int, n_classes: int, generator: torch.Generator) -> Head:
         """See `HeadEntry`."""
-        return Bottleneck(n_features, n_classes, Direct(), self.n_qubits, generator)
+        return modules.Bottleneck(n_features, n_classes, functions.Direct(), self.n_qubits, generator)
 
 
 class FourierHead(TanhHead):
@@ -105,13 +115,14 @@ class FourierHead(TanhHead):
 
     def build(self, n_features: int, n_classes: int, generator: torch.Generator) -> Head:
         """See `HeadEntry`."""
-        core = Fourier(self.n_qubits, generator)
-        return Bottleneck(n_features, n_classes, core, self.n_qubits, generator)
+        core = functions.Fourier(self.n_qubits, generator)
+        return modules.Bottleneck(n_features, n_classes, core, self.n_qubits, generator)
 
 
 class CircuitHead(HeadEntry):
     """The circuit `ansatz` in a bottleneck; see `circuits.get` for the options."""
 
+    model_config = ConfigDict(defer_build=True)  # there are many, of which a sweep names few
     kind = "circuit"
     levels = BOTTLENECK
     ansatz: ClassVar[str]
@@ -145,7 +156,7 @@ class CircuitHead(HeadEntry):
     def build(self, n_features: int, n_classes: int, generator: torch.Generator) -> Head:
         """See `HeadEntry`; raises what `circuit` raises."""
         found = self.circuit()
-        return Bottleneck(n_features, n_classes, CircuitLayer(found, generator), found.n_qubits, generator)
+        return modules.Bottleneck(n_features, n_classes, layer.CircuitLayer(found, generator), found.n_qubits, generator)
 
 
 @cache
@@ -196,9 +207,8 @@ def get(spec: ModelSpec, known: Collection[str] = ()) -> HeadEntry:
     """
     entry = _class(spec.head)
     backbone = backbones.of(spec.backbone)
-    tables = {name for e in (*HEADS.values(), *backbones.BACKBONES.values()) for name in e.model_fields}
     for name in spec.options:
-        if name not in tables | set(known) | entry.model_fields.keys() | backbone.model_fields.keys():
+        if name not in _of_tables() | set(known) | entry.model_fields.keys() | backbone.model_fields.keys():
             valid = {*ModelSpec.model_fields, *entry.model_fields, *backbone.model_fields, *known}
             raise unknown("option", name, valid, ModelError)
     if shared := sorted(entry.model_fields.keys() & backbone.model_fields.keys()):
@@ -206,6 +216,12 @@ def get(spec: ModelSpec, known: Collection[str] = ()) -> HeadEntry:
         raise ModelError(what, where="head", valid="entries whose options have different names")
     own = {name: value for name, value in spec.options.items() if name in entry.model_fields}
     return make("head", {spec.head: entry}, spec.head, own, ModelError, taken=ModelSpec.model_fields)
+
+
+@cache
+def _of_tables() -> frozenset[str]:
+    """The options of all heads and backbones of the tables."""
+    return frozenset(name for e in (*HEADS.values(), *backbones.BACKBONES.values()) for name in e.model_fields)
 
 
 def _class(name: str) -> type[HeadEntry]:
@@ -231,8 +247,11 @@ def controls(spec: ModelSpec, n_features: int, n_classes: int) -> tuple[ModelSpe
         n_features: F.
         n_classes: K.
     """
-    built = build(spec, n_features, n_classes, torch.Generator())
-    parameters = sum(p.numel() for p in built.parameters())
+    found = get(spec).circuit()
+    if found is None:
+        raise ModelError(f"{spec.head!r} is no circuit", where="head", valid="a head with a circuit")
+    around = (n_features + 1) * found.n_qubits + (found.n_qubits + 1) * n_classes  # both linear layers
+    parameters = around + found.n_weights
     hidden = round(
         (parameters - n_classes) / (n_features + 1 + n_classes)
     )  # each unit reads F + 1 numbers, and K are read from it
@@ -273,6 +292,6 @@ def build(spec: ModelSpec, n_features: int, n_classes: int, generator: torch.Gen
     if n_classes < 2:
         raise ModelError(f"{n_classes} classes", where="n_classes", valid="2 or more")
     built = get(spec).build(n_features, n_classes, generator)
-    if not isinstance(built, Head):
+    if not isinstance(built, modules.Head):
         raise ModelError(f"builds {type(built).__name__}", where=spec.head, valid="a hqc_ray.models.head.Head")
     return built

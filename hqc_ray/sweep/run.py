@@ -62,7 +62,7 @@ def prepare(path: str | Path) -> tuple[spec.SweepSpec, Plan]:
     with spec.on_lines(loaded.places, loaded.file):
         _loggers(loaded)
     from hqc_ray import plan
-    from hqc_ray.sweep.graph.resolve import Rooms  # imports torch: what can be refused without it has been
+    from hqc_ray.sweep.graph.resolve import Rooms  # what can be refused without all rooms has been
 
     usercode.findable(Path(path).parent)
     with spec.on_lines(loaded.places, loaded.file):

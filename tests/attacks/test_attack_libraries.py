@@ -13,7 +13,7 @@ from torch import nn
 
 from hqc_ray import attacks
 from hqc_ray.attacks import libraries
-from hqc_ray.attacks.libraries.adapter import Handed
+from hqc_ray.attacks.libraries.handed import Handed
 from hqc_ray.attacks.spaces import ANGLES
 from hqc_ray.attacks.view import View
 from hqc_ray.errors import AttackError

@@ -5,11 +5,13 @@ import pytest
 import torch
 from torch import nn
 from torch.nn.functional import interpolate
-from torchvision.models import get_model_builder, list_models
+from torchvision import models
+from torchvision.models import get_model_builder, get_model_weights, list_models
 
 from hqc_ray.errors import ModelError
 from hqc_ray.models import backbones, features, heads
 from hqc_ray.models.backbones import backbone as module
+from hqc_ray.models.backbones.published import networks
 from hqc_ray.spec import ModelSpec
 
 # name: features without the classification layer, image size that is cheap
@@ -239,3 +241,33 @@ def test_images_are_resized_to_height_and_width_in_this_order():
 def test_a_size_that_a_network_does_not_accept_is_said_as_height_and_width():
     with pytest.raises(ModelError, match=r"does not accept images of 224 x 200 pixels"):
         backbones.get("vit_b_16", "random", (224, 200))
+
+
+@pytest.mark.parametrize("name", list_models(module=models))
+def test_the_table_says_of_every_network_what_torchvision_says(name):
+    known, said = networks()[name], get_model_weights(name)
+    first = next(iter(said))
+    assert known.gmacs == first.meta["_ops"]
+    assert known.side == first.transforms.keywords["crop_size"]
+    assert known.url == (said["IMAGENET1K_V1"].url if "IMAGENET1K_V1" in said.__members__ else "")
+
+
+@pytest.mark.parametrize("name", ["alexnet", "squeezenet1_0", "resnet18", "mobilenet_v3_small", "cnn1", "cnn2"])
+@pytest.mark.parametrize("more", [0, 13])
+def test_what_is_foreseen_of_a_backbone_is_what_it_gives(name, more):
+    entry = backbones.BACKBONES[name]()
+    smallest = networks()[name].smallest if name in networks() else 2**entry.blocks
+    size = (smallest, smallest + more)
+    assert backbones.get(name, "random", size).n_features == entry.foreseen(size) == entry.foreseen((300, 500))
+
+
+def test_what_may_not_fit_is_not_foreseen(tmp_path):
+    own = tmp_path / "own.pth"
+    own.write_bytes(b"of any network")
+    model = ModelSpec(backbone="resnet18", weights="random", image_size=28)
+    assert backbones.foreseen(model, "random") == 512
+    assert backbones.foreseen(model, str(own)) is None
+    assert backbones.foreseen(model.model_copy(update={"image_size": 27}), "random") is None
+    assert backbones.foreseen(ModelSpec(backbone="vit_b_16", image_size=225), "random") is None
+    assert backbones.foreseen(ModelSpec(backbone="vit_b_16", image_size=224), "random") == 768
+    assert backbones.foreseen(ModelSpec(backbone=f"{__name__}:Small", image_size=96), "random") is None

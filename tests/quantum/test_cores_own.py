@@ -120,7 +120,7 @@ def test_coefficients_are_the_fourier_coefficients_of_the_device() -> None:
 def test_circuits_of_a_fit_are_its_grid_and_its_check() -> None:
     assert (fitted(ONCE).evaluations, fitted(TWICE).evaluations) == (27 + 16, 25 + 16)
     large = circuits.get("sim1", 8)
-    assert (surrogate.n_circuits(large, measured=False), surrogate.n_circuits(large, measured=True)) == (3**8 + 4, 3**8 + 16)
+    assert (sizes.n_circuits(large, measured=False), sizes.n_circuits(large, measured=True)) == (3**8 + 4, 3**8 + 16)
     assert surrogate.check_angles(8, measured=False).shape == (4, 8)
     assert torch.equal(surrogate.check_angles(3, measured=True), surrogate.check_angles(3, measured=False))
     assert "shots" not in repr(fitted(ONCE))

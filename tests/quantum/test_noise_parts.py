@@ -16,7 +16,7 @@ from hqc_ray import circuits, devices
 from hqc_ray.errors import CircuitError, DeviceError
 from hqc_ray.guard import LENGTH
 from hqc_ray.quantum.devices import parity
-from hqc_ray.quantum.noise import machines
+from hqc_ray.quantum.noise import machines, shipped
 from hqc_ray.quantum.noise.base import Noise, positions, require
 from hqc_ray.quantum.noise.parametric import NoiseOptions
 from hqc_ray.quantum.study import catalogue, inventory
@@ -188,6 +188,7 @@ def test_without_the_runtime_there_are_no_fake_backends_and_aer_names_its_packag
         raise DeviceError("not installed")
 
     monkeypatch.setattr(machines, "known", known)
+    monkeypatch.setattr(shipped, "sizes", dict)
     assert inventory.backends() == []
     assert devices.DEVICES["qiskit.aer"].look() == "fake backends: pip install qiskit-ibm-runtime"
 

@@ -13,7 +13,7 @@ from hqc_ray.errors import CircuitError, DeviceError
 from hqc_ray.quantum.circuits.ir import Angle, Circuit, Gate, Weight
 from hqc_ray.quantum.devices import pennylane as plugins
 from hqc_ray.quantum.ideal.layer import CircuitLayer
-from hqc_ray.quantum.noise import machines
+from hqc_ray.quantum.noise import machines, shipped
 
 CIRCUIT = asymmetric()
 WEIGHTS, ANGLES = inputs(CIRCUIT)
@@ -106,9 +106,12 @@ def test_a_missing_package_is_named_with_its_pip_line(monkeypatch: pytest.Monkey
     with pytest.raises(DeviceError, match=r"qiskit-aer is not installed.*pip install qiskit-aer"):
         devices.get("qiskit.aer").check(CIRCUIT)
     machines.known.cache_clear()
-    monkeypatch.setitem(sys.modules, "qiskit_ibm_runtime.fake_provider", None)
+    shipped.sizes.cache_clear()
+    for name in ("qiskit_ibm_runtime", "qiskit_ibm_runtime.fake_provider"):
+        monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(DeviceError, match=r"qiskit-ibm-runtime is not installed.*pip install qiskit-ibm-runtime"):
         devices.get("qiskit.aer", noise="fake_manila")
+    shipped.sizes.cache_clear()
 
 
 @pytest.mark.parametrize("name", sorted(set(plugins.PACKAGES) - plugins.plugin_names()))

@@ -19,17 +19,17 @@ NOISY = {"noise": "fake_guadalupe"}
 )
 @pytest.mark.parametrize("circuit", [asymmetric(), circuits.get("vqc1", 4, "h+ry", reuploads=2, readout="x")], ids=str)
 def test_devices_of_the_table_pass(name: str, options: dict[str, str], circuit: circuits.Circuit) -> None:
-    trial.tried(name, devices.get(name, **options), circuit)
+    trial.tried(name, devices.get(name, **options), circuit, connect=True)
 
 
 @pytest.mark.parametrize("n_qubits", [4, 9])
 def test_a_compiler_that_makes_another_circuit_is_refused_under_any_noise(n_qubits: int, monkeypatch: pytest.MonkeyPatch) -> None:
     circuit = circuits.get("sim14", n_qubits)
-    trial.tried("qiskit.aer", devices.get("qiskit.aer", **NOISY), circuit)
+    trial.tried("qiskit.aer", devices.get("qiskit.aer", **NOISY), circuit, connect=True)
     qiskit.compiled.cache_clear()
     monkeypatch.setitem(qiskit.METHODS, "CRX", "crz")
     with pytest.raises(DeviceError, match=r"qiskit.aer\[fake_guadalupe\] runs another circuit than the one that is trained"):
-        trial.tried("qiskit.aer", devices.get("qiskit.aer", **NOISY), circuit)
+        trial.tried("qiskit.aer", devices.get("qiskit.aer", **NOISY), circuit, connect=True)
     qiskit.compiled.cache_clear()
 
 

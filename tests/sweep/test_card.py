@@ -6,11 +6,11 @@ from torch import nn
 
 from hqc_ray.evaluation import audit
 from hqc_ray.models import backbones
+from hqc_ray.models.backbones import probe
 from hqc_ray.quantum.devices import Device
 from hqc_ray.quantum.ideal.simulate import Program
 from hqc_ray.results.ledger import frame
 from hqc_ray.results.row import Row
-from hqc_ray.sweep.graph import resolve
 from hqc_ray.sweep.work import searching as room
 from tests.sweep.cases import NOISY, Shelf, build, changed, worker
 
@@ -115,7 +115,7 @@ class Restless(nn.Module):
 )
 def test_planted_faults_are_flagged_in_every_row(monkeypatch, backbone, flag):
     """The plan refuses the worst of them on two random images; what it does not see, the rows say."""
-    monkeypatch.setattr(resolve, "probe", backbones.build)
+    monkeypatch.setattr(probe, "probe", backbones.build)
     there = changed(("tests.sweep.cases:tiny", f"tests.sweep.test_card:{backbone}"), ("images: 6", "images: 8"))
     rows, _ = rows_of(there, monkeypatch)
     told = audit.flags(frame(Row.ok(planned, measured) for planned, measured in rows))

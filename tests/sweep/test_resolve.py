@@ -9,7 +9,7 @@ import pytest
 from hqc_ray.data.sources.idx import encode
 from hqc_ray.errors import AttackError, InputError
 from hqc_ray.spec import AttackSpec, DataSpec, DeviceSpec, EvaluateSpec, ModelSpec
-from hqc_ray.sweep.graph import resolve
+from hqc_ray.sweep.graph import resolve, sources
 from hqc_ray.sweep.graph.resolve import Rooms
 from tests.sweep.cases import changed, planned, save_weights
 
@@ -164,7 +164,7 @@ def test_epsilon_ends_where_the_values_do():
 
 
 def test_images_that_are_too_large_for_a_network_are_to_be_resized(monkeypatch):
-    monkeypatch.setattr(resolve, "source", lambda _: SimpleNamespace(image_size=(5, 2049)))
+    monkeypatch.setattr(sources, "source", lambda _: SimpleNamespace(image_size=(5, 2049)))
     with pytest.raises(InputError, match=r"^model\.image_size: the images have 2,049 pixels .*up to 2,048"):
         Rooms().model(MODEL.model_copy(update={"image_size": None}), DATA)
     assert Rooms().model(MODEL, DATA).image_size == 8

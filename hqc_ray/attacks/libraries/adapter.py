@@ -12,20 +12,28 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-import torch
 from pydantic import Field, create_model
-from torch import Tensor, nn
 
 from hqc_ray.attacks.balls import NORMS, Norm
 from hqc_ray.attacks.base import QUERY, Attack, Kind
 from hqc_ray.attacks.spaces import Space
-from hqc_ray.attacks.steady import restored
-from hqc_ray.attacks.view import View
 from hqc_ray.errors import AttackError
 from hqc_ray.guard import guarded
+from hqc_ray.later import later
 from hqc_ray.spec import Level
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from hqc_ray.attacks import steady
+    from hqc_ray.attacks.libraries import handed
+    from hqc_ray.attacks.view import View
+else:
+    torch, steady = later("torch"), later("hqc_ray.attacks.steady")
+    handed = later("hqc_ray.attacks.libraries.handed")
 
 MOST = 1_000_000  # of any number that is an option
 COUNTS = ("steps", "max_iter", "n_queries", "repeats", "n_restarts", "nb_restarts", "nb_random_init", "binary_search_steps",
@@ -141,9 +149,9 @@ class Adapter(Attack):
         for index, epsilon in enumerate(epsilons):
             which, starts = _starts(view, images, labels) if self.facts.starts and index == 0 else (slice(None), None)
             if (index == 0 or self.kind == "budget") and len(images[which]):
-                with restored(seed, values.device, self.title):
+                with steady.restored(seed, values.device, self.title):
                     call = Call(view.space, epsilon, seed % 2**32, self.given(epsilon))
-                    found[which] = self.found(Handed(view, values), images[which], labels[which], starts, call).to(values)
+                    found[which] = self.found(handed.Handed(view, values), images[which], labels[which], starts, call).to(values)
             yield found
 
     def given(self, epsilon: float) -> dict[str, Any]:
@@ -179,24 +187,6 @@ class Call:
         """An attack of the class, with the options, and those of `known` that it takes."""
         taken = inspect.signature(source).parameters
         return source(*args, **self.options, **{name: value for name, value in known.items() if name in taken})
-
-
-class Handed(nn.Module):
-    """A view's model as libraries need it: any floating type in, logits of its own out that nobody else holds, and a device."""
-
-    def __init__(self, view: View, values: Tensor) -> None:
-        super().__init__()
-        self.training = False
-        self.inner, self.like = view.module(), values.dtype
-        self.where = nn.Parameter(values.new_zeros(()), requires_grad=False)  # libraries ask the first parameter
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits [B, K] of `images` [B, ...], float32."""
-        return self.inner(images.to(self.where.device, self.like)).float().clone()
-
-    def train(self, mode: bool = True) -> Handed:
-        """Nothing: see `View.module`."""
-        return self
 
 
 def made(library: Library, own: str) -> type[Adapter]:

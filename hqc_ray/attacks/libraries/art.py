@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
 from hqc_ray.attacks.balls import NORMS
 from hqc_ray.attacks.libraries.adapter import BOXED, L2, LINF, Adapter, Call, Facts, Library
+from hqc_ray.later import later
 from hqc_ray.spec import Level
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+else:
+    torch = later("torch")
+    nn = later("torch.nn")
 
 
 class Art(Adapter):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, ClassVar
 
 from hqc_ray.attacks.balls import NORMS
 from hqc_ray.attacks.libraries.adapter import L2, LINF, Adapter, Call, Facts, Library
 from hqc_ray.spec import Level
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 
 class Torchattacks(Adapter):

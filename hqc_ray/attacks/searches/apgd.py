@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-import torch
 from pydantic import Field
-from torch import Tensor
 
 from hqc_ray.attacks.balls import lengths, per_image, project, random_directions, steepest
 from hqc_ray.attacks.base import Attack
 from hqc_ray.attacks.losses import Loss, cross_entropy, dlr, fooled, margin
-from hqc_ray.attacks.view import View
+from hqc_ray.later import later
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from hqc_ray.attacks.view import View
+else:
+    torch = later("torch")
 
 _MOMENTUM = 0.75  # alpha of equation (1)
 _RAISED = 0.75  # rho: the share of steps that must raise the loss

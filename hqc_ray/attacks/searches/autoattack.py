@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import Field, SerializeAsAny, model_validator
 
 from hqc_ray.attacks.base import Attack
 from hqc_ray.attacks.searches.borrowing import Ideal
 from hqc_ray.attacks.searches.ensemble import Ensemble
-from hqc_ray.attacks.view import View
 from hqc_ray.spec import Level
+
+if TYPE_CHECKING:
+    from hqc_ray.attacks.view import View
 
 MEMBERS: Mapping[str, Mapping[str, Any]] = {
     "ideal": {}, "bottleneck": {}, "control": {}, "apgd": {}, "fab": {}, "square": {"queries": 1000},

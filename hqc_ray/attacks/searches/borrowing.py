@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import ClassVar
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, ClassVar
 
 from hqc_ray.attacks.balls import per_image, project, steepest
 from hqc_ray.attacks.base import Attack
 from hqc_ray.attacks.losses import margin
 from hqc_ray.attacks.searches.gradient import PGD
-from hqc_ray.attacks.view import View
 from hqc_ray.errors import AttackError
+from hqc_ray.later import later
 from hqc_ray.spec import Level
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from hqc_ray.attacks.view import View
+else:
+    torch = later("torch")
 
 
 class Control(PGD):

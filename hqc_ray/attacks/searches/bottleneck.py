@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
-import torch
 from pydantic import Field, model_validator
-from torch import Tensor
 
 from hqc_ray.attacks.balls import Norm, per_image, project, steepest
 from hqc_ray.attacks.base import Attack
@@ -16,7 +14,15 @@ from hqc_ray.attacks.cut import Cut, has_bottleneck
 from hqc_ray.attacks.losses import fooled, margin
 from hqc_ray.attacks.searches.loop import iterate
 from hqc_ray.attacks.searches.targets import Linear, Targets, bounded_head
-from hqc_ray.attacks.view import View
+from hqc_ray.later import later
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from hqc_ray.attacks.view import View
+else:
+    torch = later("torch")
 
 _SCALES = (0.25, 0.5, 0.75, 1.0)  # of the way to the end of the reach: what lies behind a barrier may be wrong again
 

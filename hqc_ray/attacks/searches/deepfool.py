@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-import torch
+from typing import TYPE_CHECKING
+
 from pydantic import Field
-from torch import Tensor
 
 from hqc_ray.attacks.balls import per_image, steepest
 from hqc_ray.attacks.losses import fooled
 from hqc_ray.attacks.searches.loop import iterate
 from hqc_ray.attacks.searches.minimal import Minimal
-from hqc_ray.attacks.view import View
+from hqc_ray.later import later
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from hqc_ray.attacks.view import View
+else:
+    torch = later("torch")
 
 _BEYOND = 1e-4  # added to each distance, as the authors' code does, so that a step crosses the boundary it aims at
 _USUAL_STEPS = 8  # until an image is fooled

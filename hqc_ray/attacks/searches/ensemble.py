@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-import torch
 from pydantic import Field, SerializeAsAny, model_validator
-from torch import Tensor
 
 from hqc_ray.attacks.base import Attack
 from hqc_ray.attacks.searches.borrowing import Ideal
-from hqc_ray.attacks.view import View
 from hqc_ray.attacks.wrappers import Run, strongest
 from hqc_ray.errors import AttackError
 from hqc_ray.spec import Level
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from hqc_ray.attacks.view import View
 
 
 class Ensemble(Attack):

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-import torch
 from pydantic import Field
-from torch import Tensor
 
 from hqc_ray.attacks.balls import Norm, lengths, per_image
 from hqc_ray.attacks.losses import at_boundary, fooled
 from hqc_ray.attacks.searches.minimal import Minimal
 from hqc_ray.attacks.spaces import Space
-from hqc_ray.attacks.view import View
+from hqc_ray.later import later
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from hqc_ray.attacks.view import View
+else:
+    torch = later("torch")
 
 _FAR = 1e30  # room where there is no box
 _TINY = 1e-8  # a shorter step has this length where lengths are compared

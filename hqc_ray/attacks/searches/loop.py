@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
 
-import torch
-from torch import Tensor
+from hqc_ray.later import later
 
-Look = Callable[[Tensor], tuple[Tensor, Tensor]]  # active images [n] -> logits [n, K], directions [n, ...]
-Move = Callable[[Tensor, Tensor], None]  # active images [n], directions [n, ...]: take the step
-Finished = Callable[[Tensor, Tensor, Tensor], Tensor]  # active images [n], logits, directions -> [n] bool
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:
+    torch = later("torch")
+
+Look: TypeAlias = "Callable[[Tensor], tuple[Tensor, Tensor]]"  # active images [n] -> logits [n, K], directions [n, ...]
+Move: TypeAlias = "Callable[[Tensor, Tensor], None]"  # active images [n], directions [n, ...]: take the step
+Finished: TypeAlias = "Callable[[Tensor, Tensor, Tensor], Tensor]"  # active images [n], logits, directions -> [n] bool
 
 
 def iterate(like: Tensor, steps: int, look: Look, move: Move, finished: Finished | None = None) -> None:

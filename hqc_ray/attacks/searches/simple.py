@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import ClassVar
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, ClassVar
 
 from hqc_ray.attacks.balls import random_directions
 from hqc_ray.attacks.base import Attack, Kind
-from hqc_ray.attacks.view import View
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from hqc_ray.attacks.view import View
 
 
 class Clean(Attack):

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-import torch
 from pydantic import Field
-from torch import Tensor
 
 from hqc_ray.attacks.balls import per_image, project, steepest
 from hqc_ray.attacks.base import QUERY, Attack
 from hqc_ray.attacks.losses import fooled, margin
 from hqc_ray.attacks.searches.loop import iterate
-from hqc_ray.attacks.view import View
+from hqc_ray.later import later
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from hqc_ray.attacks.view import View
+else:
+    torch = later("torch")
 
 _FIRST, _SECOND, _TINY = 0.9, 0.999, 1e-8  # of Adam: how long it remembers gradients and their squares
 

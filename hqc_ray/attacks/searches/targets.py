@@ -5,19 +5,28 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from hqc_ray.attacks.balls import Norm
 from hqc_ray.attacks.cut import Cut
 from hqc_ray.attacks.losses import predicted
-from hqc_ray.attacks.view import View
-from hqc_ray.certify.certificate import certify, nearest_wrong
-from hqc_ray.certify.margins import covers
 from hqc_ray.errors import AttackError
-from hqc_ray.models.head import Head
+from hqc_ray.later import later
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from hqc_ray.attacks.view import View
+    from hqc_ray.certify import certificate, margins
+    from hqc_ray.models import head as heads
+    from hqc_ray.models.head import Head
+else:
+    torch = later("torch")
+    certificate, margins = later("hqc_ray.certify.certificate"), later("hqc_ray.certify.margins")
+    heads = later("hqc_ray.models.head")
 
 _BOXES = 200  # that are bounded for an image: a target need not be the very nearest
 
@@ -25,7 +34,7 @@ _BOXES = 200  # that are bounded for an image: a target need not be the very nea
 def bounded_head(view: View) -> Head | None:
     """The head of a view's model, if it is one whose margins can be bounded."""
     head = getattr(view.exact, "head", None)
-    return head if isinstance(head, Head) and covers(head) else None
+    return head if isinstance(head, heads.Head) and margins.covers(head) else None
 
 
 @dataclass(frozen=True)
@@ -98,7 +107,7 @@ class Targets:
         """[n, Q], NaN where none was found: at angles the nearest in linf; else in l2 of the values, to first order."""
         at = linear.at
         if self.view.space.name == "angles":
-            return torch.from_numpy(certify(head, "angles", at, labels, _BOXES).counterexamples).to(at)
+            return torch.from_numpy(certificate.certify(head, "angles", at, labels, _BOXES).counterexamples).to(at)
         flat = linear.gradients.flatten(2).double()
         size = epsilon * (math.sqrt(flat.shape[2]) if norm == "linf" else 1.0)  # of a ball in l2 that holds the epsilon ball
         spread, axes = torch.linalg.eigh((flat @ flat.mT).nan_to_num(0.0, 0.0, 0.0))
@@ -107,7 +116,8 @@ class Targets:
         found = np.full(at.shape, np.nan)
         moving = (widest[:, 0] > 0).nonzero()[:, 0]
         if len(moving):
-            found[moving.cpu().numpy()] = nearest_wrong(head, at[moving], factors[moving], labels[moving], boxes=_BOXES)
+            nearest = certificate.nearest_wrong(head, at[moving], factors[moving], labels[moving], boxes=_BOXES)
+            found[moving.cpu().numpy()] = nearest
         return torch.from_numpy(found).to(at)
 
     @cached_property

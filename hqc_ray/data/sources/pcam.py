@@ -6,15 +6,20 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import ClassVar, Literal, Self, get_args
+from typing import TYPE_CHECKING, ClassVar, Literal, Self, get_args
 
-import h5py
 import numpy as np
 
 from hqc_ray.data.source import Source, as_indices, distinct_images, existing_folder, first_bytes
 from hqc_ray.errors import DataError, WriteError
 from hqc_ray.files import write
+from hqc_ray.later import later
 from hqc_ray.spec import MAX_IMAGES
+
+if TYPE_CHECKING:
+    import h5py
+else:
+    h5py = later("h5py")
 
 Split = Literal["train", "valid", "test"]
 Part = Literal["x", "y"]

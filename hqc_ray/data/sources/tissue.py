@@ -7,10 +7,17 @@ Lengths are pixels of a 96 x 96 patch. Colour follows the Beer-Lambert law with 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageDraw
-from scipy.ndimage import gaussian_filter
+
+from hqc_ray.later import later
+
+if TYPE_CHECKING:
+    from scipy import ndimage
+else:
+    ndimage = later("scipy.ndimage")
 
 SIZE = 96  # pixels of a rendered patch
 CENTRE = (SIZE // 3, 2 * SIZE // 3)  # first and last-but-one row and column that the label is about
@@ -76,7 +83,7 @@ def render(rng: np.random.Generator, tumour: bool) -> np.ndarray:
     outer, inner = rng.uniform(8, 18), rng.uniform(16, 20)
     nest = Nest(rng.uniform(0, SIZE, 2), outer if rng.random() < 0.15 else 0.0, inner if tumour else 0.0)
 
-    invaded = gaussian_filter(nest.holds(_PIXELS).astype(float), 1.0)
+    invaded = ndimage.gaussian_filter(nest.holds(_PIXELS).astype(float), 1.0)
     fat = fat * (1 - invaded)
     normal = normal.where(~nest.holds(normal.place) & (_at(fat, normal.place) < 0.3))
     nuclei = _draw(normal, abnormal.where(nest.holds(abnormal.place)))
@@ -192,10 +199,10 @@ def _draw(*groups: Nuclei) -> np.ndarray:
 
 def _light(rng: np.random.Generator, nuclei: np.ndarray, ground: np.ndarray, fat: np.ndarray) -> np.ndarray:
     """What a camera sees [96, 96, 3] uint8 through the stains, on a slide of its own colour, focus and brightness."""
-    chromatin = gaussian_filter(rng.standard_normal((SIZE, SIZE)), 0.9)
+    chromatin = ndimage.gaussian_filter(rng.standard_normal((SIZE, SIZE)), 0.9)
     haematoxylin = nuclei * (1 + 0.9 * chromatin) + 0.12 * ground
-    eosin = (ground + 0.25 * gaussian_filter(rng.standard_normal((SIZE, SIZE)), 0.7)) * (1 - 0.5 * nuclei) * (1 - fat)
-    haematoxylin, eosin = (gaussian_filter(stain, rng.uniform(0.35, 0.85)) for stain in (haematoxylin * (1 - fat), eosin))
+    eosin = (ground + 0.25 * ndimage.gaussian_filter(rng.standard_normal((SIZE, SIZE)), 0.7)) * (1 - 0.5 * nuclei) * (1 - fat)
+    haematoxylin, eosin = (ndimage.gaussian_filter(stain, rng.uniform(0.35, 0.85)) for stain in (haematoxylin * (1 - fat), eosin))
     vectors = np.stack([_HAEMATOXYLIN, _EOSIN]) + rng.normal(0, 0.06, (2, 3))
     strength = np.array([rng.uniform(1.5, 3.2), rng.uniform(0.3, 1.2)])
     density = np.stack([haematoxylin, eosin], axis=-1) * strength @ np.clip(vectors, 0.03, None)

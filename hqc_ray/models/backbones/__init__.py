@@ -2,21 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import torch
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from hqc_ray import seeds
 from hqc_ray.entries import make
 from hqc_ray.errors import ModelError, shown
+from hqc_ray.later import later
 from hqc_ray.models.backbones import weights as weight_files
 from hqc_ray.models.backbones.architectures import BACKBONES, BackboneEntry, faulty, of, own
-from hqc_ray.models.backbones.backbone import Backbone
 from hqc_ray.models.backbones.weights import WeightsId
 from hqc_ray.spec import ModelSpec, expand, sides
 
-__all__ = ["BACKBONES", "BackboneEntry", "build", "check_same", "entry", "faulty", "get", "identify", "of", "own", "weights_id"]
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from hqc_ray.models.backbones import backbone as networks
+    from hqc_ray.models.backbones.backbone import Backbone
+else:
+    torch = later("torch")
+    nn = later("torch.nn")
+    networks = later("hqc_ray.models.backbones.backbone")
+
+__all__ = [
+    "BACKBONES",
+    "BackboneEntry",
+    "build",
+    "check_same",
+    "entry",
+    "faulty",
+    "foreseen",
+    "get",
+    "identify",
+    "of",
+    "own",
+    "weights_id",
+]
 
 
 def entry(spec: ModelSpec) -> BackboneEntry:
@@ -76,7 +97,7 @@ def get(
         weight_files.load_into(body, _own(body, weight_files.read(name, weights)), name, origin)
     try:
         with own(name, "run", type(body).forward):
-            backbone = Backbone(body, image_size, trainable=found.trainable)
+            backbone = networks.Backbone(body, image_size, trainable=found.trainable)
     except ModelError as problem:
         if ":" in name:
             raise
@@ -96,6 +117,20 @@ def weights_id(name: str, weights: str | bytes = "imagenet") -> WeightsId:
             raise ModelError(what, where="weights", valid="random")
         return WeightsId("trained end to end", "none")
     return weight_files.identify(name, str(weights))
+
+
+def foreseen(spec: ModelSpec, weights: str) -> int | None:
+    """F of the backbone with `weights`, where it is known without building it that these and the images fit; else None.
+
+    They do if the weights are drawn, or torchvision's own file, and the images of a size that the network is known to take.
+
+    Raises:
+        ModelError: what `weights_id` raises.
+    """
+    known = weights_id(spec.backbone, weights).origin.startswith(("random", "torchvision", "trained"))
+    if not known or ":" in spec.backbone or spec.image_size is None:
+        return None
+    return entry(spec).foreseen(sides(spec.image_size))
 
 
 def identify(spec: ModelSpec) -> WeightsId:

@@ -6,18 +6,25 @@ import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import cache
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import torch
-from pydantic import create_model
-from torch import nn
-from torchvision import models as torchvision_models
+from pydantic import ConfigDict, create_model
 
 from hqc_ray.entries import Entry, lookup
 from hqc_ray.errors import InputError, ModelError
 from hqc_ray.guard import guarded, wrong
+from hqc_ray.later import later
 from hqc_ray.models.backbones import cnn
 from hqc_ray.models.backbones import weights as weight_files
+from hqc_ray.models.backbones.published import networks
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+    from torchvision import models as torchvision_models
+else:
+    nn = later("torch.nn")
+    torchvision_models = later("torchvision.models")
 
 
 class BackboneEntry(Entry):
@@ -35,6 +42,10 @@ class BackboneEntry(Entry):
         """Multiply-adds per image of `image_size` pixels, in 1e9; None where nobody has counted."""
         return None
 
+    def foreseen(self, size: tuple[int, int]) -> int | None:
+        """F, where it is known, without building it, that images of (height, width) are taken; None where that must be tried."""
+        return None
+
     def build(self) -> nn.Module:
         """A new network: normalised images [B, 3, H, W] -> features [B, F]. It may draw from torch's global stream."""
         raise NotImplementedError
@@ -46,13 +57,18 @@ class BackboneEntry(Entry):
 class Torchvision(BackboneEntry):
     """A torchvision classifier without its classification layer; `network` is its name there."""
 
+    model_config = ConfigDict(defer_build=True)  # there are many, of which a sweep names few
     network: ClassVar[str]
 
     def gmacs(self, image_size: int) -> float | None:
         """Of torchvision's own count, which is at the size of the published weights."""
-        published = next(iter(torchvision_models.get_model_weights(self.network)))
-        side = float(published.transforms.keywords["crop_size"])
-        return float(published.meta["_ops"]) * (image_size / side) ** 2
+        known = networks()[self.network]
+        return known.gmacs * (image_size / known.side) ** 2
+
+    def foreseen(self, size: tuple[int, int]) -> int | None:
+        """See `BackboneEntry`."""
+        known = networks()[self.network]
+        return known.features if known.takes(size) else None
 
     def build(self) -> nn.Module:
         """See `BackboneEntry`."""
@@ -71,11 +87,16 @@ class CNN(BackboneEntry):
     """A small convolutional network of ours, trained end to end; `function` builds it."""
 
     trainable = True
-    function: ClassVar[Callable[[], nn.Module]]
+    function: ClassVar[Callable[[], Any]]
+    blocks: ClassVar[int]
 
     def gmacs(self, image_size: int) -> float | None:
         """Roughly, of both."""
         return 0.15 * (image_size / 96) ** 2
+
+    def foreseen(self, size: tuple[int, int]) -> int | None:
+        """See `BackboneEntry`: each block halves the image, and all but the first doubles 16 channels."""
+        return 16 * 2 ** (self.blocks - 1) if min(size) >= 2**self.blocks else None
 
     def build(self) -> nn.Module:
         """See `BackboneEntry`."""
@@ -90,6 +111,7 @@ class CNN1(CNN):
     """Three blocks, 24 k weights."""
 
     title = "CNN"
+    blocks = 3
     function = staticmethod(cnn.cnn1)
 
 
@@ -97,13 +119,14 @@ class CNN2(CNN):
     """Four blocks, 97 k weights."""
 
     title = "CNN2"
+    blocks = 4
     function = staticmethod(cnn.cnn2)
 
 
 class UserFunction(BackboneEntry):
     """A user's own function (or module class) without arguments, which returns the network."""
 
-    function: ClassVar[Callable[[], nn.Module]]
+    function: ClassVar[Callable[[], Any]]
 
     def build(self) -> nn.Module:
         """See `BackboneEntry`."""
@@ -124,14 +147,15 @@ _TITLES = {
 }
 
 
-def _torchvision(name: str) -> type[Torchvision]:
+def torchvision(name: str) -> type[Torchvision]:
+    """The entry of a classifier of torchvision's, by its name there."""
     entry = create_model(name, __base__=Torchvision)
     entry.network, entry.title, entry.__doc__ = name, _TITLES.get(name, name), f"Torchvision's {name}."
     return entry
 
 
 BACKBONES: dict[str, type[BackboneEntry]] = {
-    **{name: _torchvision(name) for name in torchvision_models.list_models(module=torchvision_models)},
+    **{name: torchvision(name) for name in networks()},
     "cnn1": CNN1,
     "cnn2": CNN2,
 }

@@ -5,12 +5,16 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from hqc_ray.errors import ModelError
+from hqc_ray.later import later
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:
+    torch = later("torch")
 
 _SAVED = "torch.save(model.state_dict(), FILE)"
 
@@ -40,7 +44,7 @@ def tensors(state: Any, where: str) -> Mapping[str, Tensor]:
     Raises:
         ModelError: it is something else; says where in it one is.
     """
-    if not isinstance(state, Mapping) or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()):
+    if not isinstance(state, Mapping) or not all(isinstance(k, str) and isinstance(v, torch.Tensor) for k, v in state.items()):
         raise ModelError(f"not a state dict{_inside(state)}", where=where, valid=f"what {_SAVED} writes")
     return state
 
@@ -90,5 +94,5 @@ def _reason(file: Path | io.BytesIO, problem: Exception) -> str:
 def _inside(state: Any) -> str:
     """Where a checkpoint with other things beside it holds one: what training frameworks write."""
     names = [key for key, value in state.items() if isinstance(value, Mapping)] if isinstance(state, Mapping) else []
-    inner = next((key for key in names if all(isinstance(v, Tensor) for v in state[key].values()) and state[key]), None)
+    inner = next((key for key in names if all(isinstance(v, torch.Tensor) for v in state[key].values()) and state[key]), None)
     return "" if inner is None else f", but {inner!r} in it is one: save torch.load(FILE)[{inner!r}] as a file"

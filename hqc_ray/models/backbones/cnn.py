@@ -8,8 +8,14 @@ epochs, one seed) they reach 79.5 % and 81.5 % on 2,000 others. Without BatchNor
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
-from torch import nn
+from hqc_ray.later import later
+
+if TYPE_CHECKING:
+    from torch import nn
+else:
+    nn = later("torch.nn")
 
 
 def cnn1() -> nn.Module:

@@ -13,17 +13,24 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
-
-import torch
-from torch import Tensor, nn
-from torchvision import models as torchvision_models
+from typing import TYPE_CHECKING, Any
 
 from hqc_ray import seeds
 from hqc_ray.errors import ModelError, shown
+from hqc_ray.later import later
 from hqc_ray.models.backbones import checkpoint
+from hqc_ray.models.backbones.published import WEIGHTS as TORCHVISION
+from hqc_ray.models.backbones.published import networks
 
-TORCHVISION = "IMAGENET1K_V1"
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+    from torchvision import models as torchvision_models
+else:
+    torch = later("torch")
+    nn = later("torch.nn")
+    torchvision_models = later("torchvision.models")
+
 _PREFIXES = ("module.", "_orig_mod.", "model.", "backbone.", "encoder.")  # of nn.DataParallel, torch.compile, Lightning, ...
 VALID = "imagenet, random, or the path of a state-dict file (.pth, .pt)"
 _AUXILIARY = ("AuxLogits.", "aux1.", "aux2.")  # training-time classifiers of Inception and GoogLeNet: never built here
@@ -143,7 +150,7 @@ def digest(module: nn.Module) -> str:
     """The first digits of a SHA-256 over a module's parameters, buffers and other tensors: names, shapes, types and values."""
     tensors = {**dict(module.named_parameters(remove_duplicate=False)), **dict(module.named_buffers(remove_duplicate=False))}
     for place, part in module.named_modules():
-        tensors |= {f"{place}.{name}": value for name, value in vars(part).items() if isinstance(value, Tensor)}
+        tensors |= {f"{place}.{name}": value for name, value in vars(part).items() if isinstance(value, torch.Tensor)}
     found = hashlib.sha256()
     for name in sorted(tensors):
         values = tensors[name].detach().cpu().contiguous()
@@ -168,10 +175,7 @@ def _path(name: str, weights: str) -> Path | None:
 
 
 def _has_published(name: str) -> bool:
-    return (
-        name in torchvision_models.list_models(module=torchvision_models)
-        and TORCHVISION in torchvision_models.get_model_weights(name).__members__
-    )
+    return name in networks() and networks()[name].url != ""
 
 
 def _url(name: str) -> str:
@@ -181,7 +185,7 @@ def _url(name: str) -> str:
     if not _has_published(name):
         place = f"$HQC_WEIGHTS/{name}.pth"
         raise ModelError(f"torchvision publishes no {TORCHVISION} weights of {name!r}", valid=f"{place}, random, or a path")
-    return str(torchvision_models.get_model_weights(name)[TORCHVISION].url)
+    return networks()[name].url
 
 
 def _published_hash(url: str) -> str:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from hqc_ray.errors import CircuitError, ResultsError
 from hqc_ray.quantum.circuits.ir import Circuit
+from hqc_ray.quantum.cores.sizes import n_checks, refuse_large
 from hqc_ray.quantum.cores.waves import equidistant, grid, product, trig_features
 from hqc_ray.quantum.ideal.sampling import sample, sample_expectations
 from hqc_ray.quantum.ideal.simulate import z_signs
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from hqc_ray.quantum.noise.mitigation import Recipe
 
 TOLERANCE = 1e-8  # a fit on an exact device is at 1e-14; whatever is above this is another function
-MAX_ENTRIES = 2**27  # coefficients (1 GiB): 10 qubits
-LARGE = 8  # qubits, from which on a check of a noisy circuit takes Aer up to 15 seconds
 
 
 class Surrogate(nn.Module):
@@ -167,35 +166,9 @@ def _working(dtype: torch.dtype) -> torch.dtype:
     return dtype if dtype in (torch.float32, torch.float64) else torch.float32
 
 
-def n_circuits(circuit: Circuit, measured: bool) -> int:
-    """How many circuits the fit of `circuit` takes on a device, exact or measured, its check included."""
-    return int((2 * circuit.degree + 1) ** circuit.n_qubits) + n_checks(circuit.n_qubits, measured)
-
-
-def n_checks(n_qubits: int, measured: bool) -> int:
-    """The number of random angles at which a fit is compared with its device; an exact one is refuted by any single angle."""
-    return 16 if measured or n_qubits < LARGE else 4
-
-
 def check_angles(n_qubits: int, measured: bool) -> Tensor:
     """[`n_checks`, Q] float64, radians: where a fit is compared with its device."""
     return torch.from_numpy(rng(0, "surrogate").uniform(-math.pi, math.pi, (n_checks(n_qubits, measured), n_qubits)))
-
-
-def refuse_large(circuit: Circuit, runs: int = 1) -> None:
-    """Refuse a circuit whose surrogate does not fit into memory; of a device that runs each circuit several times, all tables.
-
-    Raises:
-        CircuitError: too many qubits, or uploads of each angle, for a grid.
-    """
-    tables = 1 if runs == 1 else runs + 1
-    entries = tables * (2 * circuit.degree + 1) ** circuit.n_qubits * 2**circuit.n_qubits
-    if entries > MAX_ENTRIES:
-        per_qubit = 2 * (2 * circuit.degree + 1)
-        most = max(q for q in range(1, 30) if tables * per_qubit**q <= MAX_ENTRIES)
-        what = f"a surrogate of {circuit!r} has {entries} coefficients ({entries / 2**27:,.1f} GiB)"
-        valid = f"up to {MAX_ENTRIES}, {most} qubits where each angle enters {circuit.degree} times; else mode: native"
-        raise CircuitError(what, valid=valid)
 
 
 def fit(circuit: Circuit, weights: Tensor, device: Device) -> Surrogate:

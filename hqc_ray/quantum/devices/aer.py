@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import model_validator
-from torch import Tensor
 
 from hqc_ray.entries import Seed
 from hqc_ray.errors import DeviceError
+from hqc_ray.later import later
 from hqc_ray.quantum.circuits.ir import Circuit
 from hqc_ray.quantum.devices import layouts, parity, qiskit
 from hqc_ray.quantum.devices.aer_programs import as_it_runs, ideal_simulator, longer, noisy_simulator, refuse_unknown, relaxing
@@ -22,11 +22,17 @@ from hqc_ray.quantum.devices.device import Kind, Layout
 from hqc_ray.quantum.devices.facts import CompiledFacts
 from hqc_ray.quantum.devices.mitigating import Mitigating
 from hqc_ray.quantum.devices.qiskit import Compiled
-from hqc_ray.quantum.noise import machines
+from hqc_ray.quantum.noise import machines, shipped
 from hqc_ray.quantum.noise.base import Noise, require
 from hqc_ray.quantum.noise.machines import Calibrated
-from hqc_ray.quantum.transfer import grid as transfer
 from hqc_ray.quantum.transfer.ptm import UnsupportedError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from hqc_ray.quantum.transfer import grid as transfer
+else:
+    transfer = later("hqc_ray.quantum.transfer.grid")
 
 CHUNK = 512  # bound circuits in one Aer job: bounds the memory of its result
 
@@ -78,7 +84,7 @@ class Aer(Mitigating):
         """See `Device.look`."""
         cls().check(parity.asymmetric())
         try:
-            return f"noise of {len(machines.known())} fake backends"
+            return f"noise of {len(shipped.sizes() or machines.known())} fake backends"
         except DeviceError:
             return "fake backends: pip install qiskit-ibm-runtime"
 

@@ -8,22 +8,29 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
-import torch
 from pydantic import Field
-from torch import Tensor
 
 from hqc_ray.entries import Entry, Seed
 from hqc_ray.errors import CircuitError, DeviceError
 from hqc_ray.guard import wrong
+from hqc_ray.later import later
 from hqc_ray.quantum.circuits.ir import Circuit
 from hqc_ray.quantum.devices import parity
 from hqc_ray.quantum.devices.facts import CompiledFacts
-from hqc_ray.quantum.devices.shift import Shifted
 from hqc_ray.quantum.ideal.sampling import sample
-from hqc_ray.quantum.ideal.simulate import z_signs
 from hqc_ray.quantum.noise.base import Noise
 from hqc_ray.quantum.noise.mitigation import Recipe
 from hqc_ray.seeds import rng, stream
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from hqc_ray.quantum.devices import shift
+    from hqc_ray.quantum.ideal import simulate
+else:
+    torch = later("torch")
+    shift, simulate = later("hqc_ray.quantum.devices.shift"), later("hqc_ray.quantum.ideal.simulate")
 
 if TYPE_CHECKING:
     from hqc_ray.quantum.devices.qiskit import Compiled
@@ -193,7 +200,7 @@ class Device(Entry):
         self.check_input(circuit, weights, angles)
         if len(angles) == 0:
             return angles.new_zeros(0, 2**circuit.n_qubits, dtype=torch.float64)
-        return Shifted.apply(weights, angles, circuit, self._evaluate)
+        return shift.Shifted.apply(weights, angles, circuit, self._evaluate)
 
     def without_noise(self, circuit: Circuit, weights: np.ndarray, angles: np.ndarray) -> np.ndarray | None:
         """Probabilities [N, 2**Q] of what it runs for `circuit`, but for the noise; None where that cannot be told apart.
@@ -226,7 +233,7 @@ class Device(Entry):
 
     def expectations(self, circuit: Circuit, weights: Tensor, angles: Tensor) -> Tensor:
         """<Z> of every wire [B, Q] float64 of weights [W], angles [B, Q], radians; raises what `probabilities` raises."""
-        return self.probabilities(circuit, weights, angles) @ z_signs(circuit.n_qubits).to(angles.device)
+        return self.probabilities(circuit, weights, angles) @ simulate.z_signs(circuit.n_qubits).to(angles.device)
 
     def _evaluate(self, circuit: Circuit, weights: np.ndarray, angles: np.ndarray) -> np.ndarray:
         exact = self.checked(self.run(circuit, weights, angles), circuit, len(angles))

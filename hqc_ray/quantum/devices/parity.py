@@ -6,17 +6,21 @@ import functools
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from hqc_ray.errors import DeviceError, HqcError
 from hqc_ray.guard import said
+from hqc_ray.later import later
 from hqc_ray.quantum.circuits.ir import Builder, Circuit
-from hqc_ray.quantum.ideal.simulate import Program
 from hqc_ray.seeds import rng
 
 if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
     from hqc_ray.quantum.devices.device import Device
+    from hqc_ray.quantum.ideal import simulate
+else:
+    torch, simulate = later("torch"), later("hqc_ray.quantum.ideal.simulate")
 
 EQUAL = 1e-6  # largest difference of a probability that counts as none
 BATCH = 5
@@ -60,4 +64,4 @@ def deviation(device: Device, seed: int = 0) -> float:
         raise
     except Exception as problem:  # each plugin has exceptions of its own
         raise DeviceError(f"{device.label} failed: {said(problem)}") from problem
-    return float((theirs - Program(circuit)(weights, angles)).abs().max())
+    return float((theirs - simulate.Program(circuit)(weights, angles)).abs().max())

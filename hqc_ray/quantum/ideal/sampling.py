@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-import numpy as np
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
-from hqc_ray.quantum.ideal.simulate import z_signs
+import numpy as np
+
+from hqc_ray.later import later
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from hqc_ray.quantum.ideal import simulate
+else:
+    torch, simulate = later("torch"), later("hqc_ray.quantum.ideal.simulate")
 
 
 def sample(probabilities: np.ndarray, shots: int, generator: np.random.Generator) -> np.ndarray:
@@ -19,7 +27,7 @@ def sample_expectations(probabilities: Tensor, shots: int, generator: torch.Gene
     """<Z> of every wire [B, Q] float64 from `shots` fresh samples of probabilities [B, 2**Q]."""
     frequencies = sample(probabilities.detach().cpu().double().numpy(), shots, np.random.default_rng(drawn_seed(generator)))
     n_qubits = probabilities.shape[-1].bit_length() - 1
-    return (torch.from_numpy(frequencies) @ z_signs(n_qubits)).to(probabilities.device)
+    return (torch.from_numpy(frequencies) @ simulate.z_signs(n_qubits)).to(probabilities.device)
 
 
 def drawn_seed(generator: torch.Generator) -> int:

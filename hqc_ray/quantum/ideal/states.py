@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from hqc_ray.quantum.circuits.ir import Angle, Circuit, Gate, Parameter, Weight
-from hqc_ray.quantum.ideal.simulate import PAULI, rotations
+from hqc_ray.quantum.ideal.rotations import PAULI, rotations
 
 PAULIS = {axis: np.array(matrix, dtype=np.complex128)[..., None] for axis, matrix in PAULI.items()}  # [2, 2, 1]
 FIXED = {"CNOT": PAULIS["X"], "CZ": PAULIS["Z"]}  # what a gate without parameters does to its target

@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import difflib
 import functools
-import re
 import warnings
 from typing import Any
 
 import numpy as np
 
 from hqc_ray.errors import DeviceError
-from hqc_ray.quantum.noise import own, snapshots
+from hqc_ray.quantum.noise import own, shipped, snapshots
 from hqc_ray.quantum.noise.base import positions, require
 from hqc_ray.quantum.noise.carried import Carried, carried, has, lost, misread, refuse_silent
+from hqc_ray.quantum.noise.shipped import plain
 from hqc_ray.quantum.noise.targeted import Targeted, readouts
-
-NOT_MACHINES = {"FakeProviderForBackendV2", "FakeFractionalBackend"}
 
 
 class Machine(Targeted):
@@ -111,9 +109,8 @@ def canonical(name: str) -> str:
         return snapshots.get(name).name
     if ":" in name:
         return own.canonical(name)
-    machines = known()
-    wanted = _key(name)
-    if wanted in machines:
+    wanted = plain(name)
+    if wanted in shipped.sizes() or wanted in (machines := known()):
         return f"fake_{wanted}"
     near = difflib.get_close_matches(wanted, machines, n=5, cutoff=0.4) or sorted(machines)
     raise DeviceError(f"unknown fake backend {name!r}", where="noise", valid=", ".join(f"fake_{key}" for key in near) + ", ...")
@@ -128,7 +125,7 @@ def backend(name: str) -> Any:
         return own.backend(name)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # some machines warn that their calibration is not typical
-        return known()[_key(name)]()
+        return known()[plain(name)]()
 
 
 @functools.lru_cache(maxsize=16)
@@ -147,11 +144,5 @@ def noise_of(backend: Any, scale: float = 1.0) -> Calibrated:
 def known() -> dict[str, type]:
     """The fake backends by the plain form of their names."""
     provider = require("qiskit_ibm_runtime.fake_provider", "qiskit-ibm-runtime")
-    names = [name for name in dir(provider) if name.startswith("Fake") and name not in NOT_MACHINES]
-    return {_key(name): getattr(provider, name) for name in names}
-
-
-def _key(name: str) -> str:
-    """What fake_manila, FakeManilaV2, Fake-Manila and manila have in common."""
-    plain = re.sub(r"[^a-z0-9]", "", name.lower())
-    return re.sub(r"^fake", "", re.sub(r"v2$", "", plain))
+    names = [name for name in dir(provider) if name.startswith("Fake") and name not in shipped.NOT_MACHINES]
+    return {plain(name): getattr(provider, name) for name in names}

@@ -9,16 +9,22 @@ import functools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from hqc_ray.errors import CircuitError
+from hqc_ray.later import later
 from hqc_ray.quantum.circuits.ir import Circuit
-from hqc_ray.quantum.ideal.layer import CircuitLayer
-from hqc_ray.quantum.ideal.simulate import z_signs
 from hqc_ray.quantum.ideal.states import states
 from hqc_ray.seeds import rng
+
+if TYPE_CHECKING:
+    import torch
+
+    from hqc_ray.quantum.ideal import layer
+else:
+    torch, layer = later("torch"), later("hqc_ray.quantum.ideal.layer")
 
 ROUNDING = 1e-10  # gradients and changes of what is alive, at random points, are many orders above this
 DRAWS = 4
@@ -88,11 +94,11 @@ def dead_weights(circuit: Circuit, seed: int = 0) -> list[int]:
     generator = torch.Generator().manual_seed(seed)
     largest = torch.zeros(circuit.n_weights, dtype=torch.float64)
     for _ in range(DRAWS):
-        layer = CircuitLayer(circuit, generator)
+        circuit_layer = layer.CircuitLayer(circuit, generator)
         angles = math.pi * (2 * torch.rand(8, circuit.n_qubits, generator=generator, dtype=torch.float64) - 1)
-        outputs = layer(angles)
+        outputs = circuit_layer(angles)
         direction = torch.randn(outputs.shape, generator=generator, dtype=torch.float64)
-        (gradient,) = torch.autograd.grad((outputs * direction).sum(), [layer.weights])
+        (gradient,) = torch.autograd.grad((outputs * direction).sum(), [circuit_layer.weights])
         largest = torch.maximum(largest, gradient.abs())
     return [index for index, value in enumerate(largest.tolist()) if value < ROUNDING]
 
@@ -171,4 +177,9 @@ def _meyer_wallach(block: np.ndarray, n_qubits: int) -> np.ndarray:
 
 def _expectations(circuit: Circuit, weights: np.ndarray, angles: np.ndarray) -> np.ndarray:
     """<Z> of every wire [B, Q] of weights [B, W], angles [B, Q]."""
-    return np.asarray(np.abs(states(circuit, weights, angles)) ** 2 @ z_signs(circuit.n_qubits).numpy())
+    return np.asarray(np.abs(states(circuit, weights, angles)) ** 2 @ _signs(circuit.n_qubits))
+
+
+def _signs(n_qubits: int) -> np.ndarray:
+    """[2**Q, Q]: the eigenvalue of Z on each wire in each outcome; wire 0 is the leftmost bit."""
+    return 1.0 - 2.0 * (np.arange(2**n_qubits)[:, None] >> np.arange(n_qubits - 1, -1, -1) & 1)

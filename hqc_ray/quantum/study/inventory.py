@@ -6,16 +6,17 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from hqc_ray.errors import DeviceError
 from hqc_ray.guard import one_line
 from hqc_ray.quantum import devices
 from hqc_ray.quantum.devices import parity
 from hqc_ray.quantum.devices.pennylane import PACKAGES, PennyLane, plugin_names
-from hqc_ray.quantum.noise import machines
+from hqc_ray.quantum.noise import machines, shipped
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def others() -> list[str]:
 def backends() -> list[str]:
     """The fake backends that `noise` takes, by their canonical names; none without qiskit-ibm-runtime."""
     try:
-        return sorted(f"fake_{key}" for key in machines.known())
+        return sorted(f"fake_{key}" for key in shipped.sizes() or machines.known())
     except DeviceError:
         return []
 

@@ -4,20 +4,32 @@ from __future__ import annotations
 
 import contextlib
 import warnings
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from hqc_ray.errors import DeviceError
 from hqc_ray.guard import guarded, wrong
+from hqc_ray.later import later
 from hqc_ray.quantum.circuits.ir import Circuit
-from hqc_ray.quantum.cores import surrogate
+from hqc_ray.quantum.cores import sizes
 from hqc_ray.quantum.devices import Device, parity
+from hqc_ray.quantum.devices.aer import Aer
 from hqc_ray.quantum.devices.facts import CompiledFacts
-from hqc_ray.quantum.devices.pennylane import PennyLane
-from hqc_ray.quantum.ideal.simulate import Program
+from hqc_ray.quantum.devices.pennylane import DefaultQubit, LightningQubit, PennyLane
 from hqc_ray.quantum.ideal.states import states
+from hqc_ray.quantum.noise import shipped
+from hqc_ray.quantum.noise.shipped import there
 from hqc_ray.seeds import stream
+
+if TYPE_CHECKING:
+    import torch
+
+    from hqc_ray.quantum.cores import surrogate
+    from hqc_ray.quantum.ideal import simulate
+else:
+    torch, surrogate = later("torch"), later("hqc_ray.quantum.cores.surrogate")
+    simulate = later("hqc_ray.quantum.ideal.simulate")
 
 
 def tried(name: str, device: Device, circuit: Circuit, connect: bool = False) -> None:
@@ -27,12 +39,14 @@ def tried(name: str, device: Device, circuit: Circuit, connect: bool = False) ->
         name: as a sweep file says it.
         device: of that name.
         circuit: of a model.
-        connect: to a machine's service, too.
+        connect: to a machine's service, too, and try what is known to pass.
 
     Raises:
         DeviceError: it cannot run `circuit`, gives no probabilities, or others than the trained layer without its noise; of a
             user's device or a plugin whatever it raises.
     """
+    if not connect and not _foreign(name, device) and _foreseen(device, circuit):
+        return
     with _guarded(name, device), warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"pennylane\.")  # what it cannot do is an error, of one line
         (device.prepare if connect else device.check)(circuit)
@@ -40,6 +54,8 @@ def tried(name: str, device: Device, circuit: Circuit, connect: bool = False) ->
             return
         twin = device.exact()
         twin.check(circuit)
+        if not connect and not _foreign(name, device):
+            return  # a sweep runs it before it begins
         if _foreign(name, device):
             _refuse_deaf(name, twin)
             if not isinstance(device.label, str) or not isinstance(twin.facts(circuit), CompiledFacts):
@@ -48,6 +64,22 @@ def tried(name: str, device: Device, circuit: Circuit, connect: bool = False) ->
                 )
             _refuse_turned(name, twin, circuit)
         _refuse_another(twin, circuit)
+
+
+def _foreseen(device: Device, circuit: Circuit) -> bool:
+    """Whether a device of the table is known to pass, so that a plan need not import it: a sweep tries it all the same.
+
+    Of PennyLane's simulators and Aer without noise it is enough that they are installed; of Aer with the noise of a fake backend
+    that the machine has the qubits, and that the circuit begins with rotations, which no compiler takes away.
+    """
+    if isinstance(device, DefaultQubit | LightningQubit):
+        return there("pennylane") and there("pennylane_lightning")
+    if not isinstance(device, Aer) or not (there("qiskit") and there("qiskit_aer")):
+        return False
+    plain = Aer(noise=device.noise, noise_scale=min(device.noise_scale, 1.0), shots=device.shots, seed=device.seed)
+    if device != plain:
+        return False
+    return device.noise is None or (circuit.embedding != "own" and shipped.takes(device.noise, circuit.n_qubits))
 
 
 def fits(name: str, device: Device) -> None:
@@ -112,6 +144,6 @@ def _refuse_another(device: Device, circuit: Circuit) -> None:
 
 def _trained(circuit: Circuit, weights: torch.Tensor, angles: torch.Tensor) -> np.ndarray:
     """Probabilities [1, 2**Q] of the layer that is trained; of many qubits, whose matrices take seconds, of its state vector."""
-    if circuit.n_qubits > surrogate.LARGE:
+    if circuit.n_qubits > sizes.LARGE:
         return np.asarray(np.abs(states(circuit, weights.numpy()[None], angles.numpy())) ** 2)
-    return Program(circuit)(weights, angles).numpy()
+    return simulate.Program(circuit)(weights, angles).numpy()

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from hqc_ray.quantum.circuits.ir import Gate
-from hqc_ray.quantum.ideal.simulate import PAULI, rotations
+from hqc_ray.quantum.ideal.rotations import PAULI, rotations
 from hqc_ray.quantum.noise.base import Noise, called, positions
 from hqc_ray.quantum.transfer.ptm import THIRDS, UnsupportedError, error_transfer, unitary_transfer, widen
 

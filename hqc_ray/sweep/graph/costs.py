@@ -10,9 +10,9 @@ from hqc_ray import attacks
 from hqc_ray.evaluation.sampled import SPREAD
 from hqc_ray.models import backbones, heads
 from hqc_ray.plan import Group, Plan, Search, Training
-from hqc_ray.quantum.cores import surrogate
+from hqc_ray.quantum.cores import sizes
 from hqc_ray.spec import DataSpec, DeviceSpec, ModelSpec, sides
-from hqc_ray.sweep.graph import resolve
+from hqc_ray.sweep.graph import resolve, sources
 
 GMACS_PER_SECOND = 50.0  # of float32 convolutions on one core of a current server
 BACKWARD = 1.4  # an input gradient on top of its forward pass
@@ -27,13 +27,13 @@ PUBLISHED_SIZE = 224
 @cache
 def n_classes(data: DataSpec) -> int:
     """How many classes the data of a plan has."""
-    return len(resolve.source(data).classes)
+    return len(sources.source(data).classes)
 
 
 @cache
 def image_size(data: DataSpec) -> tuple[int, int]:
     """(height, width) of the images of a plan's data, as its source has them."""
-    return resolve.source(data).image_size
+    return sources.source(data).image_size
 
 
 def forward(model: ModelSpec) -> float:
@@ -56,7 +56,7 @@ def train(job: Training) -> float:
 def circuits(model: ModelSpec, device: DeviceSpec) -> int:
     """Circuit executions that measure the surrogate of a model on a device, its check included."""
     found = resolve.device_of(device)
-    return found.runs * surrogate.n_circuits(resolve.circuit(model), found.exactness == "measured")
+    return found.runs * sizes.n_circuits(resolve.circuit(model), found.exactness == "measured")
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def measured(plan: Plan) -> dict[str, Measured]:
 def fit(model: ModelSpec, device: DeviceSpec) -> float:
     """Seconds to measure the surrogate of a circuit on a device."""
     qubits = resolve.circuit(model).n_qubits
-    checks = 0.02 * surrogate.n_checks(qubits, False) * 2 ** max(qubits - 4, 0) / 4  # by the device itself
+    checks = 0.02 * sizes.n_checks(qubits, False) * 2 ** max(qubits - 4, 0) / 4  # by the device itself
     checks *= resolve.device_of(device).runs
     return checks + circuits(model, device) * (1e-3 if device.options.get("noise") else 5e-4)
 

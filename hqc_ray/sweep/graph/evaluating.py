@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hqc_ray import attacks
-from hqc_ray.certify import certificate
+from hqc_ray.certify import NORMS
 from hqc_ray.errors import SpecError
 from hqc_ray.spec import AttackSpec, DeviceSpec, EvaluateSpec
 from hqc_ray.sweep.graph import borrowing
@@ -26,7 +26,7 @@ def checked(evaluate: EvaluateSpec, device: DeviceSpec | None, attack: AttackSpe
     if device and evaluate.access == "ideal" and "ideal" in borrowing.named(attack):
         what = "the ideal twin is what is searched, so that there is nothing to begin with"
         raise SpecError(what, where="attack.members.ideal", valid="access: exact, or no member `ideal`")
-    certified = evaluate.certificate and certificate.NORMS.get(attack.level) == attacks.get(attack.name, **attack.options).norm
+    certified = evaluate.certificate and NORMS.get(attack.level) == attacks.get(attack.name, **attack.options).norm
     if certified and device and evaluate.mode == "native":
         what = "a certificate is of the exact function that a surrogate is"
         raise SpecError(what, where="evaluate.certificate", valid="false, or mode: surrogate")

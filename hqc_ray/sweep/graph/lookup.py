@@ -13,7 +13,7 @@ from hqc_ray.models.backbones import weights
 from hqc_ray.models.backbones.weights import WeightsId
 from hqc_ray.plan import Search, Training, content_key
 from hqc_ray.spec import DataSpec, DeviceSpec, ModelSpec, expand
-from hqc_ray.sweep.graph import resolve
+from hqc_ray.sweep.graph import resolve, sources
 from hqc_ray.sweep.graph.inputs import Content
 from hqc_ray.sweep.graph.jobs import Origin
 from hqc_ray.usercode import with_code
@@ -37,7 +37,7 @@ class Lookup:
         """The data source of a section."""
         key = content_key(data.source, data.options, data.options.get("path"), data.classes)
         if key not in self._sources:
-            self._sources[key] = resolve.source(data)
+            self._sources[key] = sources.source(data)
         return self._sources[key]
 
     def subset(self, training: Training) -> Subset:

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hqc_ray import attacks, data
-from hqc_ray.attacks import trial as attack_trial
-from hqc_ray.data.checked import check, checked_classes, checked_labels, checked_size, using
-from hqc_ray.data.splits import multiple, parts, smallest
-from hqc_ray.errors import AttackError, DataError, InputError, ModelError
+from hqc_ray import attacks
+from hqc_ray.data.checked import check, checked_classes, checked_labels, using
+from hqc_ray.data.sources.synthetic import Synthetic
+from hqc_ray.data.splits import parts
+from hqc_ray.errors import AttackError, ModelError
+from hqc_ray.later import later
 from hqc_ray.models import backbones, heads
-from hqc_ray.models import trial as head_trial
-from hqc_ray.models.backbones.probe import probe
 from hqc_ray.quantum import circuits, devices
-from hqc_ray.quantum.cores import noisy_layer, surrogate
+from hqc_ray.quantum.cores import sizes
 from hqc_ray.quantum.study import trial
 from hqc_ray.redaction import refer
 from hqc_ray.spec import (
-    MAX_SIDE,
-    MIN_IMAGES,
     AttackSpec,
     DataSpec,
     DeviceSpec,
@@ -34,20 +31,20 @@ from hqc_ray.spec import (
     expand,
 )
 from hqc_ray.sweep.graph import borrowing, evaluating
+from hqc_ray.sweep.graph.sources import at, check_size, n_classes, own_size, source
+
+if TYPE_CHECKING:
+    from hqc_ray.attacks import trial as attack_trial
+    from hqc_ray.models import trial as head_trial
+    from hqc_ray.models.backbones import probe
+    from hqc_ray.quantum.cores import noisy_layer
+else:
+    attack_trial, head_trial = later("hqc_ray.attacks.trial"), later("hqc_ray.models.trial")
+    noisy_layer, probe = later("hqc_ray.quantum.cores.noisy_layer"), later("hqc_ray.models.backbones.probe")
 
 UNKNOWN_FEATURES = 512  # with which a user's head is tried, where the backbone's weights are not here yet
 
 TRIED_FEATURES = 16  # of each image, where a user's own attack is tried on random features
-
-
-def source(spec: DataSpec) -> data.Source:
-    """The data source of a section, with ${NAME} in its options replaced; no error of it shows what stands for a name.
-
-    Raises:
-        InputError: an unknown source or option, or an unset variable.
-    """
-    options = {k: expand(v, k) for k, v in spec.options.items()}
-    return data.get(spec.source, **options) if spec.classes is None else data.get(spec.source, classes=spec.classes, **options)
 
 
 def circuit(model: ModelSpec) -> circuits.Circuit:
@@ -94,53 +91,59 @@ class Rooms:
     def alone(self, section: Section | None) -> None:
         """See `Resolver.alone`."""
         if isinstance(section, AttackSpec):
-            _at("attack", attacks.get, section.name, **section.options)
+            at("attack", attacks.get, section.name, **section.options)
         elif isinstance(section, DeviceSpec):
-            _at("device", device_of, section)
+            at("device", device_of, section)
         elif isinstance(section, ModelSpec):
-            _at("model", backbones.entry, section)
-            _at("model", heads.get, section, self._known)
+            at("model", backbones.entry, section)
+            at("model", heads.get, section, self._known)
         elif isinstance(section, DataSpec):
-            _at("data", source, section)
+            at("data", source, section)
 
     def data(self, data: DataSpec) -> DataSpec:
         """Opens the source, and counts its labels."""
-        opened = _at("data", source, data)
-        _at("data", check, opened)
-        names = _at("data", checked_classes, opened)
-        _at("data", parts, data.size, data.test_fraction, data.validation_fraction, len(names))
-        _check_size(data, names, np.bincount(_at("data", checked_labels, opened), minlength=len(names)))
+        opened = at("data", source, data)
+        if self.download or type(opened) is not Synthetic:  # whose images are drawn by a seed: nothing to look at
+            at("data", check, opened)
+        names = at("data", checked_classes, opened)
+        at("data", parts, data.size, data.test_fraction, data.validation_fraction, len(names))
+        check_size(data, names, np.bincount(at("data", checked_labels, opened), minlength=len(names)))
         with using(opened, "write down the options of"):
             filled = {k: refer(v) for k, v in opened.model_dump(mode="json").items() if k not in data.options}
         return DataSpec(**{**data.model_dump(), **filled})
 
     def model(self, model: ModelSpec, data: DataSpec) -> ModelSpec:
         """Checks backbone, weights and head, and fills in their options; options of other entries are dropped."""
-        head, backbone = _at("model", heads.get, model, self._known), _at("model", backbones.entry, model)
+        head, backbone = at("model", heads.get, model, self._known), at("model", backbones.entry, model)
         if isinstance(head, heads.CircuitHead):
-            _at("model", head.circuit)
+            at("model", head.circuit)
         common = {"backbone": model.backbone, "weights": "random" if backbone.trainable else model.weights, "head": model.head}
-        height, width = _own_size(data, resized=model.image_size is not None)
+        height, width = own_size(data, resized=model.image_size is not None)
         if isinstance(model.image_size, int) and height != width:
             warnings.warn(f"images of {height} x {width} pixels are stretched to image_size {model.image_size}", stacklevel=2)
         size = {"image_size": model.image_size or (height if height == width else (height, width))}
         filled = ModelSpec(**{**backbone.model_dump(mode="json"), **head.model_dump(mode="json"), **common, **size})
         n_features = self._check_weights(model.model_copy(update=size), str(expand(model.weights, "model.weights")))
         if ":" in model.head and not isinstance(head, heads.CircuitHead):
-            _at("model", head_trial.tried, model.head, head, n_features, _n_classes(data))
+            at("model", head_trial.tried, model.head, head, n_features, n_classes(data))
         return filled
 
     def _check_weights(self, model: ModelSpec, weights: str) -> int:
         """Loads the weights once: they may be of another architecture, or the images too small for the backbone.
 
+        A plan does without where `backbones.foreseen` knows what comes out; a sweep loads them, whatever is known.
+
         The number of features is known then; where nothing is downloaded yet, it is `UNKNOWN_FEATURES`.
         """
-        identity = _at("model", backbones.weights_id, model.backbone, weights)
+        identity = at("model", backbones.weights_id, model.backbone, weights)
         remote = identity.origin.startswith("torchvision") and weights == "imagenet"
-        key = (repr(_at("model", backbones.entry, model)), model.backbone, weights, model.image_size)
+        key = (repr(at("model", backbones.entry, model)), model.backbone, weights, model.image_size)
+        if key not in self._loaded and not self.download:
+            known = at("model", backbones.foreseen, model, weights)
+            self._loaded |= {} if known is None else {key: known}
         if key not in self._loaded and (self.download or not remote):
-            tried = probe if ":" in model.backbone else backbones.build
-            self._loaded[key] = _at("model", tried, model).n_features
+            tried = probe.probe if ":" in model.backbone else backbones.build
+            self._loaded[key] = at("model", tried, model).n_features
         return self._loaded.get(key, UNKNOWN_FEATURES)
 
     def backbone(self, model: ModelSpec) -> ModelSpec:
@@ -158,9 +161,9 @@ class Rooms:
             return ()
         key = (model.backbone, repr(backbones.entry(model)), model.image_size)
         if key not in self._features:
-            self._features[key] = _at("model", backbones.build, model, "random").n_features
-        n_classes = _n_classes(data)
-        return heads.controls(model, self._features[key], n_classes)
+            known = at("model", backbones.foreseen, model, "random")
+            self._features[key] = at("model", backbones.build, model, "random").n_features if known is None else known
+        return heads.controls(model, self._features[key], n_classes(data))
 
     def control(self, model: ModelSpec) -> ModelSpec:
         """See `heads.control`."""
@@ -178,9 +181,9 @@ class Rooms:
         """The options of its device, checked against the circuit; no device where it changes nothing: no circuit, no noise."""
         if train.device is None or not self.has_circuit(model):
             return train.model_copy(update={"device": None})
-        entry = _at("train.device", device_of, train.device)
-        _at("train.device", trial.tried, train.device.name, entry, circuit(model))
-        if not _at("train.device", noisy_layer.is_noisy, circuit(model), entry):
+        entry = at("train.device", device_of, train.device)
+        at("train.device", trial.tried, train.device.name, entry, circuit(model))
+        if not at("train.device", noisy_layer.is_noisy, circuit(model), entry):
             return train.model_copy(update={"device": None})
         telling = {k: v for k, v in entry.model_dump(mode="json").items() if k not in ("shots", "seed")}  # nothing is sampled
         return train.model_copy(update={"device": DeviceSpec(**{"name": train.device.name, **telling})})
@@ -191,7 +194,7 @@ class Rooms:
         Raises:
             AttackError: the attack cannot search, or the model does not have, the level that is asked for; or it fails.
         """
-        entry = _at("attack", attacks.get, attack.name, **attack.options)
+        entry = at("attack", attacks.get, attack.name, **attack.options)
         if attack.level not in entry.reaches:
             what = f"{attack.name!r} does not search at the level {attack.level!r}"
             raise AttackError(what, where="attack.level", valid=", ".join(entry.reaches))
@@ -205,7 +208,7 @@ class Rooms:
             raise AttackError(what, where="attack.directions", valid="1 and more, or a head with a bottleneck")
         borrowing.check(attack, entry, model)
         self._try(attack, entry, model, data)
-        if entry.least_classes > 2 and (k := _n_classes(data)) < entry.least_classes:
+        if entry.least_classes > 2 and (k := n_classes(data)) < entry.least_classes:
             what = f"{attack.name!r} with these options needs {entry.least_classes} classes, and the data has {k}"
             raise AttackError(what, where="attack", valid="other options, or data of more classes")
         epsilon = attack.epsilon if entry.perturbs else 0.0
@@ -217,13 +220,13 @@ class Rooms:
 
     def _try(self, attack: AttackSpec, entry: attacks.Attack, model: ModelSpec, data: DataSpec) -> None:
         """Runs a user's own attack once on a few random values, of the images' size at pixels."""
-        if ":" not in attack.name and "members" not in attack.options:
+        if not _foreign(attack.name, entry):
             return
         width = {"features": TRIED_FEATURES, "angles": heads.get(model).width or TRIED_FEATURES}
-        shape = (3, *_own_size(data, resized=True)) if attack.level == "pixels" else (width[attack.level],)
-        key = (repr(entry), attack.name, attack.level, shape, _n_classes(data))
+        shape = (3, *own_size(data, resized=True)) if attack.level == "pixels" else (width[attack.level],)
+        key = (repr(entry), attack.name, attack.level, shape, n_classes(data))
         if key not in self._tried:
-            _at("attack", attack_trial.check, attack.name, entry, attack.level, shape, _n_classes(data))
+            at("attack", attack_trial.check, attack.name, entry, attack.level, shape, n_classes(data))
             self._tried.add(key)
 
     def nested(self, attack: AttackSpec) -> bool:
@@ -232,19 +235,19 @@ class Rooms:
 
     def device(self, device: DeviceSpec, model: ModelSpec) -> DeviceSpec:
         """The device's options, defaults included, checked against the model's circuit."""
-        entry = _at("device", devices.get, device.name, **device.options)
+        entry = at("device", devices.get, device.name, **device.options)
         found = circuit(model)
         if (key := (device.name, repr(entry), found.digest)) not in self._tried:
-            _at("device", trial.tried, device.name, entry, found, self.download)
+            at("device", trial.tried, device.name, entry, found, self.download)
             self._tried.add(key)
         return DeviceSpec(**{"name": device.name, **entry.model_dump(mode="json")})
 
     def surrogate(self, model: ModelSpec, device: DeviceSpec) -> None:
         """Refuses a surrogate that would be too large, or not exact."""
         entry = device_of(device)
-        _at("model", surrogate.refuse_large, circuit(model), entry.runs)
+        at("model", sizes.refuse_large, circuit(model), entry.runs)
         if (key := ("surrogate", device.name, repr(entry))) not in self._tried:
-            _at("device", trial.fits, device.name, entry)
+            at("device", trial.fits, device.name, entry)
             self._tried.add(key)
 
     def exact(self, device: DeviceSpec) -> DeviceSpec:
@@ -262,36 +265,6 @@ class Rooms:
         return evaluating.checked(evaluate, device, attack)
 
 
-def _check_size(data: DataSpec, names: Sequence[str], counts: np.ndarray) -> None:
-    """Whether there are enough images of each of K classes `names`, of which there are `counts` [K]."""
-    k, fewest = len(names), int(counts.min())
-    if fewest < data.size // k:
-        least = smallest(data.test_fraction, data.validation_fraction, k, MIN_IMAGES)
-        possible = least and least <= k * fewest
-        of_each = f"a source with {(least or data.size) // k:,} images of each class"
-        raise DataError(
-            f"{data.size:,} images asked for, {data.size // k:,} of each class, but the source has {fewest:,} of class "
-            f"{names[int(counts.argmin())]!r}", where="data.size",
-            valid=f"{multiple(k)} from {least:,} to {k * fewest:,}" if possible else of_each,
-        )  # fmt: skip
-
-
-def _n_classes(data: DataSpec) -> int:
-    return len(_at("data", lambda: checked_classes(source(data))))
-
-
-def _own_size(data: DataSpec, resized: bool) -> tuple[int, int]:
-    """(height, width) of the images in pixels, which are not too many where nothing resizes them."""
-    size: tuple[int, int] = _at("data", lambda: checked_size(source(data)))
-    if max(size) > MAX_SIDE and not resized:
-        what = f"the images have {max(size):,} pixels along a side, too many for a network"
-        raise ModelError(what, where="model.image_size", valid=f"a size to which they are resized, up to {MAX_SIDE:,}")
-    return size
-
-
-def _at(where: str, function: Any, *args: Any, **kwargs: Any) -> Any:
-    """Call a room, and add to its error the section of the file that it is about."""
-    try:
-        return function(*args, **kwargs)
-    except InputError as problem:
-        raise problem.at(where) from problem
+def _foreign(name: str, attack: attacks.Attack) -> bool:
+    """Whether an attack, or a member of it, is a user's own or a library's."""
+    return ":" in name or any(_foreign(inner, one) for inner, one in getattr(attack, "members", {}).items())

@@ -13,11 +13,10 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import Field, field_validator
-from torch import Tensor
 
 from hqc_ray.entries import Seed
 from hqc_ray.errors import DeviceError
@@ -31,6 +30,9 @@ from hqc_ray.quantum.devices.ibm.service import guarded, placed
 from hqc_ray.quantum.devices.qiskit import Compiled
 from hqc_ray.quantum.noise import machines
 from hqc_ray.seeds import stream
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 ACCOUNT_FILE = Path("~/.qiskit/qiskit-ibm.json")  # where qiskit-ibm-runtime saves accounts; only whether it is there matters here
 FAILURES = ("RuntimeJobFailureError", "RuntimeJobMaxTimeoutError", "RuntimeInvalidStateError")  # no result will ever come
