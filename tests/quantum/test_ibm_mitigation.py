@@ -83,7 +83,7 @@ def fitted(device: Any) -> Mitigated:
 
 
 def test_a_mitigated_readout_leaves_nothing_of_it_but_shot_noise(misread: type[Cloud]) -> None:
-    """What is read of a wire is r = f1 - f0 + m <Z>. The mitigated <Z> has the variance of r over m^2, at most 1 / shots / m^2, as
+    """What is read of a wire is r = f1 - f0 + m <Z>. The mitigated <Z> has the variance of r over m^2, at most 1 / shots / m^2 as
     squared weights of a fit add up to 1, and those of f0 and f1 times ((1 + <Z>) / m)^2, ((1 - <Z>) / m)^2: at most 4 / m^2.
     """
     shots, ideal = 6_000, IDEAL.expectations(CIRCUIT, WEIGHTS, ANGLES)
