@@ -32,7 +32,7 @@ SUBROOMS = {  # the same inside a room that has sub-rooms; rooms in one tuple do
         ("trial",),
     ],
     "quantum": [("circuits", "noise"), ("ideal",), ("transfer",), ("devices",), ("cores",), ("study",)],
-    "sweep": [("graph",), ("work", "progress", "observers"), ("driver",), ("serial", "isolated", "tune"), ("run",)],
+    "sweep": [("graph",), ("work", "progress", "observers"), ("driver",), ("serial", "isolated", "tune", "histories"), ("run",)],
     "report": [("style", "files"), ("content",), ("tables", "figures"), ("page",)],
 }  # fmt: skip
 FORBIDDEN = {

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 MADE = "a folder that `hqc sweep` made"
 AGAIN = "`hqc sweep` writes it again; or delete it, and all rows are shown"
 EXAMPLES, KEPT, MODELS, FIGURES = "examples", "kept", "models", "figures"
+HISTORY = ("model_key", "epoch", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy")  # of training.csv
 
 
 def kept_name(row: Planned | Row) -> str:
@@ -109,6 +110,11 @@ class Folder:
     def summary(self) -> Path:
         """The numbers of the report's table, with the worst case."""
         return self.path / "summary.csv"
+
+    @property
+    def training(self) -> Path:
+        """How the models were trained, epoch by epoch."""
+        return self.path / "training.csv"
 
     @property
     def csv(self) -> Path:

@@ -24,9 +24,12 @@ from hqc_ray.results.seal import DamagedError, arrays, npz, opened, sealed
 from hqc_ray.results.status import RUNNING
 from hqc_ray.spec import SweepSpec
 
-MIRRORED = (f"{MODELS}/", f"{EXAMPLES}/", f"{KEPT}/", "provenance.json", "sweep.yaml")  # what the rows alone cannot give again
+# what the rows alone cannot give again
+MIRRORED = (f"{MODELS}/", f"{EXAMPLES}/", f"{KEPT}/", "provenance.json", "sweep.yaml", "training.csv")
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from hqc_ray.results.storage import Storage
 
 
@@ -249,6 +252,10 @@ class Store:
         """Rename a damaged file, so that it is made again."""
         path.replace(path.with_name(f"{path.name}.bad"))
         self.report(f"{why}; set aside as {path.name}.bad, and made again")
+
+    def save_training(self, histories: pd.DataFrame) -> None:
+        """Write down how the models were trained, epoch by epoch."""
+        self._write(self.at.training, histories.to_csv(index=False, float_format="%.5g").encode())
 
     def save_provenance(self, facts: dict[str, Any]) -> dict[str, Any]:
         """Versions, commit and hardware of this run, after those of earlier runs; never a path, a user or a secret."""

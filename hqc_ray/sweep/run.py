@@ -202,7 +202,10 @@ def _disconnect() -> None:
 
 
 def _finished(store: Store, order: list[str], seconds: float, workers: int, serial: bool, idle: float | None) -> Finished:
+    from hqc_ray.sweep import histories
+
     rows = store.ledger.frame(order)
+    store.save_training(histories.table(store, rows["model_key"]))
     failed = int((rows["status"] == "failed").sum())
     facts = {
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "seconds": round(seconds, 1),

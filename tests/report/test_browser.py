@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 from report_rows import as_frame, make_row, suspect_rows, sweep_rows, transferred, write_examples
+from test_training import histories
 
 from hqc_ray import report
+from hqc_ray.report.content.training import curves
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 EPSILONS = tuple(round(0.01 * step, 2) for step in range(1, 13))
@@ -63,7 +65,9 @@ def pages(tmp_path_factory):
         made = report.Report.of(as_frame({row["key"]: row for row in rows}.values()))
         pictures = report.strips(report.kept(made, folder), lambda name: folder / "figures" / f"{name}.png")
         path = folder / f"{name}.html"
-        path.write_text(report.page(made, pictures, {"runs": [{"packages": {"torch": "2"}}]}, name, "name: made_up\n"))
+        keys = [] if name == "small" else list(dict.fromkeys(row["model_key"] for row in rows))  # an early sweep has no curves
+        trained = curves(made, histories(keys, epochs=30))
+        path.write_text(report.page(made, pictures, {"runs": [{"packages": {"torch": "2"}}]}, name, "name: made_up\n", trained))
         found[name] = path
     return found
 
@@ -193,7 +197,7 @@ def test_the_address_keeps_what_is_chosen(chromium, pages):
 def test_every_chart_and_table_can_be_saved(middle):
     page = middle.page
     charts = page.evaluate("[...report.drawn.keys()]")
-    assert set(charts) == {"accuracy", "heat", "clean", "devices", "cost", "levels", "certificate", "transfer"}
+    assert set(charts) == {"accuracy", "heat", "clean", "devices", "cost", "levels", "certificate", "training", "transfer"}
     for kind in ("PNG", "SVG"):
         with page.expect_download() as waiting:
             page.click(f"#chart-heat .tools button >> text={kind}")

@@ -35,10 +35,10 @@ def test_every_number_of_a_real_table_is_that_of_its_bits():
         assert (line["worst_right"], line["worst_images"], line["worst_seeds"]) == (worst, 200, 1)
         assert line["worst_accuracy"] == pytest.approx(worst / 200)
         assert (line["worst_low"], line["worst_high"]) == pytest.approx(tuple(wilson(worst, 200)))
-        for attack in ("fgsm", "deepfool", "pgd", "noise"):
+        for attack in ("fgsm", "deepfool", "pgd", "autoattack", "noise"):
             assert line[f"{attack}_right"] == bits[attack, line["epsilon"]].sum()
         assert line["clean_right"] == bits["clean", 0.0].sum()
-        assert line["attacks"] == "fgsm;deepfool;pgd;noise"
+        assert line["attacks"] == "fgsm;deepfool;pgd;autoattack;noise"
 
 
 def test_seeds_are_averaged_and_their_images_pooled():

@@ -37,7 +37,8 @@ def test_every_column_of_a_classical_cell():
         "backbone_title": "tests.sweep.cases:tiny", "head_title": "tanh", "data_test_fraction": None,
         "data_validation_fraction": None, "data_options": '{"images": 80, "n_classes": 2, "path": "", "seed": 0, "side": 8}',
         "train_epochs": 1, "train_batch_size": 32, "train_learning_rate": 0.1, "device_options": "{}",
-        "evaluate_images": 6, "evaluate_batch_size": 3, "evaluate_repeats": 1, "evaluate_certificate": False,
+        "mitigation": "", "image_shots": None, "calibration_shots": None,
+            "evaluate_images": 6, "evaluate_batch_size": 3, "evaluate_repeats": 1, "evaluate_certificate": False,
     }  # fmt: skip
     assert first.model_key == first.search_model_key
     assert second.model_dump() == columns | {"key": second.key, "epsilon": 0.1, "example": f"examples/{second.key}.npz"}

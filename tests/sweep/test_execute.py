@@ -6,14 +6,19 @@ import os
 import signal
 import sys
 
+import numpy as np
+import pandas as pd
 import pytest
+import torch
 from rich.console import Console
 
-from hqc_ray import cli
+from hqc_ray import cli, load_classifier
 from hqc_ray.columns import counted
 from hqc_ray.errors import AttackError, DataError, HqcError, SpecError
+from hqc_ray.models import classifier
 from hqc_ray.results import ledger
 from hqc_ray.results.ledger import Ledger
+from hqc_ray.results.seal import arrays, opened
 from hqc_ray.sweep import isolated, run
 from tests.sweep.cases import changed
 
@@ -48,6 +53,33 @@ def test_what_is_said_and_what_is_left_behind(execute):
     (facts,) = found.provenance["runs"]
     assert (facts["runner"], facts["workers"], facts["threads_per_worker"], facts["idle_share"]) == ("serial", 1, 1, None)
     assert json.loads((found.folder / "cells.json").read_text()) == found.rows["key"].tolist()
+
+
+def test_how_models_were_trained_is_kept_epoch_by_epoch(execute):
+    found, _ = execute()
+    (key,) = set(found.rows["model_key"])
+    saved = classifier.parse((found.folder / "models" / f"{key}.pt").read_bytes()).meta["history"]
+    table = pd.read_csv(found.folder / "training.csv")
+    assert table["model_key"].tolist() == [key] * len(saved)
+    assert table["epoch"].tolist() == list(range(1, len(saved) + 1))
+    np.testing.assert_allclose(table["train_loss"], [epoch["train_loss"] for epoch in saved], rtol=1e-4)
+    before = (found.folder / "training.csv").read_bytes()
+    execute()
+    assert (found.folder / "training.csv").read_bytes() == before
+
+
+def test_pictures_say_how_sure_the_model_is_of_them(execute):
+    found, _ = execute()
+    row = found.rows[found.rows["example"] != ""].iloc[0]
+    kept = arrays(opened((found.folder / row["example"]).read_bytes())[0])
+    model = load_classifier(found.folder, row["model_key"])
+    for images, classes in (("clean", "clean_prediction"), ("adversarial", "prediction")):
+        with torch.no_grad():
+            probabilities = model(torch.from_numpy(kept[images]).float()).softmax(1).numpy()
+        np.testing.assert_allclose(
+            kept[f"{images}_confidence"], probabilities[np.arange(len(probabilities)), kept[classes]], rtol=1e-5
+        )
+    assert 0.5 <= kept["clean_confidence"].min() < kept["clean_confidence"].max() <= 1
 
 
 def test_the_same_command_again_does_nothing_and_says_so(execute):

@@ -8,7 +8,7 @@ from hqc_ray.commands import shipped
 from hqc_ray.quantum.devices.ibm import service
 from hqc_ray.sweep import run
 
-NOISY = ("noise", "noise_as_defence", "mitigation", "machines", "drift")
+NOISY = ("noise", "noise_as_defence", "mitigation", "machines", "drift", "errors")
 
 
 @pytest.fixture

@@ -24,11 +24,15 @@ MODELS = 12  # that are shown, of one report
 IMAGES = 2  # of one model
 _GAINS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 _KEYS = ("clean", "adversarial", "labels", "clean_prediction", "prediction")
+_CONFIDENCES = ("clean_confidence", "adversarial_confidence")
 
 
 @dataclass(frozen=True)
 class Example:
-    """The first k evaluated images of a cell: `clean` and `adversarial` [k, 3, H, W] in [0, 1], three times k class numbers."""
+    """The first k evaluated images of a cell: `clean` and `adversarial` [k, 3, H, W] in [0, 1], three times k class numbers.
+
+    `confidences` [2, k] are the probabilities that the model gives to its predictions before and after; NaN: not kept.
+    """
 
     attack: Shown
     epsilon: float
@@ -38,6 +42,7 @@ class Example:
     labels: NDArray[np.int64]
     clean_prediction: NDArray[np.int64]
     prediction: NDArray[np.int64]
+    confidences: NDArray[np.float64]
 
 
 def load(path: Path, attack: Shown, epsilon: float, norm: str, n_classes: int) -> Example | None:
@@ -46,14 +51,16 @@ def load(path: Path, attack: Shown, epsilon: float, norm: str, n_classes: int) -
         file = arrays(opened(path.read_bytes())[0])
         clean, adversarial = (np.asarray(file[key], dtype=np.float32) for key in _KEYS[:2])
         labels, before, after = (np.asarray(file[key], dtype=np.int64) for key in _KEYS[2:])
+        sure = np.stack([np.asarray(file.get(key, np.full(len(labels), np.nan)), dtype=np.float64) for key in _CONFIDENCES])
     except Exception:  # the reader of a damaged file may raise anything
         return None
-    classes = np.stack([labels, before, after]) if labels.shape == before.shape == after.shape == clean.shape[:1] else None
+    same = labels.shape == before.shape == after.shape == sure.shape[1:] == clean.shape[:1]
+    classes = np.stack([labels, before, after]) if same else None
     if classes is None or clean.shape != adversarial.shape or clean.ndim != 4 or clean.shape[1] != 3 or not clean.size:
         return None
     if classes.max() >= n_classes or labels.min() < 0 or not np.isfinite([clean.sum(), adversarial.sum()]).all():
         return None
-    return Example(attack, epsilon, norm, clean, adversarial, labels, before, after)
+    return Example(attack, epsilon, norm, clean, adversarial, labels, before, after, sure)
 
 
 @dataclass(frozen=True)

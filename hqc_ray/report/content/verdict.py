@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from typing import Literal
 
 from hqc_ray.report.content.controls import UNKNOWN, Compared, Verdict
 from hqc_ray.report.content.lines import Ball
@@ -13,9 +14,10 @@ from hqc_ray.report.style import listed
 PLACES = 4  # epsilons that are told one by one
 Case = tuple[Model, Ball]  # a circuit in a ball
 Cases = dict[Case, list[Compared]]
-_WORDS: dict[Verdict, str] = {
+Kind = Verdict | Literal["mixed"]  # mixed: more than with one control, fewer than with another
+_WORDS: dict[Kind, str] = {
     "more": "more images stay right than with any control", "less": "fewer images stay right than with a control",
-    "none": "there is a difference",
+    "mixed": "more images stay right than with one control and fewer than with another", "none": "there is a difference",
 }  # fmt: skip
 
 
@@ -31,7 +33,7 @@ def verdict(controls: Sequence[Compared]) -> str:
     cases: Cases = defaultdict(list)
     for one in controls:
         cases[one.circuit, one.ball].append(one)
-    kinds: dict[Verdict, Cases] = {"more": {}, "less": {}, "none": {}, "not": {}}
+    kinds: dict[Kind, Cases] = {"more": {}, "less": {}, "mixed": {}, "none": {}, "not": {}}
     for case, its in cases.items():
         kinds[_of_one([one.verdict for one in its])][case] = its
     told = [
@@ -44,28 +46,33 @@ def verdict(controls: Sequence[Compared]) -> str:
     return f"Is it the circuit? {short}, by paired tests on the same images against {against}: {'; '.join(told)}."
 
 
-def _of_one(found: Sequence[Verdict]) -> Verdict:
+def _of_one(found: Sequence[Verdict]) -> Kind:
     """Of a circuit in a ball, from its comparisons with several controls."""
     if "less" in found:
-        return "less"
+        return "mixed" if "more" in found else "less"
     if "not" in found:
         return "not"
     return "none" if "none" in found else "more"
 
 
-def _short(kinds: set[Verdict]) -> str:
+def _short(kinds: set[Kind]) -> str:
     if kinds == {"not"}:
         return "No sign of it"
     if "none" in kinds:
         return "Undecided"
+    if "less" in kinds and "more" in kinds:
+        return "It depends on the circuit and the epsilon"
+    if "mixed" in kinds and "more" not in kinds:
+        return "No: which does better depends on the control"
     if "less" in kinds:
-        return "It depends" if "more" in kinds else "No, and where there is a difference it does harm"
+        return "No, and where there is a difference it does harm"
     return "Under these attacks yes" if kinds == {"more"} else "Under these attacks in part"
 
 
-def _points(cases: Cases, kind: Verdict) -> str:
+def _points(cases: Cases, kind: Kind) -> str:
     """'circuit minus control +6.0 to +18.5 points', over the comparisons that came out so."""
-    found = [100 * one.found.difference for its in cases.values() for one in its if one.verdict == kind]
+    kinds = {"more", "less"} if kind == "mixed" else {kind}
+    found = [100 * one.found.difference for its in cases.values() for one in its if one.verdict in kinds]
     low, high = f"{min(found, default=0):+.1f}", f"{max(found, default=0):+.1f}"
     return f"circuit minus control {low}{'' if low == high else f' to {high}'} points"
 

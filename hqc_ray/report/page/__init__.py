@@ -11,6 +11,7 @@ from html import escape
 from importlib import resources
 from typing import Any
 
+from hqc_ray.report.content.training import Curve
 from hqc_ray.report.content.view import Report
 from hqc_ray.report.page import sections
 from hqc_ray.report.page.data import data, script
@@ -19,7 +20,10 @@ SCRIPTS = ("state.js", "charts.js", "page.js")  # ours, one module in this order
 POLICY = "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; script-src 'unsafe-inline' 'unsafe-eval'"
 
 
-def page(report: Report, pictures: Sequence[str], provenance: Mapping[str, Any], title: str, sweep: str = "") -> str:
+def page(
+    report: Report, pictures: Sequence[str], provenance: Mapping[str, Any], title: str, sweep: str = "",
+    training: Sequence[Curve] = (),
+) -> str:  # fmt: skip
     """The page's HTML.
 
     Args:
@@ -28,6 +32,7 @@ def page(report: Report, pictures: Sequence[str], provenance: Mapping[str, Any],
         provenance: versions, commit, hardware; nested mappings and lists are written out.
         title: of the page.
         sweep: the sweep file.
+        training: how its models were trained.
     """
     unfinished = report.unfinished
     head = (
@@ -42,7 +47,7 @@ def page(report: Report, pictures: Sequence[str], provenance: Mapping[str, Any],
         "<main>",
         *sections.sections(report, pictures, provenance, sweep),
         "</main>",
-        f'<script type="application/json" id="data">{script(data(report))}</script>',
+        f'<script type="application/json" id="data">{script(data(report, training))}</script>',
         f"<script>{_code('vega.js')}</script>",
         f'<script type="module">{_code("datatables.js")}</script>',
         f'<script type="module">{"".join(map(_code, SCRIPTS))}</script>',

@@ -14,6 +14,7 @@ from hqc_ray.report.content.attacks import Shown, attack_style, is_clean, is_tra
 from hqc_ray.report.content.lines import Ball, gather
 from hqc_ray.report.content.models import Model
 from hqc_ray.report.content.stages import label, stages
+from hqc_ray.report.content.training import MEASURES, Curve
 from hqc_ray.report.content.transfers import ANOTHER_SEED
 from hqc_ray.report.content.view import Report
 from hqc_ray.report.page.columns import NUMBERS, TEXTS
@@ -28,7 +29,7 @@ _SHAPES = {
 _DASHES: dict[Any, list[int]] = {"-": [1, 0], "--": [6, 3], ":": [2, 2], "-.": [6, 2, 2, 2]}
 
 
-def data(report: Report) -> dict[str, Any]:
+def data(report: Report, training: Sequence[Curve] = ()) -> dict[str, Any]:
     """Everything that charts and the table of rows show, ready for JSON.
 
     Columns of text are `{"values": [...], "codes": [...]}`, in the order of the report's tables; columns of numbers are
@@ -51,6 +52,7 @@ def data(report: Report) -> dict[str, Any]:
         "styles": {"head": _head_styles(report), "attack": _attack_styles(report)},
         "levels": _levels(report),
         "transfers": _transfers(report),
+        "training": [_curve(curve) for curve in training],
     }
 
 
@@ -228,6 +230,14 @@ def _levels(report: Report) -> list[Record]:
                      "reference": label(place.reference), "fallen": place.fallen}
                 )  # fmt: skip
     return found
+
+
+def _curve(curve: Curve) -> Record:
+    """A list per measure, over epochs; accuracies in percent."""
+    scales = {name: 100.0 if name.endswith("accuracy") else 1.0 for name in MEASURES}
+    lists = {name: [_short(scale * value) for value in curve.values[name]] for name, scale in scales.items()}
+    told = {**_place(curve.model), "head": curve.model.full_head, "seeds": curve.seeds}
+    return {**told, "epochs": [int(epoch) for epoch in curve.values.index], **lists}
 
 
 def _place(model: Model) -> Record:

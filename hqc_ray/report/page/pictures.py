@@ -51,9 +51,7 @@ def _strips(one: Kept) -> Iterator[str]:
     for image in images_of(one.examples):
         first = shown[0]
         label = int(first.labels[image])
-        shots = [
-            _shot("clean", [_picture(first.clean[image], "clean patch")], "", int(first.clean_prediction[image]), label, one)
-        ]
+        shots = [_shot("clean", [_picture(first.clean[image], "clean patch")], "", *_seen(first, image, 0), label, one)]
         shots += [_attacked(example, image, one) for example in shown]
         name = f"Image {image + 1}, {one.classes[label]}"
         yield f'<div class="strip" tabindex="0" role="group" aria-label="{escape(name)}">{"".join(shots)}</div>'
@@ -67,13 +65,19 @@ def _attacked(example: Example, image: int, one: Kept) -> str:
         _picture(0.5 + factor * change, f"perturbation of {head}, times {factor}"),
         _picture(example.adversarial[image], f"adversarial patch of {head}"),
     ]
-    return _shot(head, pictures, f"× {factor}", int(example.prediction[image]), int(example.labels[image]), one)
+    return _shot(head, pictures, f"× {factor}", *_seen(example, image, 1), int(example.labels[image]), one)
 
 
-def _shot(head: str, pictures: Sequence[str], note: str, prediction: int, label: int, one: Kept) -> str:
+def _seen(example: Example, image: int, after: int) -> tuple[int, float]:
+    """The class that the model predicts, before or after, and the probability that it gives to it."""
+    return int((example.prediction if after else example.clean_prediction)[image]), float(example.confidences[after, image])
+
+
+def _shot(head: str, pictures: Sequence[str], note: str, prediction: int, sure: float, label: int, one: Kept) -> str:
     name = one.classes[prediction] if prediction >= 0 else "no class"  # -1: the model's outputs were not numbers
     right = prediction == label
-    verdict = f'<span class="{"right" if right else "wrong"}">{escape(name)}{"" if right else " ×"}</span>'
+    told = "" if np.isnan(sure) else f"<small>{100 * sure:.0f} %</small>"
+    verdict = f'<span class="{"right" if right else "wrong"}">{escape(name)}{"" if right else " ×"}</span>{told}'
     inner = f" <small>{note}</small> ".join(pictures)
     return f'<div class="shot"><b>{escape(head)}</b>{inner}{verdict}</div>'
 

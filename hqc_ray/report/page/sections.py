@@ -26,6 +26,8 @@ CHARTS = (  # name, title, what it shows
      "falls. A line that rises towards the pixels rises in the stage between."),
     ("certificate", "Certificate beside attack",
      "From what is certified up to what the worst case leaves: the truth lies between."),
+    ("training", "How the models were trained",
+     "Mean over seeds, epoch by epoch: solid on the validation part, dashed on the training part, while weights move."),
 )  # fmt: skip
 MANY = 40  # raised flags beyond which the first screen names no more
 FEW = 24  # circuits that have a sentence each; of more, the table says the same
@@ -182,7 +184,7 @@ def _pictures(pictures: Sequence[str]) -> Iterator[str]:
     yield soft(
         "Images of the test part that were right before: the clean patch, then of each attack what it added "
         "(magnified by the factor below, around grey) and what came of it. Below each patch stands the class that the "
-        "model predicts, × where it is wrong."
+        "model predicts, with the probability that it gives to it, × where it is wrong."
     )
     yield from pictures
 
@@ -220,6 +222,6 @@ def _provenance(provenance: Mapping[str, Any], sweep: str) -> Iterator[str]:
     if provenance:
         yield f'<h3>Versions, machine, runs</h3><div class="nested">{nested(provenance)}</div>'
     yield soft(
-        "Files beside this page: table.md, summary.csv, rows.csv, rows.parquet; in figures/ at most a dozen drawings, the most "
-        "important ones. Whatever else there is to draw, the charts above draw, each as PNG or SVG."
+        "Files beside this page: table.md, summary.csv, training.csv, rows.csv, rows.parquet; in figures/ at most a dozen "
+        "drawings, the most important ones. Whatever else there is to draw, the charts above draw, each as PNG or SVG."
     )

@@ -20,6 +20,7 @@ from hqc_ray.evaluation.measure import Seen, attacked_images, example, measure
 from hqc_ray.models import features
 from hqc_ray.models.classifier import Classifier
 from hqc_ray.results.row import Deployed
+from hqc_ray.spec import Level
 from hqc_ray.sweep.graph.jobs import Job, JudgeTask, Outcome, SearchTask
 from hqc_ray.sweep.work import deployed
 
@@ -63,9 +64,23 @@ def search(worker: Worker, job: Job) -> Outcome:
     cells = list(zip(job.rows, task.judged, strict=True))
     took = dict(zip(start["epsilons"].tolist(), start["gradients"].tolist(), strict=True)) if start else {}
     measured = tuple(measure(result, labels, row.epsilon, j, seen[j], took.get(row.epsilon)) for row, j in cells)
-    pictures = {r.example: example(result, values.cpu().numpy(), labels, r.epsilon, j, PICTURED) for r, j in cells if r.example}
+    pictures = {}
+    for row, j in (cell for cell in cells if cell[0].example):
+        shown = example(result, values.cpu().numpy(), labels, row.epsilon, j, PICTURED)
+        pictures[row.example] = shown if task.judges[j].deployed.native else shown | _confidences(crew[j][0], level, shown)
     kept = {name: attacked_images(result, values, labels, epsilon, attack.norm) for epsilon, name in task.kept}
     return Outcome(job.id, 0.0, _lent(result), measured=measured, examples=pictures | kept)
+
+
+def _confidences(who: Classifier, level: Level, shown: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The probability that a judge's exact outputs give to the class that it sees, before and after: `..._confidence` [n]."""
+    found = {}
+    for name, images, classes in (("clean", "clean", "clean_prediction"), ("adversarial", "adversarial", "prediction")):
+        values = torch.from_numpy(shown[images]).to(who.device, torch.float32)
+        with torch.no_grad():
+            probabilities = who.at(level).rest(values).softmax(1).cpu().double().numpy()
+        found[f"{name}_confidence"] = probabilities[np.arange(len(values)), shown[classes]]
+    return found
 
 
 def _lent(result: Result) -> dict[str, np.ndarray] | None:

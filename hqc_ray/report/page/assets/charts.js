@@ -193,6 +193,19 @@ const draws = {
     return { spec, values, told: `${values.length} points` };
   },
 
+  training(rows, width) {
+    const shown = new Set(rows.map(i => ['model', 'images', 'head'].map(name => text(name, i)).join('|'))), measure = choices.measure, values = [];
+    for (const of of DATA.training) if (shown.has(`${of.model}|${of.images}|${of.head}`)) for (const part of ['train', 'validation'])
+      of.epochs.forEach((epoch, at) => { const value = of[`${part}_${measure}`][at];
+        if (value !== null) values.push({ by: of.head, where: `${of.model}, ${of.images}`, seeds: of.seeds, part, epoch, value, line: `${of.model}|${of.images}|${of.head}|${part}` }); });
+    const y = { field: 'value', type: 'quantitative', title: measure === 'loss' ? 'cross-entropy, nats' : 'right, %', scale: { zero: measure === 'loss' } };
+    const tooltip = [{ field: 'by', title: title('head') }, { field: 'where', title: 'on' }, { field: 'part' }, { field: 'epoch' }, { field: 'value', format: '.3~g', title: measure }, { field: 'seeds' }];
+    const spec = { width, height: 250, mark: { type: 'line', strokeWidth: 1.5 }, encoding: { y, tooltip, detail: { field: 'line' }, color: coded('head').color,
+      x: { field: 'epoch', type: 'quantitative', title: 'epoch', axis: { tickMinStep: 1, grid: false } },
+      strokeDash: { field: 'part', type: 'nominal', scale: { domain: ['validation', 'train'], range: [[1, 0], [4, 3]] }, legend: null } } };
+    return { spec, values, filter: 'head', told: `${new Set(values.map(of => of.line)).size} curves` };
+  },
+
   transfer(rows, width) {
     const matrix = DATA.transfers[+choices.matrix] ?? DATA.transfers[0] ?? { found: [], judges: [], cells: [] };
     const values = matrix.cells.map(of => ({ ...of, said: of.robust.toFixed(0) + (of.flagged ? '!' : '') }));
@@ -221,6 +234,7 @@ function scatter(field, x, y, code, width) {
 const there = {
   accuracy: () => spaces.length > 0, heat: () => spaces.length > 0, clean: () => spaces.length > 0, cost: () => SIZE > 0,
   devices: () => circuits.size > 1,
+  training: () => DATA.training.length > 0,
   levels: () => DATA.levels.length > 0, certificate: () => NUMBERS.certified.some(value => value !== null), transfer: () => DATA.transfers.length > 0,
 };
 

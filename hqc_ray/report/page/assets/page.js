@@ -111,6 +111,7 @@ function makeChoices() {
   for (const [chart, name, label, options] of [
     ['devices', 'device', 'Against', [...circuits].map(code => TEXTS.device.values[code]).map(device => [device, device])],
     ['cost', 'cost', 'Count', ['seconds', 'gradients', 'forwards', 'circuits'].filter(of => NUMBERS[of].some(value => value)).map(of => [of, title(of).toLowerCase()])],
+    ['training', 'measure', 'Show', [['loss', 'loss'], ['accuracy', 'accuracy']]],
     ['transfer', 'matrix', 'Attack', DATA.transfers.map((matrix, at) => [String(at), matrix.title])],
   ]) {
     const tools = $(`#chart-${chart} .tools`);

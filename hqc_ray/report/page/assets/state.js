@@ -7,7 +7,7 @@ const text = (name, i) => TEXTS[name].values[TEXTS[name].codes[i]];
 const several = name => TEXTS[name].values.length > 1;
 
 const filters = new Map(); // column -> the texts that may stand there; `flag`: any of a row's flags
-const choices = { by: 'head', panels: '', space: '', epsilon: '', device: '', cost: 'seconds', matrix: '0' };
+const choices = { by: 'head', panels: '', space: '', epsilon: '', device: '', cost: 'seconds', measure: 'loss', matrix: '0' };
 
 /** How many rows have each value of a column. */
 function counts(name) {
@@ -74,7 +74,7 @@ function defaults() {
   const space = spaces[0] ?? '';
   const places = ['model', 'images'].filter(several);
   return { by: several('head') ? 'head' : 'attack', panels: places.length ? 'place' : '', space, epsilon: telling(space),
-    device: TEXTS.device.values.find((_, code) => circuits.has(code)) ?? '', cost: 'seconds', matrix: '0' };
+    device: TEXTS.device.values.find((_, code) => circuits.has(code)) ?? '', cost: 'seconds', measure: 'loss', matrix: '0' };
 }
 
 /** The address: `#?head=vqc1&head=vqc2&by=attack&search=...`; links to sections are `#name`. */
