@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import sys
+import types
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from qiskit.circuit import Measure, Parameter
+from qiskit.circuit.library import CXGate, RZGate, SXGate
+from qiskit.transpiler import Target
+from qiskit_aer.noise import NoiseModel, depolarizing_error
 
 from hqc_ray import cli
 from hqc_ray.quantum.devices.ibm import service
+from hqc_ray.quantum.noise import own
 from hqc_ray.quantum.study import machine as study
 
 QUBIT = {"t1_us": 100.0, "t2_us": 80.0, "readout_01": 0.01, "readout_10": 0.03, "date": "2026-10-31T00:00:00Z"}
@@ -36,6 +44,26 @@ def test_its_numbers(file: str) -> None:
     last = found.qubits[2]
     assert (last.t1, last.t2, last.readout) == pytest.approx((100.0, 80.0, 0.02))
     assert (last.single, last.double, last.age) == pytest.approx((3e-4, 1e-2, 1.0))
+
+
+def test_gates_on_any_qubits_are_shown_on_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As trapped ions have them: the target lists a gate, and no qubits."""
+
+    def ions() -> Any:
+        target, model = Target(num_qubits=4), NoiseModel()
+        for gate in (SXGate(), RZGate(Parameter("angle")), CXGate(), Measure()):
+            target.add_instruction(gate)
+        model.add_all_qubit_quantum_error(depolarizing_error(0.02, 1), ["sx"])
+        model.add_all_qubit_quantum_error(depolarizing_error(0.04, 2), ["cx"])
+        return own.simulated("ions", target, model)
+
+    lab = types.ModuleType("ion_lab")
+    lab.ions = ions  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "ion_lab", lab)
+    found = study.look("ion_lab:ions")
+    assert found.couplings == {pair: pytest.approx(0.03) for pair in itertools.combinations(range(4), 2)}
+    assert [(qubit.single, qubit.double) for qubit in found.qubits] == [(pytest.approx(0.01), pytest.approx(0.03))] * 4
+    assert {n: error for n, _, error in study.chains(found)} == {n: pytest.approx(1 - 0.97 ** (n - 1)) for n in (2, 3, 4)}
 
 
 def test_its_best_chains(file: str) -> None:

@@ -31,7 +31,8 @@ class Carried(Noise):
         by_numbers = hasattr(backend, "scaled")
         self._model = backend.scaled(scale) if by_numbers and scale != 1 else carried(backend)
         self._factor = 1.0 if by_numbers else scale
-        self._errors: dict[tuple[str, tuple[int, ...]], Any] = {}
+        self._errors: dict[int, Any] = {}  # scaled, by the identity of the model's: it may have one for all pairs
+        self._lost: dict[int, float] = {}  # by the identity of an error
 
     def error(self, gate: str, qubits: tuple[int, ...]) -> Any:
         """See `Noise.error`.
@@ -39,11 +40,13 @@ class Carried(Noise):
         Raises:
             DeviceError: its scaled probability is above 1.
         """
-        if (gate, qubits) not in self._errors:
-            local = self._model._local_quantum_errors.get(gate, {})
-            found = local.get(qubits) or self._model._default_quantum_errors.get(gate)
-            self._errors[gate, qubits] = self._scaled(found) if found and self._factor != 1 else found
-        return self._errors[gate, qubits]
+        local = self._model._local_quantum_errors.get(gate, {})
+        found = local.get(qubits) or self._model._default_quantum_errors.get(gate)
+        if not found or self._factor == 1:
+            return found
+        if id(found) not in self._errors:
+            self._errors[id(found)] = self._scaled(found)
+        return self._errors[id(found)]
 
     def _scaled(self, error: Any) -> Any:
         """An error of Aer's, `_factor` times as probable."""
@@ -69,7 +72,12 @@ class Carried(Noise):
         """See `Machine.infidelity`."""
         if not has(self.backend.target, gate, qubits):
             return None
-        return misread(self.assignment(qubits[0])) if gate == "measure" else lost(self.error(gate, qubits))
+        if gate == "measure":
+            return misread(self.assignment(qubits[0]))
+        error = self.error(gate, qubits)
+        if id(error) not in self._lost:
+            self._lost[id(error)] = lost(error)
+        return self._lost[id(error)]
 
     def check(self, compiled: Any) -> None:
         """See `Noise.check`."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -188,10 +189,19 @@ def _errors(noise: machines.Calibrated) -> Iterator[tuple[tuple[str, tuple[int, 
     target = noise.backend.target
     for gate in target.operation_names:
         if gate not in ("measure", "reset", "delay", "barrier", "id"):
-            for qubits in target[gate] or ():
-                error = noise.infidelity(gate, qubits) if qubits and len(qubits) <= 2 else None
+            for qubits in _listed(target, gate):
+                error = noise.infidelity(gate, qubits) if len(qubits) <= 2 else None
                 if error is not None:
                     yield (gate, qubits), error
+
+
+def _listed(target: Any, gate: str) -> Iterable[tuple[int, ...]]:
+    """Where a target has a gate: one that it lists without qubits, on any; of two, (a, b) with a < b."""
+    listed = target[gate] or {None: None}
+    if None not in listed:
+        return listed
+    size = snapshots.known_gates()[gate].num_qubits if gate in snapshots.known_gates() else 0
+    return itertools.combinations(range(target.num_qubits), size) if size else ()
 
 
 def _qubit(
