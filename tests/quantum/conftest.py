@@ -3,6 +3,8 @@ from __future__ import annotations
 import sys
 import types
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,6 +12,8 @@ from quantum_cases import reuploading
 
 from hqc_ray import circuits
 from hqc_ray.quantum.circuits.ir import Circuit
+from hqc_ray.quantum.devices.ibm import jobs as ibm_jobs
+from hqc_ray.quantum.devices.ibm import service as ibm_service
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -37,3 +41,60 @@ def user(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Circuit]:
     vars(module).update(reuploading=reuploading, number=3, nothing=lambda b: None, wrong=lambda b: b.add("CNOT", 0, 7))
     monkeypatch.setitem(sys.modules, "user_circuits", module)
     return lambda name, **options: circuits.get(f"user_circuits:{name}", **options)
+
+
+@pytest.fixture
+def jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ibm_jobs.Jobs]:
+    """A folder of jobs, an account that is nowhere, and services that have seen nothing."""
+    from ibm_cases import another_process
+
+    monkeypatch.setenv("HQC_JOBS", str(tmp_path / "jobs"))
+    monkeypatch.setenv("HQC_CACHE", str(tmp_path / "cache"))  # what was measured before would not be measured again
+    for name in ("QISKIT_IBM_TOKEN", "QISKIT_IBM_INSTANCE", "QISKIT_IBM_CHANNEL", "QISKIT_IBM_URL"):
+        monkeypatch.delenv(name, raising=False)
+    accounts = "qiskit_ibm_runtime.accounts.management._DEFAULT_ACCOUNT_CONFIG_JSON_FILE"
+    monkeypatch.setattr(accounts, str(tmp_path / "accounts.json"))
+    another_process()
+    yield ibm_jobs.here()
+    another_process()
+
+
+@pytest.fixture
+def submissions(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The PUBs that samplers are given from now on."""
+    import qiskit_ibm_runtime
+
+    seen: list[Any] = []
+    send = qiskit_ibm_runtime.SamplerV2.run
+
+    def counted(self: Any, pubs: Any, **options: Any) -> Any:
+        seen.extend(pubs)
+        return send(self, pubs, **options)
+
+    monkeypatch.setattr(qiskit_ibm_runtime.SamplerV2, "run", counted)
+    return seen
+
+
+@pytest.fixture
+def cloud(monkeypatch: pytest.MonkeyPatch) -> type[Any]:
+    """The cloud in the place of IBM's, with an account in the environment."""
+    import qiskit_ibm_runtime
+    from ibm_cases import INSTANCE, TOKEN, Cloud
+
+    monkeypatch.setenv("QISKIT_IBM_TOKEN", TOKEN)
+    monkeypatch.setenv("QISKIT_IBM_INSTANCE", INSTANCE)
+    monkeypatch.setattr(qiskit_ibm_runtime, "QiskitRuntimeService", Cloud)
+    send = qiskit_ibm_runtime.SamplerV2.run
+    for kept in (Cloud.known, Cloud.tags, Cloud.asked):
+        kept.clear()
+
+    monkeypatch.setattr(Cloud, "machines", {"ibm_lima": lambda: ibm_service.local().backend("fake_lima", 3)})
+
+    def remembered(self: Any, pubs: Any, **options: Any) -> Any:
+        job = send(self, pubs, **options)
+        Cloud.known[job.job_id()] = job
+        Cloud.tags[job.job_id()] = self.options.environment.job_tags[0]
+        return job
+
+    monkeypatch.setattr(qiskit_ibm_runtime.SamplerV2, "run", remembered)
+    return Cloud

@@ -18,7 +18,7 @@ from torch import Tensor
 from hqc_ray import circuits, devices, surrogate
 from hqc_ray.errors import ResultsError
 from hqc_ray.quantum.circuits.ir import Circuit
-from hqc_ray.quantum.cores import noisy_layer
+from hqc_ray.quantum.cores import noisy_layer, sizes
 from hqc_ray.quantum.cores.native import Native, ShotEstimate
 from hqc_ray.quantum.cores.surrogate import Surrogate, grid, trig_features
 from hqc_ray.quantum.devices.aer import Aer

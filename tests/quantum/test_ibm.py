@@ -1,11 +1,11 @@
-"""The device ibm, offline: the runtime's local testing mode on a fake backend, and a cloud that is a class of this file."""
+"""The device ibm, offline: what is measured, never paid for twice, refused, and never said."""
 
 from __future__ import annotations
 
 import json
 import logging
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 import qiskit_ibm_runtime
 import torch
+from ibm_cases import INSTANCE, LEVEL, SHOTS, TOKEN, Cloud, another_process, fake, lose
 from qiskit_ibm_runtime.fake_provider.local_runtime_job import LocalRuntimeJob
 from quantum_cases import asymmetric, inputs
 from rich.console import Console
@@ -26,122 +27,13 @@ from hqc_ray.evaluation import audit
 from hqc_ray.quantum.cores.surrogate import Surrogate
 from hqc_ray.quantum.devices.ibm import device as ibm
 from hqc_ray.quantum.devices.ibm import jobs as ibm_jobs
-from hqc_ray.quantum.devices.ibm import service as ibm_service
 from hqc_ray.sweep import run
 
 CIRCUIT = asymmetric()
 WEIGHTS, ANGLES = inputs(CIRCUIT, batch=40)
 ARRAYS = WEIGHTS.numpy(), ANGLES.numpy()
-SHOTS = 2000
-LEVEL = 1  # from 2 on, Qiskit's transpiler does not always find the same layout, whatever its seed
 EXACT = devices.get("qiskit.aer", noise="fake_manila", optimization_level=LEVEL)
-TOKEN, INSTANCE = "token-0f5e8d2c", "crn:v1:bluemix:public:quantum-computing:us-east:a/1234::"
-
-
-@pytest.fixture(autouse=True)
-def jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ibm_jobs.Jobs]:
-    """A folder of jobs, an account that is nowhere, and services that have seen nothing."""
-    monkeypatch.setenv("HQC_JOBS", str(tmp_path / "jobs"))
-    for name in ("QISKIT_IBM_TOKEN", "QISKIT_IBM_INSTANCE", "QISKIT_IBM_CHANNEL", "QISKIT_IBM_URL"):
-        monkeypatch.delenv(name, raising=False)
-    accounts = "qiskit_ibm_runtime.accounts.management._DEFAULT_ACCOUNT_CONFIG_JSON_FILE"
-    monkeypatch.setattr(accounts, str(tmp_path / "accounts.json"))
-    another_process()
-    yield ibm_jobs.here()
-    another_process()
-
-
-def another_process() -> None:
-    """Forget what a process remembers."""
-    for cached in (ibm_jobs._at, ibm_service.local, ibm_service.cloud):
-        cached.cache_clear()
-
-
-def fake(**options: Any) -> ibm.IBM:
-    device = devices.get("ibm", **{"backend": "fake_manila", "shots": SHOTS, "optimization_level": LEVEL, **options})
-    assert isinstance(device, ibm.IBM)
-    return device
-
-
-@pytest.fixture
-def submissions(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """The PUBs that samplers are given from now on."""
-    seen: list[Any] = []
-    send = qiskit_ibm_runtime.SamplerV2.run
-
-    def counted(self: Any, pubs: Any, **options: Any) -> Any:
-        seen.extend(pubs)
-        return send(self, pubs, **options)
-
-    monkeypatch.setattr(qiskit_ibm_runtime.SamplerV2, "run", counted)
-    return seen
-
-
-class Cloud:
-    """The QiskitRuntimeService of an account: outlives processes, and runs its jobs on a fake backend."""
-
-    known: dict[str, Any] = {}  # noqa: RUF012  # one cloud, as there is one
-    tags: dict[str, str] = {}  # noqa: RUF012
-    asked: list[str] = []  # noqa: RUF012
-
-    def __init__(self) -> None:
-        self.asked.append("connect")
-
-    @staticmethod
-    def saved_accounts() -> dict[str, Any]:
-        return {}
-
-    def backend(self, name: str) -> Any:
-        self.asked.append(f"backend {name}")
-        if name != "ibm_lima":
-            raise LookupError(f"no {name} for {TOKEN} of {INSTANCE}\nat all")
-        return ibm_service.local().backend("fake_lima", 3)
-
-    def least_busy(self, min_num_qubits: int, **filters: Any) -> Any:
-        assert filters == {"operational": True, "simulator": False}
-        assert min_num_qubits == 3
-        return self.backend("ibm_lima")
-
-    def job(self, job_id: str) -> Any:
-        return self.known[job_id]
-
-    def jobs(self, job_tags: list[str], limit: None) -> list[Any]:
-        return [self.known[job_id] for job_id, tag in self.tags.items() if [tag] == job_tags]
-
-
-@pytest.fixture
-def cloud(monkeypatch: pytest.MonkeyPatch) -> type[Cloud]:
-    """The cloud in the place of IBM's, with an account in the environment."""
-    monkeypatch.setenv("QISKIT_IBM_TOKEN", TOKEN)
-    monkeypatch.setenv("QISKIT_IBM_INSTANCE", INSTANCE)
-    monkeypatch.setattr(qiskit_ibm_runtime, "QiskitRuntimeService", Cloud)
-    send = qiskit_ibm_runtime.SamplerV2.run
-    for kept in (Cloud.known, Cloud.tags, Cloud.asked):
-        kept.clear()
-
-    def remembered(self: Any, pubs: Any, **options: Any) -> Any:
-        job = send(self, pubs, **options)
-        Cloud.known[job.job_id()] = job
-        Cloud.tags[job.job_id()] = self.options.environment.job_tags[0]
-        return job
-
-    monkeypatch.setattr(qiskit_ibm_runtime.SamplerV2, "run", remembered)
-    return Cloud
-
-
-def lose(monkeypatch: pytest.MonkeyPatch, times: int, problem: type[Exception]) -> list[str]:
-    """Let the results of the next jobs be lost; returns the ids of the jobs that are asked for theirs."""
-    asked: list[str] = []
-    result = LocalRuntimeJob.result
-
-    def lost(self: Any) -> Any:
-        asked.append(self.job_id())
-        if len(asked) <= times:
-            raise problem(f"the line is dead, says {TOKEN}")
-        return result(self)
-
-    monkeypatch.setattr(LocalRuntimeJob, "result", lost)
-    return asked
+pytestmark = pytest.mark.usefixtures("jobs")
 
 
 @pytest.fixture(scope="module")
@@ -418,7 +310,7 @@ def test_what_was_executed_is_what_was_paid_for_whatever_the_compiler_says_today
     assert (paid.layout, paid.backend) == (tuple(compiled.layout.final_index_layout()), "fake_lima")
     another_process()
     cloud.asked.clear()
-    monkeypatch.setattr(ibm.IBM, "_compile", lambda *_: pytest.fail("compiled again"))
+    monkeypatch.setattr(ibm.IBM, "compiled_for", lambda *_: pytest.fail("compiled again"))
     assert device.executed(CIRCUIT, WEIGHTS) == paid
     assert cloud.asked == []
     with pytest.raises(pytest.fail.Exception):

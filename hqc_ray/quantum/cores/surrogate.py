@@ -133,11 +133,15 @@ class Surrogate(nn.Module):
         """
         if not self.measured:
             return torch.zeros(len(angles), self.n_qubits, dtype=torch.float64, device=angles.device)
-        z = self.values() @ z_signs(self.n_qubits).to(self.coefficients)
+        return self._variance(self.values(), angles).sqrt()
+
+    def _variance(self, values: Tensor, angles: Tensor) -> Tensor:
+        """Of <Z> [..., B, Q] at angles [B, Q], by the shots of the frequencies [..., (2 degree + 1)**Q, 2**Q] on `grid`."""
+        z = values @ z_signs(self.n_qubits).to(self.coefficients)
         variance = (1 - (z * self.shots / (self.shots + 2)).square()) / self.shots
         one = angles.to(self.coefficients).reshape(-1, 1)
         squares = (trig_features(one, self.degree) @ self._axis().inverse()).square().reshape(*angles.shape, -1)
-        return (product(squares) @ variance).sqrt()
+        return product(squares) @ variance
 
     def replicate(self, generator: torch.Generator) -> Surrogate:
         """What another measurement with as many shots could have given: a parametric bootstrap draw; itself, where it is exact.
@@ -185,19 +189,32 @@ def fit(circuit: Circuit, weights: Tensor, device: Device) -> Surrogate:
     angles = check_angles(circuit.n_qubits, twin.exactness == "measured")
     twin.check_input(circuit, weights, angles)
     plain = weights.cpu().double().numpy()
+    if twin.exactness == "measured":
+        return _measured(circuit, plain, twin, angles)
     if (parts := twin.mitigated(circuit)) is not None:
         return _mitigated(circuit, plain, parts, angles)
     fitted = Surrogate(circuit.n_qubits, circuit.degree)
-    if twin.exactness == "measured":
-        points = grid(circuit.n_qubits, circuit.degree)
-        counted = torch.from_numpy(_run(twin, circuit, plain, torch.cat([points, angles]).numpy()))
-        values, there = counted[: len(points)], counted[len(points) :]
-        fitted.shots.fill_(float(twin.shots or 0))
+    fitted.set_values(torch.from_numpy(_tabulate(twin, circuit, plain)))
+    return _checked(fitted, twin.probabilities(circuit, weights, angles), angles, f"{circuit!r} on {twin.label}")
+
+
+def _measured(circuit: Circuit, weights: np.ndarray, device: Device, angles: Tensor) -> Surrogate:
+    """A fit of what is counted, its check and (where the device mitigates) its calibration in the same call."""
+    from hqc_ray.quantum.cores.mitigated import Mitigated
+
+    points = grid(circuit.n_qubits, circuit.degree)
+    both = torch.cat([points, angles]).numpy()
+    read, made = device.counted(circuit, weights, both)
+    read = np.stack([device.checked(each, circuit, len(both)) for each in read])
+    values, there, shape = torch.from_numpy(read[:, : len(points)]), read[:, len(points) :], (circuit.n_qubits, circuit.degree)
+    if made is None:
+        fitted, found = Surrogate(*shape), there[0]
+        fitted.set_values(values[0])
     else:
-        values = torch.from_numpy(_tabulate(twin, circuit, plain))
-        there = twin.probabilities(circuit, weights, angles)
-    fitted.set_values(values)
-    return _checked(fitted, there, angles, f"{circuit!r} on {twin.label}")
+        fitted, found = Mitigated(*shape, len(read), 1), made.combined(there)
+        fitted.set_read(values, made)
+    fitted.shots.fill_(float(device.shots or 0))
+    return _checked(fitted, torch.from_numpy(found), angles, f"{circuit!r} on {device.label}")
 
 
 def _mitigated(circuit: Circuit, weights: np.ndarray, parts: tuple[tuple[Device, ...], Recipe], angles: Tensor) -> Surrogate:
@@ -246,9 +263,8 @@ def loads(content: bytes) -> tuple[Surrogate, dict[str, Any]]:
 
     try:
         found = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-        read = found["state"].get("read")  # of a mitigated one
-        shape = found["n_qubits"], found["degree"]
-        fitted = Surrogate(*shape) if read is None else Mitigated(*shape, len(read))
+        state, shape = found["state"], (found["n_qubits"], found["degree"])
+        fitted = Mitigated(*shape, len(state["read"]), len(state["assignments"])) if "read" in state else Surrogate(*shape)
         fitted.load_state_dict(found["state"])
         return fitted, found["facts"]
     except Exception as problem:  # the reader of a damaged file may raise anything

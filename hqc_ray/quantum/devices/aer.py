@@ -20,7 +20,7 @@ from hqc_ray.quantum.devices import layouts, parity, qiskit
 from hqc_ray.quantum.devices.aer_programs import as_it_runs, ideal_simulator, longer, noisy_simulator, refuse_unknown, relaxing
 from hqc_ray.quantum.devices.device import Kind, Layout
 from hqc_ray.quantum.devices.facts import CompiledFacts
-from hqc_ray.quantum.devices.mitigating import Mitigating
+from hqc_ray.quantum.devices.mitigating import Scaled
 from hqc_ray.quantum.devices.qiskit import Compiled
 from hqc_ray.quantum.noise import machines, shipped
 from hqc_ray.quantum.noise.base import Noise, require
@@ -37,7 +37,7 @@ else:
 CHUNK = 512  # bound circuits in one Aer job: bounds the memory of its result
 
 
-class Aer(Mitigating):
+class Aer(Scaled):
     """Qiskit Aer's simulator, ideal or noisy; the noise is that of a real machine's calibration, or given by numbers.
 
     Probabilities are exact. With noise the circuit is transpiled to the gates and the coupling map of the machine (by numbers: to
@@ -93,8 +93,7 @@ class Aer(Mitigating):
         of_compiler = {key: getattr(self, key) for key in ("optimization_level", "transpile_seed", "layout")}
         changed = self.changed | {key: value for key, value in of_compiler.items() if value != defaults[key].default}
         tags = (key if value is True else f"{key}={value}".removesuffix(".0") for key, value in changed.items())
-        mitigated = [f"mitigation={self.mitigation.label}"] if self.mitigation else []
-        return [*([self.noise] if self.noise else []), *tags, *mitigated]
+        return [*([self.noise] if self.noise else []), *tags, *self._of_mitigation()]
 
     def check(self, circuit: Circuit) -> None:
         """Look whether Aer is there, the machine large enough, and its noise acts on the compiled circuit (compiled once).

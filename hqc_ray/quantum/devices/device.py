@@ -154,6 +154,16 @@ class Device(Entry):
         """The K devices that it runs `circuit` on, and what it makes of what they read; None where it mitigates nothing."""
         return None
 
+    def counted(self, circuit: Circuit, weights: np.ndarray, angles: np.ndarray) -> tuple[np.ndarray, Recipe | None]:
+        """Of a measured device: frequencies [K, N, 2**Q] as they are read, and what it makes of them (None: nothing).
+
+        Args:
+            circuit: Q wires, W weights.
+            weights: [W].
+            angles: [N, Q], radians.
+        """
+        return self.run(circuit, weights, angles)[None], None
+
     @property
     def runs(self) -> int:
         """Circuits of one evaluation: one for each scale of its noise."""

@@ -18,14 +18,37 @@ from hqc_ray.quantum.noise.parametric import NoiseOptions
 from hqc_ray.seeds import rng
 
 
-class Mitigating(NoiseOptions, Device):
-    """A device with noise, and with what is done about it.
+class Mitigating(Device):
+    """A device with errors, and with what is done about them.
 
     Args:
         mitigation: what is done about the noise, see `noise.mitigation`: {readout: true, zne: [1, 1.5, 2]}; None: nothing.
     """
 
     mitigation: Annotated[Mitigation | None, Field(exclude_if=lambda value: value is None)] = None
+
+    @property
+    def quasi(self) -> bool:
+        """See `Device.quasi`."""
+        return self.mitigation is not None
+
+    @property
+    def runs(self) -> int:
+        """See `Device.runs`."""
+        return len(self.mitigation.scales) if self.mitigation else 1
+
+    @property
+    def calibrations(self) -> int:
+        """See `Device.calibrations`."""
+        return CALIBRATIONS if self.mitigation and self.mitigation.readout else 0
+
+    def _of_mitigation(self) -> list[str]:
+        """What its label says of it."""
+        return [f"mitigation={self.mitigation.label}"] if self.mitigation else []
+
+
+class Scaled(NoiseOptions, Mitigating):
+    """A simulated device, whose noise can be scaled; its readout errors scale along, so each scale has its calibration."""
 
     @abstractmethod
     def _layout(self, circuit: Circuit) -> list[int]:
@@ -59,19 +82,9 @@ class Mitigating(NoiseOptions, Device):
         return found, recipe(self.mitigation, assignments)
 
     @property
-    def quasi(self) -> bool:
-        """See `Device.quasi`."""
-        return self.mitigation is not None
-
-    @property
-    def runs(self) -> int:
-        """See `Device.runs`."""
-        return len(self.mitigation.scales) if self.mitigation else 1
-
-    @property
     def calibrations(self) -> int:
         """See `Device.calibrations`."""
-        return CALIBRATIONS * self.runs if self.mitigation and self.mitigation.readout else 0
+        return self.runs * super().calibrations
 
     def _evaluate(self, circuit: Circuit, weights: np.ndarray, angles: np.ndarray) -> np.ndarray:
         """See `Device`; with shots, each circuit is sampled at each scale, and the readout calibrated once."""

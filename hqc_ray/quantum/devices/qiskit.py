@@ -113,7 +113,7 @@ def _moved(made: Compiled, to: dict[int, int], backend: Any, level: int, seed: i
     number = {qubit: i for i, qubit in enumerate(to)}
     for step in made.gates.data:
         small.append(step.operation, [number[qubit] for qubit in positions(made.gates, step)])
-    moved = _transpiled(small, backend, level, seed, made.measured.name, initial_layout=list(to.values()))
+    moved = transpiled(small, backend, level, seed, made.measured.name, initial_layout=list(to.values()))
     ends = moved.layout.final_index_layout()
     layout = [ends[number[qubit]] for qubit in made.layout]
     measured = moved.copy()
@@ -128,7 +128,7 @@ def _compiled(circuit: Circuit, backend: Any, level: int, seed: int) -> Compiled
     measures = backend is None or "measure" in backend.operation_names  # some early machines know none
     if measures:
         written.measure(wires, wires)
-    made = _transpiled(written, backend, level, seed, repr(circuit))
+    made = transpiled(written, backend, level, seed, repr(circuit))
     layout = made.layout.final_index_layout() if made.layout else list(wires)
     if not measures:
         made.measure(layout, wires)
@@ -136,7 +136,12 @@ def _compiled(circuit: Circuit, backend: Any, level: int, seed: int) -> Compiled
     return Compiled(made, _unmeasured(made), angles, weights, layout)
 
 
-def _transpiled(written: Any, backend: Any, level: int, seed: int, name: str, **options: Any) -> Any:
+def transpiled(written: Any, backend: Any, level: int, seed: int, name: str, **options: Any) -> Any:
+    """What Qiskit's compiler makes of a circuit that is `written` in its gates, `name` in errors; see `compiled`.
+
+    Raises:
+        DeviceError: the machine cannot run it.
+    """
     from qiskit import transpile
 
     target = {"basis_gates": [*BASIS, "measure"]} if backend is None else {"backend": backend}

@@ -28,7 +28,8 @@ class Mitigation(Options):
 
     Args:
         readout: the assignment matrix of each wire is inverted; of a sampled device, as its calibration circuits give it.
-        zne: zero-noise extrapolation from these scales of the noise, on top of `noise_scale`; 1 is among them.
+        zne: zero-noise extrapolation from these scales of the noise, on top of `noise_scale`; 1 is among them. A machine's noise
+            cannot be scaled: there they are how often each two-qubit gate is run, odd whole numbers.
         extrapolation: `richardson`: the polynomial through all scales; `linear`: the line of least squares.
     """
 
@@ -90,8 +91,8 @@ class Recipe:
 
     Args:
         weights: [K].
-        assignments: [K, Q, 2, 2], the matrix of each wire at each scale, row the true bit, column the bit read; None: what is
-            read is taken as it is.
+        assignments: [K, Q, 2, 2], the matrix of each wire at each scale, row the true bit, column the bit read; [1, Q, 2, 2]:
+            the same at all scales; None: what is read is taken as it is.
     """
 
     weights: np.ndarray
@@ -101,20 +102,26 @@ class Recipe:
         """Quasi-probabilities [N, 2**Q] of what is read at each scale, [K, N, 2**Q], by these assignments or others."""
         used = self.assignments if assignments is None else assignments
         if used is not None:
-            read = np.stack([along_wires(rows, list(np.linalg.inv(each))) for rows, each in zip(read, used, strict=True)])
+            at_each = np.broadcast_to(np.linalg.inv(used), (len(read), *used.shape[1:]))
+            read = np.stack([along_wires(rows, list(each)) for rows, each in zip(read, at_each, strict=True)])
         return np.tensordot(self.weights, read, 1)
 
     def calibrated(self, shots: int, generator: np.random.Generator) -> np.ndarray | None:
-        """The assignments as calibration circuits with so many shots give them: all qubits 0, then all 1, at each scale.
-
-        The chance that both rows of a matrix agree, which has no inverse, is taken as half a count off.
-        """
+        """The assignments as calibration circuits with so many shots give them: all qubits 0, then all 1, at each scale."""
         if self.assignments is None:
             return None
-        flips = generator.binomial(shots, self.assignments[..., [0, 1], [1, 0]]).astype(np.float64)  # [K, Q, 2]
-        flips[flips.sum(-1) == shots] -= 0.25
-        zero, one = np.moveaxis(flips / shots, -1, 0)
-        return np.stack([np.stack([1 - zero, zero], -1), np.stack([one, 1 - one], -1)], -2)
+        return assigned(generator.binomial(shots, self.assignments[..., [0, 1], [1, 0]]), shots)
+
+
+def assigned(flips: np.ndarray, shots: int) -> np.ndarray:
+    """Assignment matrices [..., 2, 2] by counts [..., 2]: how often, of `shots` each, a 0 was read as 1, and a 1 as 0.
+
+    The chance that both rows of a matrix agree, which has no inverse, is taken as half a count off.
+    """
+    told = flips.astype(np.float64)
+    told[told.sum(-1) == shots] -= 0.25
+    zero, one = np.moveaxis(told / shots, -1, 0)
+    return np.stack([np.stack([1 - zero, zero], -1), np.stack([one, 1 - one], -1)], -2)
 
 
 def recipe(mitigation: Mitigation, assignments: np.ndarray) -> Recipe:

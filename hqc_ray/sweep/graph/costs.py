@@ -54,9 +54,10 @@ def train(job: Training) -> float:
 
 
 def circuits(model: ModelSpec, device: DeviceSpec) -> int:
-    """Circuit executions that measure the surrogate of a model on a device, its check included."""
+    """Circuit executions that measure the surrogate of a model on a device, its check included, and a machine's calibration."""
     found = resolve.device_of(device)
-    return found.runs * sizes.n_circuits(resolve.circuit(model), found.exactness == "measured")
+    measured = found.exactness == "measured"
+    return found.runs * sizes.n_circuits(resolve.circuit(model), measured) + (found.calibrations if measured else 0)
 
 
 @dataclass(frozen=True)

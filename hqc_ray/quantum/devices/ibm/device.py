@@ -1,56 +1,54 @@
 """IBM's quantum computers, through the V2 sampler of qiskit-ibm-runtime: shots are counted, nothing is exact.
 
-A whole grid of angles is one PUB of one parameterised circuit, and so one job. A job is identified by its content, recorded when
-it is submitted, and never paid for twice. Fake backends take the same path in the runtime's local testing mode.
+A whole grid of angles is one PUB of one parameterised circuit; mitigation adds PUBs. All are one job, up to what IBM takes.
+A job is identified by its content, recorded when it is submitted, and never paid for twice. Fake backends take the same path in
+the runtime's local testing mode.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from hqc_ray.entries import Seed
 from hqc_ray.errors import DeviceError
+from hqc_ray.later import later
 from hqc_ray.quantum.circuits.ir import Circuit
 from hqc_ray.quantum.devices import qiskit
-from hqc_ray.quantum.devices.device import Device, Layout
+from hqc_ray.quantum.devices.device import Layout
 from hqc_ray.quantum.devices.facts import CompiledFacts
 from hqc_ray.quantum.devices.ibm import jobs as ibm_jobs
 from hqc_ray.quantum.devices.ibm import service as ibm_service
-from hqc_ray.quantum.devices.ibm.service import guarded, placed
+from hqc_ray.quantum.devices.ibm.measuring import Measurement
+from hqc_ray.quantum.devices.ibm.programs import check_foldable
+from hqc_ray.quantum.devices.ibm.service import placed
+from hqc_ray.quantum.devices.mitigating import Mitigating
 from hqc_ray.quantum.devices.qiskit import Compiled
 from hqc_ray.quantum.noise import machines
-from hqc_ray.seeds import stream
+from hqc_ray.quantum.noise.mitigation import Recipe, assigned
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from hqc_ray.quantum.ideal import simulate
+else:
+    simulate = later("hqc_ray.quantum.ideal.simulate")
+
 ACCOUNT_FILE = Path("~/.qiskit/qiskit-ibm.json")  # where qiskit-ibm-runtime saves accounts; only whether it is there matters here
-FAILURES = ("RuntimeJobFailureError", "RuntimeJobMaxTimeoutError", "RuntimeInvalidStateError")  # no result will ever come
 
 
-@dataclass(frozen=True)
-class _Ticket:
-    """One job: its content key, and where its counts will come from."""
-
-    key: str
-    counts: np.ndarray | None = None
-    job: Any = None
-
-
-class IBM(Device):
+class IBM(Mitigating):
     """A quantum computer of IBM, or a fake one in the runtime's local testing mode. Probabilities are frequencies of shots.
 
-    Equal seeds mean the same measurement, which is made once; another seed measures anew. Readout errors are not mitigated.
+    Equal seeds mean the same measurement, which is made once; another seed measures anew. With `mitigation` frequencies become
+    quasi-probabilities: `readout` measures two calibration circuits on the same qubits, beside the circuits of a call; `zne` runs
+    each two-qubit gate of the compiled circuit 1, 3, 5, ... times.
 
     Args:
         backend: a machine's name, as ibm_torino; least_busy; or a fake backend, as fake_manila, which runs on this computer.
@@ -72,6 +70,14 @@ class IBM(Device):
     transpile_seed: Seed = 0
     layout: Layout = "qiskit"
     job_executions: Annotated[int, Field(ge=1, le=10_000_000)] = 10_000_000
+
+    @model_validator(mode="after")
+    def _repeatable(self) -> Self:
+        for scale in self.mitigation.zne if self.mitigation else ():
+            if scale % 2 != 1:
+                what = f"{scale:g} on a machine, whose noise cannot be scaled: each two-qubit gate is run so many times"
+                raise DeviceError(what, where="mitigation.zne", valid="odd whole numbers, such as [1, 3, 5]")
+        return self
 
     @field_validator("backend")
     @classmethod
@@ -102,7 +108,7 @@ class IBM(Device):
         changed = [
             key for key in ("optimization_level", "transpile_seed", "layout") if getattr(self, key) != defaults[key].default
         ]
-        return [self.backend, *(f"{key}={getattr(self, key)}" for key in changed)]
+        return [self.backend, *(f"{key}={getattr(self, key)}" for key in changed), *self._of_mitigation()]
 
     def exact(self) -> Self:
         """See `Device.exact`."""
@@ -116,13 +122,16 @@ class IBM(Device):
         """Refuse what can be seen to fail without a connection.
 
         Raises:
-            DeviceError: the package is missing, a circuit's shots exceed a job, or a fake backend has too few qubits.
+            DeviceError: the package is missing, a circuit's shots exceed a job, or a fake backend has too few qubits, or gates
+                that cannot be repeated for zero-noise extrapolation.
         """
         ibm_service.require()
         if self.shots > self.job_executions:
             raise DeviceError(f"{self.shots} shots do not fit into a job", where="shots", valid=f"up to {self.job_executions}")
         if self.fake:
-            self._check_size(circuit, machines.backend(self.backend))
+            machine = machines.backend(self.backend)
+            self._check_size(circuit, machine)
+            self.check_gates(circuit, machine)
 
     def prepare(self, circuit: Circuit) -> None:
         """Connect, see that the machine is there and large enough, and fix the folder of the jobs.
@@ -132,39 +141,52 @@ class IBM(Device):
         """
         self.check(circuit)
         ibm_jobs.pin()
-        self._open(circuit)
+        self.check_gates(circuit, self.opened(circuit))
 
     def facts(self, circuit: Circuit) -> CompiledFacts:
         """See `Device.facts`: after transpilation. Connects to the machine."""
         self.check(circuit)
-        machine = self._open(circuit)
-        return self._compile(circuit, machine).facts(backend=machine.name)
+        machine = self.opened(circuit)
+        return self.compiled_for(circuit, machine).facts(backend=machine.name)
 
     def executed(self, circuit: Circuit, weights: Tensor) -> CompiledFacts:
         """See `Device.executed`: as recorded with the job; `facts` where there is no record."""
-        record = ibm_jobs.here().latest(self._model_key(circuit, weights.detach().cpu().double().numpy()), "model")
+        measurement = Measurement(self, circuit, weights.detach().cpu().double().numpy())
+        record = ibm_jobs.here().latest(measurement.model_key, "model")
         return CompiledFacts.recorded(record["compiled"]) if record else self.facts(circuit)
 
-    def run(self, circuit: Circuit, weights: np.ndarray, angles: np.ndarray) -> np.ndarray:
-        """Frequencies [N, 2**Q] of `shots` for weights [W], angles [N, Q]; all jobs are submitted before the first is waited for.
+    def counted(self, circuit: Circuit, weights: np.ndarray, angles: np.ndarray) -> tuple[np.ndarray, Recipe | None]:
+        """See `Device.counted`; all jobs are submitted before the first is waited for, the calibration in the first of them.
 
         Raises:
             DeviceError: no account or connection, or a job that failed. A job that was submitted is found again by the next call.
         """
-        size = max(self.job_executions // self.shots, 1)
-        parts = [angles[start : start + size] for start in range(0, len(angles), size)]
-        tickets = [self._submit(circuit, weights, part) for part in parts]
-        counts = np.concatenate([self._collect(ticket, circuit) for ticket in tickets]).astype(np.float64)
-        return counts / counts.sum(-1, keepdims=True)
+        counts = Measurement(self, circuit, weights).counts(angles).astype(np.float64)
+        read = counts[self.calibrations :].reshape(self.runs, len(angles), -1)
+        read = read / read.sum(-1, keepdims=True)
+        if self.mitigation is None:
+            return read, None
+        return read, Recipe(self.mitigation.weights, _assignments(counts[:2]) if self.calibrations else None)
+
+    def run(self, circuit: Circuit, weights: np.ndarray, angles: np.ndarray) -> np.ndarray:
+        """Frequencies [N, 2**Q] of `shots` for weights [W], angles [N, Q]; mitigated, quasi-frequencies. Raises as `counted`."""
+        read, made = self.counted(circuit, weights, angles)
+        return made.combined(read) if made else read[0]
 
     def _evaluate(self, circuit: Circuit, weights: np.ndarray, angles: np.ndarray) -> np.ndarray:
         return self.run(circuit, weights, angles)
 
-    def _service(self) -> ibm_service.Service:
+    def service(self) -> ibm_service.Service:
+        """Where its jobs go: the cloud, or this computer."""
         return ibm_service.local() if self.fake else ibm_service.cloud()
 
-    def _open(self, circuit: Circuit) -> Any:
-        machine = self._service().backend(self.backend, circuit.n_qubits)
+    def opened(self, circuit: Circuit) -> Any:
+        """The machine, as Qiskit's backend; large enough for `circuit`. Connects.
+
+        Raises:
+            DeviceError: no account, no connection, no such machine, or one that is too small.
+        """
+        machine = self.service().backend(self.backend, circuit.n_qubits)
         self._check_size(circuit, machine)
         return machine
 
@@ -173,97 +195,27 @@ class IBM(Device):
             what = f"{circuit!r} has more qubits than {machine.name}"
             raise DeviceError(what, where="backend", valid=f"up to {machine.num_qubits} qubits")
 
-    def _compile(self, circuit: Circuit, machine: Any) -> Compiled:
+    def check_gates(self, circuit: Circuit, machine: Any) -> None:
+        """See that zero-noise extrapolation can repeat the gates of a circuit as it is compiled for a machine.
+
+        Raises:
+            DeviceError: it has no two-qubit gate, or one that is not its own inverse.
+        """
+        if self.mitigation and self.mitigation.zne:
+            check_foldable(self.compiled_for(circuit, machine).measured, machine.name)
+
+    def compiled_for(self, circuit: Circuit, machine: Any) -> Compiled:
+        """The circuit for a machine.
+
+        Raises:
+            DeviceError: the machine cannot run it.
+        """
         best = machines.noise_of(machine) if self.layout == "best" else None
         return qiskit.compiled(circuit, machine, self.optimization_level, self.transpile_seed, best)
 
-    def _key(self, circuit: Circuit, weights: np.ndarray, angles: np.ndarray) -> str:
-        """The content of a job: the circuit's gates, weights, angles, and every option that changes what is measured."""
-        gates = [(gate.name, gate.wires, [repr(p) for p in gate.parameters]) for gate in circuit.gates]
-        options = self.model_dump(mode="json", exclude={"job_executions"})
-        content = json.dumps([circuit.n_qubits, gates, options, weights.shape, angles.shape], sort_keys=True).encode()
-        arrays = [np.ascontiguousarray(a, dtype="<f8").tobytes() for a in (weights, angles)]
-        return hashlib.blake2b(content + b"".join(arrays), digest_size=16).hexdigest()
 
-    def _model_key(self, circuit: Circuit, weights: np.ndarray) -> str:
-        """What the keys of all jobs of a circuit with these weights have in common."""
-        return self._key(circuit, weights, np.empty((0, circuit.n_qubits)))
-
-    def _submit(self, circuit: Circuit, weights: np.ndarray, angles: np.ndarray) -> _Ticket:
-        """The job of these angles: kept, under way, or (only then) submitted now."""
-        key, jobs = self._key(circuit, weights, angles), ibm_jobs.here()
-        if (counts := jobs.counts(key)) is not None:
-            return _Ticket(key, counts)
-        if key in jobs.failed_here:
-            raise DeviceError(jobs.failed_here[key], where="device ibm", valid="the same command, which submits it once more")
-        with jobs.lock():
-            return _Ticket(key, job=self._found(key, jobs) or self._send(key, jobs, circuit, weights, angles))
-
-    def _found(self, key: str, jobs: ibm_jobs.Jobs) -> Any | None:
-        """The job of a key that is already under way: by the record, or by its tag, if the record was lost."""
-        record, service = jobs.latest(key), self._service()
-        if record and record["event"] == "submitted":
-            return service.job(record["job"])
-        if (job := service.tagged(_tag(key))) is not None:
-            jobs.record("submitted", key, job=job.job_id(), found="by its tag")
-        return job
-
-    def _send(self, key: str, jobs: ibm_jobs.Jobs, circuit: Circuit, weights: np.ndarray, angles: np.ndarray) -> Any:
-        runtime, service, machine = ibm_service.require(), self._service(), self._open(circuit)
-        compiled = self._compile(circuit, machine)
-        bound = compiled.bound(weights, measured=True)
-        columns = [list(compiled.angles).index(parameter) for parameter in bound.parameters]  # the compiler may have dropped one
-        options: dict[str, Any] = {"environment": {"job_tags": [_tag(key)]}}
-        if self.fake:
-            seed = stream(self.seed, "ibm", key) % (2**31 - 1) + 1  # Aer's are 32 bit, and 0 counts as none
-            options["simulator"] = {"seed_simulator": seed, "noise_model": _noise(self.backend, compiled)}
-        sampler = runtime.SamplerV2(mode=machine, options=options)
-        valid = "the same command, once IBM Quantum answers; what was submitted is found again"
-        pub = (bound, angles[:, columns])
-        job = guarded(f"cannot submit to {machine.name}", valid, lambda: sampler.run([pub], shots=self.shots))
-        service.submitted(job)
-        facts = {"backend": machine.name, "circuits": len(angles), "shots": self.shots, "circuit": repr(circuit)}
-        facts |= {"model": self._model_key(circuit, weights), "compiled": asdict(compiled.facts(backend=machine.name))}
-        jobs.record("submitted", key, job=job.job_id(), **facts)
-        return job
-
-    def _collect(self, ticket: _Ticket, circuit: Circuit) -> np.ndarray:
-        """The counts [N, 2**Q] of a job, waited for."""
-        if ticket.counts is not None:
-            return ticket.counts
-        job_id, jobs = ticket.job.job_id(), ibm_jobs.here()
-        try:
-            outcome = ticket.job.result()[0].data.outcome
-        except Exception as problem:  # of the machine, the account, the connection
-            says = ibm_service.blotted(f"{type(problem).__name__}: {problem}")
-            if type(problem).__name__ not in FAILURES:
-                valid = "the same command: the job goes on, and is fetched by its id"
-                raise DeviceError(f"lost sight of job {job_id}: {says}", where="device ibm", valid=valid) from None
-            jobs.failed_here[ticket.key] = f"job {job_id} failed: {says}"
-            jobs.record("failed", ticket.key, job=job_id, error=says)
-            valid = "the same command, which submits it once more"
-            raise DeviceError(jobs.failed_here[ticket.key], where="device ibm", valid=valid) from None
-        counts = _counts(outcome, circuit.n_qubits)
-        jobs.keep(ticket.key, counts)
-        return counts
-
-
-def _tag(key: str) -> str:
-    return f"hqc-{key}"
-
-
-def _counts(outcome: Any, n_qubits: int) -> np.ndarray:
-    """Counts [N, 2**Q] of a BitArray whose bit i is wire i; wire 0 is the leftmost bit."""
-    bits = outcome.to_bool_array(order="little")  # [N, shots, Q]
-    places = 2 ** np.arange(n_qubits)[::-1]
-    return np.stack([np.bincount(shots @ places, minlength=2**n_qubits) for shots in bits])
-
-
-def _noise(name: str, compiled: Compiled) -> Any:
-    """The noise that qiskit.aer has for a fake backend, of this circuit only; the local testing mode has other readout errors."""
-    machine = machines.machine(name)
-    model = machine.model(compiled.gates)
-    for qubit in compiled.layout:
-        if (matrix := machine.assignment(qubit)) is not None:
-            model.add_readout_error(matrix, [qubit])
-    return model
+def _assignments(counts: np.ndarray) -> np.ndarray:
+    """Assignment matrices [1, Q, 2, 2] by the counts [2, 2**Q] of two calibrations: all wires prepared as 0, all as 1."""
+    n_qubits = counts.shape[-1].bit_length() - 1
+    ones = (1 - simulate.z_signs(n_qubits).numpy()) / 2  # [2**Q, Q] the bit of each wire
+    return assigned(np.stack([counts[0] @ ones, counts[1] @ (1 - ones)], -1), int(counts[0].sum()))[None]

@@ -38,12 +38,20 @@ class Jobs:
 
     def latest(self, key: str, field: str = "key") -> dict[str, Any] | None:
         """The last record of a key (or of another field): event ('submitted' or 'failed'), key, job, backend, ..."""
-        found = None
+        return next((record for record in reversed(self._records()) if record.get(field) == key), None)
+
+    def under_way(self, model: str) -> list[dict[str, Any]]:
+        """The records of the jobs of a model that were submitted and did not fail."""
+        records = self._records()
+        last = {record.get("key"): record.get("event") for record in records}
+        return [record for record in records if record.get("model") == model and last[record.get("key")] == "submitted"]
+
+    def _records(self) -> list[dict[str, Any]]:
+        found = []
         with contextlib.suppress(FileNotFoundError):
             for line in (self.folder / "jobs.jsonl").read_text().splitlines():
                 with contextlib.suppress(json.JSONDecodeError):  # a line that a power cut left half
-                    record = json.loads(line)
-                    found = record if record.get(field) == key else found
+                    found.append(json.loads(line))
         return found
 
     def record(self, event: str, key: str, **facts: Any) -> None:
