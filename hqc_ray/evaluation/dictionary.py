@@ -19,7 +19,7 @@ UNITS = {  # by the column's name; counts have none
     "(clean|robust)_(shot_)?(low|high)": "fraction",
     "data_(test|validation)_fraction": "fraction",
     ".*_(accuracy|accuracy_8bit|share|undecided)|gradient_error|noise_effect": "fraction",
-    "surrogate_error|lowest_probability": "probability",
+    "surrogate_error|lowest_probability|expected_error": "probability",
     "(duration|idle)_us": "microseconds",
     "surrogate_standard_error": "of <Z>, -1 to 1",
     "epsilon|mean_l.*|linear_distance_.*|certified_radius.*": LEVEL,

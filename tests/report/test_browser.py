@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from report_rows import as_frame, make_row, suspect_rows, sweep_rows, transferred, write_examples
-from test_training import histories
+from test_curves import histories
 
 from hqc_ray import report
 from hqc_ray.report.content.training import curves

@@ -77,7 +77,7 @@ def _confidences(who: Classifier, level: Level, shown: dict[str, np.ndarray]) ->
     found = {}
     for name, images, classes in (("clean", "clean", "clean_prediction"), ("adversarial", "adversarial", "prediction")):
         values = torch.from_numpy(shown[images]).to(who.device, torch.float32)
-        with torch.no_grad():
+        with torch.no_grad(), torch.random.fork_rng():  # a head that draws, draws for the rows to come as if nobody had looked
             probabilities = who.at(level).rest(values).softmax(1).cpu().double().numpy()
         found[f"{name}_confidence"] = probabilities[np.arange(len(values)), shown[classes]]
     return found
