@@ -88,10 +88,15 @@ def hqc(head, tmp_path):
 
     def start(*arguments, **changes):
         command = [sys.executable, "-m", "hqc_ray.cli", *map(str, arguments)]
-        cwd = tmp_path / "elsewhere"
-        return subprocess.Popen(command, env=env | changes, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        cwd, pipes = tmp_path / "elsewhere", {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        return subprocess.Popen(command, env=env | changes, cwd=cwd, text=True, preexec_fn=listening, **pipes)
 
     return start
+
+
+def listening():
+    """Ctrl-C is heard, as in a terminal: a shell's background jobs, and what these start, ignore it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def ended(process):
