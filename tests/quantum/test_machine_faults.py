@@ -131,9 +131,6 @@ def test_a_gate_without_a_place_is_not_there() -> None:
 
 
 def test_a_gate_that_aer_does_not_simulate_is_refused() -> None:
-    device = devices.get("qiskit.aer", noise=snapshot({"rz": ON["one"], "sx": ON["one"], "iswap": ON["two"]}))
-    with pytest.raises(DeviceError, match=r"(Aer does not simulate the gate iswap|Qiskit cannot compile)"):
-        device.check(CIRCUIT)
     both = [{**ON["two"][0], "on": on} for on in ([0, 1], [1, 0])]
     device = devices.get("qiskit.aer", noise=snapshot({"rz": ON["one"], "sx": ON["one"], "iswap": both}))
     with pytest.raises(DeviceError, match="Aer does not simulate the gate iswap"):

@@ -27,13 +27,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from hqc_ray.quantum.devices import shift
+    from hqc_ray.quantum.devices.qiskit import Compiled
     from hqc_ray.quantum.ideal import simulate
 else:
     torch = later("torch")
     shift, simulate = later("hqc_ray.quantum.devices.shift"), later("hqc_ray.quantum.ideal.simulate")
-
-if TYPE_CHECKING:
-    from hqc_ray.quantum.devices.qiskit import Compiled
 
 Kind = Literal["ideal", "noisy", "measured"]
 Layout = Annotated[Literal["qiskit", "best"], Field(exclude_if=lambda value: value == "qiskit")]  # keys of before stay

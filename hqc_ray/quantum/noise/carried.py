@@ -69,12 +69,7 @@ class Carried(Targeted):
         self._refuse_more_than(float(-flips.diagonal().min()))
         return np.eye(2) + self._factor * flips
 
-    def infidelity(self, gate: str, qubits: tuple[int, ...]) -> float | None:
-        """See `Machine.infidelity`."""
-        if not has(self.backend.target, gate, qubits):
-            return None
-        if gate == "measure":
-            return misread(self.assignment(qubits[0]))
+    def _infidelity(self, gate: str, qubits: tuple[int, ...]) -> float:
         error = self.error(gate, qubits)
         if id(error) not in self._lost:
             self._lost[id(error)] = lost(error)
@@ -96,24 +91,11 @@ class Carried(Targeted):
             raise DeviceError(what, where="noise_scale", valid=f"0 to {1 / probability:.3g}")
 
 
-def has(target: Any, gate: str, qubits: tuple[int, ...]) -> bool:
-    """Whether a target has `gate` on `qubits`; what it lists without qubits, it has on any."""
-    if gate not in target.operation_names:
-        return gate == "measure"  # some early machines do not list it
-    known = target[gate]
-    return known is None or qubits in known or None in known
-
-
 def lost(error: Any) -> float:
     """One minus the average fidelity of an error of Aer's; None loses nothing."""
     from qiskit.quantum_info import average_gate_fidelity
 
     return 0.0 if error is None else max(0.0, 1 - float(average_gate_fidelity(error.to_quantumchannel())))
-
-
-def misread(assignment: np.ndarray | None) -> float:
-    """The mean probability that a bit is read wrongly."""
-    return 0.0 if assignment is None else float(1 - assignment.diagonal().mean())
 
 
 def _idle(circuit: Any) -> bool:

@@ -16,7 +16,7 @@ import numpy as np
 from hqc_ray.errors import DeviceError
 from hqc_ray.quantum.noise import own, shipped, snapshots
 from hqc_ray.quantum.noise.base import positions, require
-from hqc_ray.quantum.noise.carried import Carried, carried, has, lost, misread, refuse_silent
+from hqc_ray.quantum.noise.carried import Carried, carried, lost, refuse_silent
 from hqc_ray.quantum.noise.shipped import plain
 from hqc_ray.quantum.noise.targeted import Targeted, readouts
 
@@ -65,12 +65,7 @@ class Machine(Targeted):
         matrix = self._readout.get(qubit)
         return None if matrix is None else np.eye(2) + self.scale * (matrix - np.eye(2))
 
-    def infidelity(self, gate: str, qubits: tuple[int, ...]) -> float | None:
-        """One minus the average fidelity of `gate` (or of `measure`) on physical `qubits`; None where it is not there."""
-        if not has(self.backend.target, gate, qubits):
-            return None
-        if gate == "measure":
-            return misread(self.assignment(qubits[0]))
+    def _infidelity(self, gate: str, qubits: tuple[int, ...]) -> float:
         known = self._calibration(gate, qubits)
         return self.scale * known.error if known and known.error is not None else lost(self.error(gate, qubits))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator
 from typing import Any
 
@@ -36,6 +37,16 @@ class Targeted(Noise):
         known = target[gate] if gate in target.operation_names else None
         return known.get(qubits) if known else None
 
+    def infidelity(self, gate: str, qubits: tuple[int, ...]) -> float | None:
+        """One minus the average fidelity of `gate` (or of `measure`) on physical `qubits`; None where it is not there."""
+        if not has(self.backend.target, gate, qubits):
+            return None
+        return misread(self.assignment(qubits[0])) if gate == "measure" else self._infidelity(gate, qubits)
+
+    @abstractmethod
+    def _infidelity(self, gate: str, qubits: tuple[int, ...]) -> float:
+        """The same of a gate that is there."""
+
     def duration(self, gate: str, qubits: tuple[int, ...]) -> float | None:
         """See `Noise.duration`."""
         calibration = self._calibration(gate, qubits)
@@ -53,6 +64,19 @@ class Targeted(Noise):
         """See `Noise.coupled`."""
         coupling = self.backend.coupling_map
         return None if coupling is None else frozenset((min(pair), max(pair)) for pair in coupling.get_edges())
+
+
+def has(target: Any, gate: str, qubits: tuple[int, ...]) -> bool:
+    """Whether a target has `gate` on `qubits`; what it lists without qubits, it has on any."""
+    if gate not in target.operation_names:
+        return gate == "measure"  # some early machines do not list it
+    known = target[gate]
+    return known is None or qubits in known or None in known
+
+
+def misread(assignment: np.ndarray | None) -> float:
+    """The mean probability that a bit is read wrongly."""
+    return 0.0 if assignment is None else float(1 - assignment.diagonal().mean())
 
 
 def readouts(target: Any) -> Iterator[tuple[int, np.ndarray]]:
