@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from hqc_ray.report.content.examples import Kept, kept
 from hqc_ray.report.content.reference import audit_reference, reference_table
-from hqc_ray.report.content.training import curves, read
+from hqc_ray.report.content.training import curves
 from hqc_ray.report.content.view import Report
 from hqc_ray.report.figures import accuracy, heatmaps, patches, stages
 from hqc_ray.report.files import refuse_blocked, replace
@@ -57,7 +57,7 @@ def build(folder: Path, report: Report, provenance: Mapping[str, Any], title: st
     examples = kept(report, at.path)
     drawn, whole = _drawn(report, examples, at)
     sweep = at.sweep.read_text(encoding="utf-8", errors="replace") if at.sweep.is_file() else ""
-    training = curves(report, read(at.training))
+    training = curves(report, at.histories())
     contents = {
         at.table: table_markdown(report).encode(), at.summary: summary.csv(report), at.csv: rows.csv(report),
         at.parquet: rows.parquet(report), **drawn,

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from hqc_ray.errors import ModelError, ResultsError, shown
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from hqc_ray.results.row import Planned, Row
 
 MADE = "a folder that `hqc sweep` made"
@@ -115,6 +117,16 @@ class Folder:
     def training(self) -> Path:
         """How the models were trained, epoch by epoch."""
         return self.path / "training.csv"
+
+    def histories(self) -> pd.DataFrame | None:
+        """training.csv; None where there is none, or it is something else: the report stands without it."""
+        import pandas as pd  # which `hqc status` does without
+
+        try:
+            found = pd.read_csv(self.training)
+            return found[list(HISTORY)].astype({"epoch": int, **dict.fromkeys(HISTORY[2:], float)})
+        except (OSError, ValueError, KeyError):
+            return None
 
     @property
     def csv(self) -> Path:

@@ -9,9 +9,9 @@ import pytest
 from report_rows import as_frame, make_row, write_examples
 
 from hqc_ray import report
-from hqc_ray.report.content.training import MEASURES, curves, read
+from hqc_ray.report.content.training import MEASURES, curves
 from hqc_ray.report.page.data import data
-from hqc_ray.results.folder import HISTORY
+from hqc_ray.results.folder import HISTORY, Folder
 
 
 def histories(keys, epochs=3):
@@ -55,15 +55,15 @@ def test_the_page_has_them_in_percent_and_without_nan(made):
 
 
 def test_what_is_no_history_is_left_out(made, tmp_path):
-    path = tmp_path / "training.csv"
-    assert read(path) is None
+    folder, path = Folder(tmp_path), tmp_path / "training.csv"
+    assert folder.histories() is None
     for content in ("", "a,b\n1,2\n", f"{','.join(HISTORY)}\nkey,one,x,x,x,x\n"):
         path.write_text(content)
-        assert read(path) is None
+        assert folder.histories() is None
     assert curves(made, None) == []
     histories(keys_of(made, "vqc1")).to_csv(path, index=False)
-    assert set(MEASURES) < set(read(path).columns)
-    (curve,) = curves(made, read(path))
+    assert set(MEASURES) < set(folder.histories().columns)
+    (curve,) = curves(made, folder.histories())
     assert curve.seeds == 2
 
 

@@ -55,7 +55,7 @@ def test_what_is_said_and_what_is_left_behind(execute):
     assert json.loads((found.folder / "cells.json").read_text()) == found.rows["key"].tolist()
 
 
-def test_how_models_were_trained_is_kept_epoch_by_epoch(execute):
+def test_how_models_were_trained_is_kept_epoch_by_epoch(execute, monkeypatch):
     found, _ = execute()
     (key,) = set(found.rows["model_key"])
     saved = classifier.parse((found.folder / "models" / f"{key}.pt").read_bytes()).meta["history"]
@@ -64,6 +64,11 @@ def test_how_models_were_trained_is_kept_epoch_by_epoch(execute):
     assert table["epoch"].tolist() == list(range(1, len(saved) + 1))
     np.testing.assert_allclose(table["train_loss"], [epoch["train_loss"] for epoch in saved], rtol=1e-4)
     before = (found.folder / "training.csv").read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(classifier, "parse", lambda *_: 1 / 0)  # what is written down is not read again
+        execute()
+    assert (found.folder / "training.csv").read_bytes() == before
+    (found.folder / "training.csv").write_text("something else")
     execute()
     assert (found.folder / "training.csv").read_bytes() == before
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import pandas as pd
 
@@ -30,15 +29,6 @@ class Curve:
     model: Model
     seeds: int
     values: pd.DataFrame
-
-
-def read(path: Path) -> pd.DataFrame | None:
-    """training.csv; None where there is none, or it is something else: the report stands without it."""
-    try:
-        found = pd.read_csv(path)
-        return found[list(HISTORY)].astype({"epoch": int, **dict.fromkeys(MEASURES, float)})
-    except (OSError, ValueError, KeyError):
-        return None
 
 
 def curves(report: Report, histories: pd.DataFrame | None) -> list[Curve]:
