@@ -7,8 +7,8 @@ the runtime's local testing mode.
 
 from __future__ import annotations
 
-import math
 import json
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -41,9 +41,7 @@ if TYPE_CHECKING:
 else:
     simulate = later("hqc_ray.quantum.ideal.simulate")
 
-ACCOUNT_FILE = Path(
-    "~/.qiskit/qiskit-ibm.json"
-)  # where qiskit-ibm-runtime saves accounts; only whether it holds any matters here
+ACCOUNT_FILE = Path("~/.qiskit/qiskit-ibm.json")  # where the runtime saves accounts; only whether it holds any matters here
 
 
 class IBM(Mitigating):
@@ -98,9 +96,7 @@ class IBM(Mitigating):
         if os.environ.get("QISKIT_IBM_TOKEN"):
             return "account: in the environment"
         try:
-            saved = bool(
-                json.loads(ACCOUNT_FILE.expanduser().read_text())
-            )  # the runtime leaves an empty one where it looked in vain
+            saved = bool(json.loads(ACCOUNT_FILE.expanduser().read_text()))
         except (OSError, ValueError):
             saved = False
         if not saved:
