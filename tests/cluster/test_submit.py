@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+import ray
 
 from hqc_ray import cli
 from hqc_ray.cluster import submit
@@ -209,7 +210,7 @@ def test_a_machine_that_is_no_node_is_told_so_at_once(monkeypatch):
 def test_auto_is_not_the_ray_that_another_sweep_started_for_itself(monkeypatch):
     """Ray would look for it at this machine's address, where nothing answers, and go on looking."""
     raylet = ["/x/raylet", "--node_ip_address=127.0.0.1", "--gcs-address=127.0.0.1:1"]
-    here = f"{address_room.get_node_ip_address()}:1"
+    here = f"{ray.util.get_node_ip_address()}:1"
     assert here not in address_room._clusters()
     with subprocess.Popen([raylet[0], "-c", "import time; time.sleep(60)", *raylet[1:]], executable=sys.executable) as other:
         while not Path(f"/proc/{other.pid}/cmdline").read_bytes().startswith(b"/x/"):

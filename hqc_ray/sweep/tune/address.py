@@ -6,8 +6,6 @@ import os
 import socket
 from pathlib import Path
 
-from ray.util import get_node_ip_address
-
 from hqc_ray.errors import InputError
 
 CONNECT_SECONDS = 5.0
@@ -62,8 +60,17 @@ def _clusters() -> set[str]:
             continue
         if program.endswith("/raylet"):
             host, _, port = _option(options, "--gcs-address=").rpartition(":")
-            found.add(f"{get_node_ip_address() if host in LOOPBACK else host}:{port}")
+            found.add(f"{_reached(host)}:{port}")
     return found
+
+
+def _reached(host: str) -> str:
+    """Where Ray looks for a cluster's host."""
+    if host not in LOOPBACK:
+        return host
+    import ray  # slow, and not wanted where an address is refused at once
+
+    return str(ray.util.get_node_ip_address())
 
 
 def _option(options: list[str], name: str) -> str:
