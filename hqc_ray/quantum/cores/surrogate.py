@@ -125,6 +125,10 @@ class Surrogate(nn.Module):
         with torch.no_grad():
             return sample(self.probabilities(angles.double()).cpu().numpy(), shots, generator)
 
+    def expectations(self, read: Tensor) -> Tensor:
+        """<Z> of every wire [B, Q] of what `frequencies` gives."""
+        return read @ z_signs(self.n_qubits).to(read.device)
+
     def standard_error(self, angles: Tensor) -> Tensor:
         """Of <Z> of every wire [B, Q] float64 at angles [B, Q], radians, by the shots of the fit; 0 where the fit is exact.
 
@@ -138,7 +142,10 @@ class Surrogate(nn.Module):
     def _variance(self, values: Tensor, angles: Tensor) -> Tensor:
         """Of <Z> [..., B, Q] at angles [B, Q], by the shots of the frequencies [..., (2 degree + 1)**Q, 2**Q] on `grid`."""
         z = values @ z_signs(self.n_qubits).to(self.coefficients)
-        variance = (1 - (z * self.shots / (self.shots + 2)).square()) / self.shots
+        return self._carried((1 - (z * self.shots / (self.shots + 2)).square()) / self.shots, angles)
+
+    def _carried(self, variance: Tensor, angles: Tensor) -> Tensor:
+        """Of <Z> [..., B, Q] at angles [B, Q], by those of the values [..., (2 degree + 1)**Q, Q] on `grid`."""
         one = angles.to(self.coefficients).reshape(-1, 1)
         squares = (trig_features(one, self.degree) @ self._axis().inverse()).square().reshape(*angles.shape, -1)
         return product(squares) @ variance
@@ -204,6 +211,8 @@ def _measured(circuit: Circuit, weights: np.ndarray, device: Device, angles: Ten
 
     points = grid(circuit.n_qubits, circuit.degree)
     both = torch.cat([points, angles]).numpy()
+    if device.estimates:
+        return _estimated(circuit, device, torch.from_numpy(device.estimated(circuit, weights, both)), angles)
     read, made = device.counted(circuit, weights, both)
     read = np.stack([device.checked(each, circuit, len(both)) for each in read])
     values, there, shape = torch.from_numpy(read[:, : len(points)]), read[:, len(points) :], (circuit.n_qubits, circuit.degree)
@@ -215,6 +224,16 @@ def _measured(circuit: Circuit, weights: np.ndarray, device: Device, angles: Ten
         fitted.set_read(values, made)
     fitted.shots.fill_(float(device.shots or 0))
     return _checked(fitted, torch.from_numpy(found), angles, f"{circuit!r} on {device.label}")
+
+
+def _estimated(circuit: Circuit, device: Device, found: Tensor, angles: Tensor) -> Surrogate:
+    """A fit of expectations and their standard errors [2, N, Q], on the grid and then at the angles that check it."""
+    from hqc_ray.quantum.cores.estimated import Estimated
+
+    fitted, n = Estimated(circuit.n_qubits, circuit.degree), found.shape[1] - len(angles)
+    fitted.set_estimates(found[0, :n], found[1, :n], device.shots or 0, device.runs)
+    fitted.error.copy_((found[0, n:] - fitted(angles)).abs().max())
+    return fitted
 
 
 def _mitigated(circuit: Circuit, weights: np.ndarray, parts: tuple[tuple[Device, ...], Recipe], angles: Tensor) -> Surrogate:
@@ -259,12 +278,16 @@ def loads(content: bytes) -> tuple[Surrogate, dict[str, Any]]:
     Raises:
         ResultsError: something else.
     """
+    from hqc_ray.quantum.cores.estimated import Estimated
     from hqc_ray.quantum.cores.mitigated import Mitigated
 
     try:
         found = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
         state, shape = found["state"], (found["n_qubits"], found["degree"])
-        fitted = Mitigated(*shape, len(state["read"]), len(state["assignments"])) if "read" in state else Surrogate(*shape)
+        if "read" in state:
+            fitted: Surrogate = Mitigated(*shape, len(state["read"]), len(state["assignments"]))
+        else:
+            fitted = (Estimated if "deviations" in state else Surrogate)(*shape)
         fitted.load_state_dict(found["state"])
         return fitted, found["facts"]
     except Exception as problem:  # the reader of a damaged file may raise anything
