@@ -59,6 +59,9 @@ class Scaled(NoiseOptions, Mitigating):
         """There is noise to mitigate, at every scale that is asked for."""
         if self.mitigation is None:
             return self
+        if self.mitigation.estimator:
+            valid = "readout and zne in its place, or the device ibm"
+            raise DeviceError("only IBM's Estimator has levels", where="mitigation.resilience_level", valid=valid)
         if not self.noisy or self.noise_scale == 0 or not (self.noise or self.noise_model()):
             raise DeviceError("mitigation on an ideal device", where="mitigation", valid="beside noise that acts")
         try:
