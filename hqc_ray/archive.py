@@ -84,7 +84,7 @@ class Results:
             ResultsError: there is none.
         """
         try:
-            return pd.read_csv(self.folder.summary)
+            return pd.read_csv(self.folder.summary, float_precision="round_trip")
         except OSError as problem:
             valid = f"hqc report {self.folder.path} writes it"
             raise ResultsError("no summary.csv", where=str(self.folder.path), valid=valid) from problem

@@ -94,7 +94,7 @@ def notes(rows: pd.DataFrame, unfinished: bool = False) -> list[str]:
 
 
 def _between_levels(rows: pd.DataFrame) -> pd.Series:
-    levels = rows["epsilon"] * 255
+    levels = rows["epsilon"].astype(float) * 255  # of no row, pandas 2 keeps a column of objects
     return (rows["level"] == "pixels") & (rows["norm"] == "linf") & ((levels - levels.round()).abs() > 1e-3)
 
 

@@ -125,5 +125,6 @@ def printable(text: str) -> str:
 
 
 def wrapped(text: str, width: int) -> str:
-    """Each line of a text on as many lines as it needs, of at most `width` characters."""
-    return "\n".join(textwrap.fill(line, width) for line in text.split("\n"))
+    """Each line of a text on as many lines as it needs, of at most `width` characters; a device's label breaks at its commas."""
+    broken = re.sub(r",(?=[a-z])", ",\0 ", text)
+    return "\n".join(textwrap.fill(line, width) for line in broken.split("\n")).replace("\0 ", "").replace("\0", "")

@@ -123,7 +123,7 @@ class Folder:
         import pandas as pd  # which `hqc status` does without
 
         try:
-            found = pd.read_csv(self.training)
+            found = pd.read_csv(self.training, float_precision="round_trip")
             return found[list(HISTORY)].astype({"epoch": int, **dict.fromkeys(HISTORY[2:], float)})
         except (OSError, ValueError, KeyError):
             return None

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from hqc_ray import circuits, devices
 from hqc_ray.quantum.circuits.ir import Builder, Circuit
+from hqc_ray.quantum.devices import qiskit
 from hqc_ray.quantum.devices.device import Device
 from hqc_ray.quantum.devices.facts import CompiledFacts
 
@@ -48,6 +49,21 @@ def test_equals_default_qubit_at_full_size(name: str, vqc: str) -> None:
     weights, angles = inputs(circuit)
     theirs = devices.get(name).probabilities(circuit, weights, angles)
     torch.testing.assert_close(theirs, REFERENCE.probabilities(circuit, weights, angles), atol=1e-10, rtol=0)
+
+
+@pytest.mark.parametrize("vqc", ["vqc1", "vqc2", "vqc3"])
+def test_a_turn_is_the_same_written_as_rotations(vqc: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a Qiskit that does not end at many turns with parameters; nor may a phase be left that it is slow to bind."""
+    circuit = circuits.get(vqc, 3)
+    weights, angles = inputs(circuit)
+    for version, turns in (((2, 3), True), ((2, 6), False)):
+        monkeypatch.setattr(qiskit, "_version", lambda version=version: version)
+        qiskit.compiled.cache_clear()
+        assert ("u" in qiskit._written(circuit)[0].count_ops()) == turns
+        assert qiskit.compiled(circuit, None, 1, 0).gates.global_phase == 0
+        theirs = devices.get("qiskit.aer").probabilities(circuit, weights, angles)
+        torch.testing.assert_close(theirs, REFERENCE.probabilities(circuit, weights, angles), atol=1e-10, rtol=0)
+    qiskit.compiled.cache_clear()
 
 
 def differences(function: Callable[[Tensor], Tensor], at: Tensor, step: float = 1e-4) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 
+import matplotlib as mpl
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
@@ -108,6 +109,18 @@ def test_small_epsilons_stay_readable():
     assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
     (linear,) = drawn(accuracy.accuracy, as_frame(sweep_rows(heads=("vqc1",), seeds=(0,)))).values()
     assert linear.axes[0].get_xscale() == "linear"
+
+
+def test_long_devices_stand_beside_each_other_and_are_broken_at_commas():
+    devices = [f"qiskit.aer[fake_jakarta,noise_scale={n},idle,mitigation=readout+zne(1/1.5/2),shots=4096]" for n in (1, 2, 3)]
+    with mpl.rc_context(accuracy.RC):
+        (figure,) = drawn(accuracy.accuracy, as_frame(sweep_rows(heads=("vqc1",), devices=devices, seeds=(0,)))).values()
+        figure.canvas.draw()
+    boxes = [ax.title.get_window_extent() for ax in figure.axes]
+    assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
+    lines = figure.axes[2].get_title().split("\n")[1:]
+    assert "".join(lines) == devices[2]
+    assert all(line.endswith(",") for line in lines[:-1])
 
 
 def test_a_control_of_two_widths_is_two_curves_that_can_be_told_apart():

@@ -6,6 +6,7 @@ import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,6 @@ METHODS = {
     "RZ": "rz",
     "PhaseShift": "p",
     "U1": "p",
-    "U3": "u",
     "CNOT": "cx",
     "CZ": "cz",
     "CRX": "crx",
@@ -132,7 +132,7 @@ def _compiled(circuit: Circuit, backend: Any, level: int, seed: int) -> Compiled
     layout = made.layout.final_index_layout() if made.layout else list(wires)
     if not measures:
         made.measure(layout, wires)
-    made.name = repr(circuit)
+    made.name, made.global_phase = repr(circuit), 0  # no outcome knows the phase, whose sum over all gates Qiskit is slow to bind
     return Compiled(made, _unmeasured(made), angles, weights, layout)
 
 
@@ -168,10 +168,32 @@ def _written(circuit: Circuit) -> tuple[Any, Any, Any]:
     for gate in circuit.gates:
         values = [value(parameter) for parameter in gate.parameters]
         if gate.name == "U2":
-            written.u(math.pi / 2, *values, *gate.wires)
+            _turn(written, math.pi / 2, *values, *gate.wires)
+        elif gate.name == "U3":
+            _turn(written, *values, *gate.wires)
         else:
             getattr(written, METHODS[gate.name])(*values, *gate.wires)
     return written, angles, weights
+
+
+def _turn(written: Any, theta: Any, phi: Any, lam: Any, wire: int) -> None:
+    """U3, up to its phase.
+
+    From 2.6 on, Qiskit takes twice as long for each `u` with parameters, whose phases it adds up; of thirty it does not
+    see the end (Qiskit/qiskit#16520): there it is written as three rotations, of which the compiler makes another circuit.
+    """
+    if _version() < (2, 6):
+        written.u(theta, phi, lam, wire)
+        return
+    written.rz(lam, wire)
+    written.ry(theta, wire)
+    written.rz(phi, wire)
+
+
+@functools.cache
+def _version() -> tuple[int, ...]:
+    """Major and minor of the Qiskit that is installed."""
+    return tuple(int(number) for number in metadata.version("qiskit").split(".")[:2])
 
 
 def _unmeasured(made: Any) -> Any:

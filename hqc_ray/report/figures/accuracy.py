@@ -20,7 +20,7 @@ from hqc_ray.report.content.models import Model
 from hqc_ray.report.style import BLACK, epsilon_text, head_style, norm_text, slug, wrapped
 
 COLUMNS, PANELS = 3, 9  # of one figure; more panels go on to the next page
-TITLE = 46  # characters of a line above a panel
+TITLE = 36  # characters of a line above a panel
 CIRCUITS = 6  # lines of circuits in one panel, beside those of the classical controls
 RC: Any = {
     "font.size": 8, "axes.titlesize": 8.5, "axes.labelsize": 8, "xtick.labelsize": 7.5, "ytick.labelsize": 7.5,
