@@ -11,7 +11,7 @@ CASES = [
     ("mitigation: {resilience_level: 3}", "mitigation.resilience_level: .*0, 1 or 2, not 3"),
     ("mitigation: {resilience_level: 1.5}", "0, 1 or 2, not 1.5"),
     ("mitigation: {resilience_level: yes}", "a boolean is no number"),
-    ("mitigation: {resilience_level: .nan}", "mitigation.resilience_level"),
+    ("mitigation: {resilience_level: .nan}", "not a decimal, finite number"),
     ("mitigation: {resilience_level: [1, 2]}", "mitigation.resilience_level"),
     ("mitigation: {resilience_level: 1, readout: true}", "readout beside resilience_level"),
     ("mitigation: {resilience_level: 2, zne: [1, 3, 5]}", "zne beside resilience_level"),

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from hqc_ray.errors import CircuitError
+from hqc_ray.quantum.circuits.ir import Circuit
 from hqc_ray.quantum.cores.surrogate import Surrogate
 from hqc_ray.quantum.ideal.sampling import drawn_seed
+
+if TYPE_CHECKING:
+    from hqc_ray.quantum.devices import Device
 
 
 class Estimated(Surrogate):
@@ -29,6 +35,14 @@ class Estimated(Surrogate):
         self.coefficients = torch.zeros_like(self.readout)  # of <Z>, too
         self.register_buffer("deviations", torch.zeros_like(self.readout))
         self.register_buffer("runs", torch.tensor(1.0, dtype=torch.float64))
+
+    @classmethod
+    def fitted(cls, circuit: Circuit, device: Device, found: Tensor, checks: Tensor) -> Estimated:
+        """Of <Z> and its standard errors, `found` [2, N, Q] by a device, on the grid and then at the angles `checks`."""
+        made, n = cls(circuit.n_qubits, circuit.degree), found.shape[1] - len(checks)
+        made.set_estimates(found[0, :n], found[1, :n], device.shots or 0, device.runs)
+        made.error.copy_((found[0, n:] - made(checks)).abs().max())
+        return made
 
     @property
     def quasi(self) -> bool:

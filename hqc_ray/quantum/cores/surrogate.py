@@ -207,12 +207,13 @@ def fit(circuit: Circuit, weights: Tensor, device: Device) -> Surrogate:
 
 def _measured(circuit: Circuit, weights: np.ndarray, device: Device, angles: Tensor) -> Surrogate:
     """A fit of what is counted, its check and (where the device mitigates) its calibration in the same call."""
+    from hqc_ray.quantum.cores.estimated import Estimated
     from hqc_ray.quantum.cores.mitigated import Mitigated
 
     points = grid(circuit.n_qubits, circuit.degree)
     both = torch.cat([points, angles]).numpy()
     if device.estimates:
-        return _estimated(circuit, device, torch.from_numpy(device.estimated(circuit, weights, both)), angles)
+        return Estimated.fitted(circuit, device, torch.from_numpy(device.estimated(circuit, weights, both)), angles)
     read, made = device.counted(circuit, weights, both)
     read = np.stack([device.checked(each, circuit, len(both)) for each in read])
     values, there, shape = torch.from_numpy(read[:, : len(points)]), read[:, len(points) :], (circuit.n_qubits, circuit.degree)
@@ -224,16 +225,6 @@ def _measured(circuit: Circuit, weights: np.ndarray, device: Device, angles: Ten
         fitted.set_read(values, made)
     fitted.shots.fill_(float(device.shots or 0))
     return _checked(fitted, torch.from_numpy(found), angles, f"{circuit!r} on {device.label}")
-
-
-def _estimated(circuit: Circuit, device: Device, found: Tensor, angles: Tensor) -> Surrogate:
-    """A fit of expectations and their standard errors [2, N, Q], on the grid and then at the angles that check it."""
-    from hqc_ray.quantum.cores.estimated import Estimated
-
-    fitted, n = Estimated(circuit.n_qubits, circuit.degree), found.shape[1] - len(angles)
-    fitted.set_estimates(found[0, :n], found[1, :n], device.shots or 0, device.runs)
-    fitted.error.copy_((found[0, n:] - fitted(angles)).abs().max())
-    return fitted
 
 
 def _mitigated(circuit: Circuit, weights: np.ndarray, parts: tuple[tuple[Device, ...], Recipe], angles: Tensor) -> Surrogate:

@@ -42,6 +42,11 @@ class Mitigating(Device):
         """See `Device.calibrations`."""
         return CALIBRATIONS if self.mitigation and self.mitigation.readout else 0
 
+    @property
+    def estimates(self) -> bool:
+        """See `Device.estimates`."""
+        return self.mitigation is not None and self.mitigation.estimator
+
     def _of_mitigation(self) -> list[str]:
         """What its label says of it."""
         return [f"mitigation={self.mitigation.label}"] if self.mitigation else []

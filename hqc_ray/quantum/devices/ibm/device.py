@@ -26,20 +26,19 @@ from hqc_ray.quantum.devices.facts import CompiledFacts
 from hqc_ray.quantum.devices.ibm import jobs as ibm_jobs
 from hqc_ray.quantum.devices.ibm import service as ibm_service
 from hqc_ray.quantum.devices.ibm.measuring import Measurement
-from hqc_ray.quantum.devices.ibm.programs import check_foldable
+from hqc_ray.quantum.devices.ibm.programs import assignments, check_foldable
 from hqc_ray.quantum.devices.ibm.service import placed
 from hqc_ray.quantum.devices.mitigating import Mitigating
 from hqc_ray.quantum.devices.qiskit import Compiled
 from hqc_ray.quantum.noise import machines
-from hqc_ray.quantum.noise.mitigation import Recipe, assigned
+from hqc_ray.quantum.noise.mitigation import Recipe
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from hqc_ray.quantum.devices import shift
-    from hqc_ray.quantum.ideal import simulate
 else:
-    shift, simulate = later("hqc_ray.quantum.devices.shift"), later("hqc_ray.quantum.ideal.simulate")
+    shift = later("hqc_ray.quantum.devices.shift")
 
 ACCOUNT_FILE = Path("~/.qiskit/qiskit-ibm.json")  # where qiskit-ibm-runtime saves accounts; only whether it is there matters here
 
@@ -117,11 +116,6 @@ class IBM(Mitigating):
         return self
 
     @property
-    def estimates(self) -> bool:
-        """See `Device.estimates`."""
-        return self.mitigation is not None and self.mitigation.estimator
-
-    @property
     def runs_at_once(self) -> int:
         """Circuits that are not put into different jobs: the Estimator's, of one set of angles."""
         return self.runs if self.estimates else 1
@@ -186,7 +180,7 @@ class IBM(Mitigating):
         read = read / read.sum(-1, keepdims=True)
         if self.mitigation is None:
             return read, None
-        return read, Recipe(self.mitigation.weights, _assignments(counts[:2]) if self.calibrations else None)
+        return read, Recipe(self.mitigation.weights, assignments(counts[:2]) if self.calibrations else None)
 
     def run(self, circuit: Circuit, weights: np.ndarray, angles: np.ndarray) -> np.ndarray:
         """Frequencies [N, 2**Q] of `shots` for weights [W], angles [N, Q]; mitigated, quasi-frequencies. Raises as `counted`."""
@@ -251,10 +245,3 @@ class IBM(Mitigating):
         """
         best = machines.noise_of(machine) if self.layout == "best" else None
         return qiskit.compiled(circuit, machine, self.optimization_level, self.transpile_seed, best)
-
-
-def _assignments(counts: np.ndarray) -> np.ndarray:
-    """Assignment matrices [1, Q, 2, 2] by the counts [2, 2**Q] of two calibrations: all wires prepared as 0, all as 1."""
-    n_qubits = counts.shape[-1].bit_length() - 1
-    ones = (1 - simulate.z_signs(n_qubits).numpy()) / 2  # [2**Q, Q] the bit of each wire
-    return assigned(np.stack([counts[0] @ ones, counts[1] @ (1 - ones)], -1), int(counts[0].sum()))[None]

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hqc_ray.errors import DeviceError
+from hqc_ray.later import later
 from hqc_ray.quantum.devices.qiskit import OUTCOME, Compiled, transpiled
-from hqc_ray.quantum.noise.mitigation import Mitigation
+from hqc_ray.quantum.noise.mitigation import Mitigation, assigned
+
+if TYPE_CHECKING:
+    from hqc_ray.quantum.ideal import simulate
+else:
+    simulate = later("hqc_ray.quantum.ideal.simulate")
 
 EQUAL = 1e-9
 
@@ -140,6 +146,13 @@ def prepared(layout: Sequence[int], machine: Any, bit: int) -> Any:
     made = transpiled(written, machine, 0, 0, f"a calibration of {len(layout)} qubits", initial_layout=list(layout))
     made.measure(list(layout), wires)
     return made
+
+
+def assignments(counts: np.ndarray) -> np.ndarray:
+    """Assignment matrices [1, Q, 2, 2] by the counts [2, 2**Q] of two calibrations: all wires prepared as 0, all as 1."""
+    n_qubits = counts.shape[-1].bit_length() - 1
+    ones = (1 - simulate.z_signs(n_qubits).numpy()) / 2  # [2**Q, Q] the bit of each wire
+    return assigned(np.stack([counts[0] @ ones, counts[1] @ (1 - ones)], -1), int(counts[0].sum()))[None]
 
 
 def check_foldable(measured: Any, machine: str) -> None:
