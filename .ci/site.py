@@ -19,6 +19,7 @@ PAGES = (
     "benchmarks/*.md",
     "results/README.md",
     "results/controls/table.md",
+    "results/errors/table.md",
     "results/mitigation/table.md",
     "results/noise_as_defence/table.md",
     "results/table2_resnet18/table.md",
