@@ -7,6 +7,7 @@ the runtime's local testing mode.
 
 from __future__ import annotations
 
+import json
 import math
 import os
 from collections.abc import Mapping
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 else:
     shift = later("hqc_ray.quantum.devices.shift")
 
-ACCOUNT_FILE = Path("~/.qiskit/qiskit-ibm.json")  # where qiskit-ibm-runtime saves accounts; only whether it is there matters here
+ACCOUNT_FILE = Path("~/.qiskit/qiskit-ibm.json")  # where the runtime saves accounts; only whether it holds any matters here
 
 
 class IBM(Mitigating):
@@ -95,7 +96,11 @@ class IBM(Mitigating):
         """See `Device.look`: whether there is an account; never what is in it."""
         if os.environ.get("QISKIT_IBM_TOKEN"):
             return "account: in the environment"
-        if not ACCOUNT_FILE.expanduser().is_file():
+        try:
+            saved = bool(json.loads(ACCOUNT_FILE.expanduser().read_text()))
+        except (OSError, ValueError):
+            saved = False
+        if not saved:
             raise DeviceError("no account", valid=ibm_service.ACCOUNT)
         return "account: saved on this machine"
 
