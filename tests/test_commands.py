@@ -194,19 +194,29 @@ def test_data_as_json(tmp_path, capsys):
 def test_a_plan_names_the_weights_that_a_sweep_would_download(tmp_path, monkeypatch, capsys):
     monkeypatch.delenv("HQC_WEIGHTS", raising=False)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    file = tmp_path / "w.yaml"
-    file.write_text(yaml.safe_dump({"name": "w", "defaults": {
-        "data": {"source": "synthetic", "size": 100}, "model": {"backbone": ["alexnet", "cnn1"], "head": "linear"},
-        "attack": {"name": "fgsm", "epsilon": "1/255"},
-    }}))  # fmt: skip
+    file = weighted(tmp_path, backbone=["alexnet", "cnn1"])
     (url,) = asked(capsys, file)["downloads"].values()
     assert url.endswith(".pth")
     assert cli.main(["plan", str(file)]) == 0
-    assert f"the weights of alexnet are not here: the sweep downloads {url}" in capsys.readouterr().out
+    assert f"the weights of alexnet are not here: the sweep will download {url}" in capsys.readouterr().out
     kept = tmp_path / "hub" / "checkpoints" / url.rpartition("/")[2]
     kept.parent.mkdir(parents=True)
     kept.touch()
     assert asked(capsys, file)["downloads"] == {}
+    kept.unlink()
+    monkeypatch.setenv("TORCH_HOME", "~")  # as torch reads it
+    monkeypatch.setenv("HOME", str(tmp_path))
+    file = weighted(tmp_path, backbone="alexnet", weights=["imagenet", "random"])
+    assert list(asked(capsys, file)["downloads"]) == ["alexnet"]
+    kept.touch()
+    assert asked(capsys, file)["downloads"] == {}
+
+
+def weighted(folder, **model):
+    file, attack = folder / "w.yaml", {"name": "fgsm", "epsilon": "1/255"}
+    defaults = {"data": {"source": "synthetic", "size": 100}, "model": {"head": "linear", **model}, "attack": attack}
+    file.write_text(yaml.safe_dump({"name": "w", "defaults": defaults}))
+    return file
 
 
 def asked(capsys, file):

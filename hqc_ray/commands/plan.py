@@ -87,8 +87,8 @@ def _downloads(plan: Plan) -> dict[str, str]:
     """The backbones whose weights are not here, and where they are downloaded from."""
     from hqc_ray.models.backbones import weights
 
-    found = {m.backbone: weights.missing(m.backbone, str(m.weights)) for m in (job.model for job in plan.trainings)}
-    return {name: url for name, url in sorted(found.items()) if url}
+    pairs = sorted({(job.model.backbone, str(job.model.weights)) for job in plan.trainings})
+    return {name: url for name, kind in pairs if (url := weights.missing(name, kind))}
 
 
 def _totals(facts: dict[str, Any]) -> Iterator[str]:
@@ -102,7 +102,7 @@ def _totals(facts: dict[str, Any]) -> Iterator[str]:
     judged = f", then {counted(facts['shots'], 'shot')}, sampled from them" if facts["shots"] else ""
     yield f"{counted(facts['circuits'], 'circuit execution')} for {counted(facts['surrogates'], 'surrogate')}{judged}"
     for name, url in facts["downloads"].items():
-        yield f"the weights of {name} are not here: the sweep downloads {url}, or put the file at $HQC_WEIGHTS/{name}.pth"
+        yield f"the weights of {name} are not here: the sweep will download {url}; or put that file at $HQC_WEIGHTS/{name}.pth"
     here = f"{duration(facts['seconds_here'])} on the {facts['cores']} here"
     yield f"about {duration(facts['seconds_on_one_core'])} on one core, {here}"
     yield "(rough, and as if nothing were done yet; a running sweep shows a better estimate)"

@@ -68,6 +68,14 @@ def _waves(angles: torch.Tensor) -> torch.Tensor:
     return torch.stack([angles[:, 0].cos(), 0.3 + 0.6 * angles[:, 1].sin()], -1)
 
 
+def test_one_value_that_went_astray_does_not_spoil_a_wire_at_all_angles() -> None:
+    sound, points = trex()
+    astray, _ = trex()
+    astray.deviations[4, 0] = 0.9
+    drawn = [found.frequencies(points, 1000, np.random.default_rng(0)) for found in (sound, astray)]
+    np.testing.assert_allclose(drawn[1], drawn[0], atol=1e-12)
+
+
 # what it gives
 
 
@@ -307,10 +315,11 @@ def test_other_devices_know_no_levels_and_shots_of_all_runs_fit_into_a_job() -> 
     assert devices.get("ibm", **device.model_dump(mode="json")) == device
 
 
-def test_values_that_are_no_numbers_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [np.nan, -0.1, 1.5])
+def test_values_that_are_no_numbers_or_say_nothing_are_refused(error: float, monkeypatch: pytest.MonkeyPatch) -> None:
     given = np.zeros((2, 2, 3))
     monkeypatch.setattr(Measurement, "results", lambda *_: given)
     leveled().estimated(CIRCUIT, *ARRAYS)
-    given[1, 1, 0] = np.nan
-    with pytest.raises(DeviceError, match=r"1 of 12 values that are not finite .*another seed"):
+    given[1, 1, 0] = error
+    with pytest.raises(DeviceError, match=r"1 of 6 values that are no number or have no sound error .*another seed"):
         leveled().estimated(CIRCUIT, *ARRAYS)

@@ -160,12 +160,12 @@ def digest(module: nn.Module) -> str:
 
 
 def missing(name: str, weights: str) -> str | None:
-    """The address from which `weights` of the backbone `name` are downloaded when they are read; None: they are here."""
+    """The address from which `weights` of the backbone `name` are downloaded when they are read; None: nothing is downloaded."""
     if weights != "imagenet" or _path(name, weights) or not _has_published(name):
         return None
     url = networks()[name].url
-    home = os.environ.get("TORCH_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "torch"
-    kept = Path(home) / "hub" / "checkpoints" / url.rsplit("/", 1)[-1]  # where torch.hub keeps it
+    home = os.environ.get("TORCH_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "torch"
+    kept = Path(home).expanduser() / "hub" / "checkpoints" / url.rsplit("/", 1)[-1]  # where torch.hub keeps it
     return None if kept.is_file() else url
 
 

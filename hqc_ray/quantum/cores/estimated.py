@@ -122,10 +122,11 @@ class Estimated(Surrogate):
         """<Z> [B, Q] as one evaluation by `shots` of each circuit gives it, of features [B, (2 degree + 1)**Q].
 
         Of plain counts the variance is (1 - <Z>^2) / shots; of a readout that is divided by f it is (1 / f^2 - <Z>^2) / shots. So
-        variance times shots, and <Z>^2, add up to what is the same at all angles, and is read off the grid, of each wire.
+        variance times shots, and <Z>^2, add up to what is the same at all angles, and is read off the grid, of each wire: by the
+        median, which a value whose extrapolation went astray does not move.
         """
         z = features @ self.readout
-        both = (self.shots * self.deviations.square() + self.values().square()).mean(0)
+        both = (self.shots * self.deviations.square() + self.values().square()).median(0).values
         return z + ((both - z.square()).clamp(min=0) / shots).sqrt() * _normal(z, generator)
 
 

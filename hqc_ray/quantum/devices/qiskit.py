@@ -116,6 +116,7 @@ def _moved(made: Compiled, to: dict[int, int], backend: Any, level: int, seed: i
     moved = transpiled(small, backend, level, seed, made.measured.name, initial_layout=list(to.values()))
     ends = moved.layout.final_index_layout()
     layout = [ends[number[qubit]] for qubit in made.layout]
+    moved.global_phase = 0
     measured = moved.copy()
     measured.measure(layout, range(len(layout)))
     measured.name = made.measured.name
@@ -179,7 +180,7 @@ def _written(circuit: Circuit) -> tuple[Any, Any, Any]:
 def _turn(written: Any, theta: Any, phi: Any, lam: Any, wire: int) -> None:
     """U3, up to its phase.
 
-    From 2.6 on, Qiskit takes twice as long for each `u` with parameters, whose phases it adds up; of thirty it does not
+    From 2.6 on, Qiskit takes twice as long for each further `u` with parameters, whose phases it adds up; of thirty it does not
     see the end (Qiskit/qiskit#16520): there it is written as three rotations, of which the compiler makes another circuit.
     """
     if _version() < (2, 6):

@@ -30,8 +30,8 @@ def check(address: str) -> None:
     here = _clusters()
     if address == "auto":
         if here and all(map(_silent, here)):  # of none at all Ray says so at once
-            what = "the Ray that runs here is that of another sweep, and takes nothing else in"
-            raise InputError(what, where=where, valid=f"{VALID}; a sweep without --address has a Ray of its own")
+            what = "the only Ray here answers at no address that others can use: another sweep's own, or one whose head is gone"
+            raise InputError(what, where=where, valid=f"HOST:PORT of a cluster; {ELSEWHERE}; without --address, a Ray of its own")
         return
     host, colon, port = address.rpartition(":")
     if not (host and colon and port.isdigit()):

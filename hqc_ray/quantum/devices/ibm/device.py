@@ -196,11 +196,12 @@ class IBM(Mitigating):
         """See `Device.estimated`.
 
         Raises:
-            DeviceError: see `counted`; or the Estimator found no number for a value, or no standard error.
+            DeviceError: see `counted`; or the Estimator found no number for a value, or no standard error of at most 1.
         """
         found = Measurement(self, circuit, weights).results(angles).swapaxes(0, 1)
-        if not np.isfinite(found).all() or found[1].min(initial=0) < 0:
-            what = f"the Estimator gave {int((~np.isfinite(found)).sum())} of {found.size} values that are not finite"
+        sound = np.isfinite(found).all(0) & (found[1] >= 0) & (found[1] <= 1)  # <Z> spans 2: beyond, a value says nothing
+        if not sound.all():
+            what = f"the Estimator gave {(~sound).sum()} of {sound.size} values that are no number or have no sound error"
             raise DeviceError(what, where="device ibm", valid="another seed, which measures anew, or another resilience_level")
         return found
 

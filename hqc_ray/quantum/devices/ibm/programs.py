@@ -23,7 +23,7 @@ EQUAL = 1e-9
 
 @dataclass(frozen=True, eq=False)
 class Pub:
-    """Circuits that the sampler takes as one: the circuit at some angles, or one that calibrates the readout.
+    """Circuits that a primitive takes as one: the circuit at some angles, or one that calibrates the readout.
 
     Args:
         angles: [n, Q] radians; [1, 0] of a calibration.
