@@ -123,7 +123,7 @@ def _place(loc: tuple[int | str, ...], given: Any, unread: bool = False) -> str:
 
 
 def _range(entry: type[BaseModel], loc: tuple[int | str, ...]) -> str:
-    """Both ends of the range of a number, where it has them: '1 to 100'."""
+    """Both ends of the range of a number, where it has them: '1 to 100'; and what its description says of it."""
     field = entry.model_fields.get(str(loc[0])) if len(loc) == 1 else None
     if field is None:
         return ""
@@ -132,7 +132,8 @@ def _range(entry: type[BaseModel], loc: tuple[int | str, ...]) -> str:
     bounds = {name: f"{int(end):,}" if end == int(end) else f"{end:g}" for name, end in ends.items()}
     low = bounds["ge"] if "ge" in bounds else f"above {bounds['gt']}" if "gt" in bounds else ""
     high = bounds["le"] if "le" in bounds else f"below {bounds['lt']}" if "lt" in bounds else ""
-    return f"{low} to {high}" if low and high else ""
+    narrower = f"; {field.description}" if field.description else ""
+    return f"{low} to {high}{narrower}" if low and high else ""
 
 
 def _annotated(annotation: Any) -> Iterator[list[Any]]:
