@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError
 
 from hqc_ray import spec
 from hqc_ray.entries import Entry, Options, make
-from hqc_ray.errors import DataError, InputError, SpecError
+from hqc_ray.errors import DataError, DeviceError, InputError, SpecError
 
 MINIMAL = """
 defaults:
@@ -166,6 +166,9 @@ def test_an_error_comes_out_of_another_process_whole_and_short():
     assert len(str(back)) < 950
     assert "zzz..." in str(back)
     assert str(error.at("a").moved({"a": "f.yaml: blocks[1].data"}, "f.yaml")).startswith("f.yaml: blocks[1].data.yyy")
+    for inner, place in (("noise", "device.noise"), ("device ibm", "device: device ibm"), ("/x/y.h5", "device: /x/y.h5")):
+        placed = DeviceError("no", where=inner).at("device").moved({"device": "f.yaml: blocks[1].device"}, "f.yaml")
+        assert str(placed) == f"f.yaml: blocks[1].{place}: no"
     assert str(SpecError("no").moved({"a": "b"}, "f.yaml: blocks[0]")) == "f.yaml: blocks[0]: no"
 
 
