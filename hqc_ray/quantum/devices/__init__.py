@@ -48,5 +48,5 @@ def get(name: str, **options: Any) -> Device:
     if isinstance(found, type) and issubclass(found, Device):
         return make("device", DEVICES, name, options, DeviceError, base=Device)
     if makes_devices(found):
-        return make("device", DEVICES, "pennylane", {**options, "plugin": name}, DeviceError)
+        return make("device", {name: PennyLane}, name, {**options, "plugin": name}, DeviceError)
     raise wrong("device", name, "is not a subclass of hqc_ray.quantum.devices.Device", DeviceError, found, valid=FORMS)

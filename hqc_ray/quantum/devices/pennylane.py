@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
@@ -158,14 +159,19 @@ class PennyLane(Device):
         if self.shots is None and self.plugin.startswith("qiskit."):
             what = f"{self.plugin} of PennyLane-Qiskit turns shots=None into 1,024 shots"
             raise DeviceError(what, valid="our device qiskit.aer; outside of sweeps also shots=N")
-        with guarded("PennyLane device", self.plugin, DeviceError, to="open"):
+        with self._guarded("open"):
             qnode = build(circuit, self.plugin, **self.options)
         return qml.set_shots(qnode, self.shots) if self.shots else qnode
+
+    def _guarded(self, to: str) -> contextlib.AbstractContextManager[None]:
+        """Around calls of the plugin: each has exceptions of its own. Those of a user's own say where it stands."""
+        own = lookup("device", {}, self.plugin, DeviceError) if ":" in self.plugin else None
+        return guarded("PennyLane device", self.plugin, DeviceError, to=to, by=own)
 
     def run(self, circuit: Circuit, weights: np.ndarray, angles: np.ndarray) -> np.ndarray:
         """See `Device.run`; opened anew for each call, because the plugins keep settings in their classes."""
         qnode = self._build(circuit)
-        with guarded("PennyLane device", self.plugin, DeviceError):  # each plugin has exceptions of its own
+        with self._guarded("run"):
             return np.asarray(qnode(weights, angles), dtype=np.float64).reshape(len(angles), -1)
 
     def _evaluate(self, circuit: Circuit, weights: np.ndarray, angles: np.ndarray) -> np.ndarray:
