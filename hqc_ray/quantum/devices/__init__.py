@@ -10,7 +10,15 @@ from hqc_ray.guard import wrong
 from hqc_ray.quantum.devices.aer import Aer
 from hqc_ray.quantum.devices.device import Device
 from hqc_ray.quantum.devices.ibm.device import IBM
-from hqc_ray.quantum.devices.pennylane import PACKAGES, DefaultQubit, LightningQubit, PennyLane, makes_devices, plugin_names
+from hqc_ray.quantum.devices.pennylane import (
+    PACKAGES,
+    DefaultQubit,
+    LightningQubit,
+    PennyLane,
+    fit_names,
+    makes_devices,
+    plugin_names,
+)
 
 DEVICES: dict[str, type[Device]] = {
     "default.qubit": DefaultQubit,
@@ -39,7 +47,7 @@ def get(name: str, **options: Any) -> Device:
     if name in PACKAGES:
         raise DeviceError(f"{PACKAGES[name]} is not installed", where=f"device {name}", valid=f"pip install {PACKAGES[name]}")
     if name not in DEVICES and ":" not in name:
-        raise unknown("device", name, {*DEVICES, *plugin_names(), "package.module:name"}, DeviceError)
+        raise unknown("device", name, {*DEVICES, *fit_names(), "package.module:name"}, DeviceError)
     if name in DEVICES:
         if ":" in str(plugin := options.get("plugin", "")):  # its code would be in no key
             raise DeviceError(f"{shown(plugin)} is no plugin", where=f"device {name}", valid=f"name: {plugin}")

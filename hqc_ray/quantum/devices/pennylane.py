@@ -29,12 +29,20 @@ PACKAGES = {  # devices that are not ours -> the package that brings them
     "qulacs.simulator": "pennylane-qulacs",
     "braket.local.qubit": "amazon-braket-pennylane-plugin",
 }
+UNFIT = {  # PennyLane's own that no sweep can run: of modes, of qutrits, of Clifford gates, without probabilities, of nothing
+    "default.gaussian", "default.qutrit", "default.qutrit.mixed", "default.clifford", "default.tensor", "null.qubit",
+}  # fmt: skip
 OPERATIONS = {"H": "Hadamard"}  # our name -> PennyLane's, where they differ
 
 
 def plugin_names() -> set[str]:
     """The PennyLane devices installed here."""
     return {point.name for point in entry_points(group="pennylane.plugins")}
+
+
+def fit_names() -> set[str]:
+    """Those of `plugin_names` that a sweep may name; the ones of PennyLane-Qiskit have no exact probabilities."""
+    return {name for name in plugin_names() - UNFIT if name in OURS or not name.startswith("qiskit.")}
 
 
 def makes_devices(found: Any) -> bool:
