@@ -1,8 +1,9 @@
 """Our PGD, APGD, FAB and Square against other libraries' own, at equal budgets, on the same trained models and images.
 
 Each is an attack of one sweep, so the same contract decides. With HQC_DATA on PCam: 100 patches at 1/255 through resnet18, with
-`vqc1` and `tanh` (HQC_STRENGTH: a folder in which that sweep goes on); without it on drawn patches through a small CNN. Ours may
-be weaker than none of them by more than chance (exact McNemar test, 5 %). Libraries that are not installed are left out.
+`vqc1` and `tanh`, on all cores (HQC_STRENGTH: a folder in which that sweep goes on); without it on drawn patches through a small
+CNN. Ours may be weaker than none of them by more than chance (exact McNemar test, 5 %). Libraries that are not installed are left
+out.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def main() -> None:
         file = Path(folder) / "strength.yaml"
         file.write_text(yaml.safe_dump({"name": "strength", "defaults": REAL if real else DRAWN, "blocks": blocks}))
         results = Path(os.environ.get("HQC_STRENGTH", folder))
-        execute(file, results, serial=True)
+        execute(file, results, serial=not real)
         rows = ledger.frame(ledger.read(results / "strength" / "rows.jsonl"))
     for head, some in rows.groupby("head"):
         compare(f"{'PCam, ' if real else ''}{head}", some.set_index("attack"), theirs)

@@ -191,6 +191,29 @@ def test_data_as_json(tmp_path, capsys):
     assert (found["images"], found["per_class"], found["sheet"]) == (40, [20, 20], str(tmp_path / "s.png"))
 
 
+def test_a_plan_names_the_weights_that_a_sweep_would_download(tmp_path, monkeypatch, capsys):
+    monkeypatch.delenv("HQC_WEIGHTS", raising=False)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    file = tmp_path / "w.yaml"
+    file.write_text(yaml.safe_dump({"name": "w", "defaults": {
+        "data": {"source": "synthetic", "size": 100}, "model": {"backbone": ["alexnet", "cnn1"], "head": "linear"},
+        "attack": {"name": "fgsm", "epsilon": "1/255"},
+    }}))  # fmt: skip
+    (url,) = asked(capsys, file)["downloads"].values()
+    assert url.endswith(".pth")
+    assert cli.main(["plan", str(file)]) == 0
+    assert f"the weights of alexnet are not here: the sweep downloads {url}" in capsys.readouterr().out
+    kept = tmp_path / "hub" / "checkpoints" / url.rpartition("/")[2]
+    kept.parent.mkdir(parents=True)
+    kept.touch()
+    assert asked(capsys, file)["downloads"] == {}
+
+
+def asked(capsys, file):
+    assert cli.main(["plan", str(file), "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
 def test_the_shells_complete_commands_options_and_files(capsys):
     for shell in ("bash", "zsh", "tcsh"):
         assert cli.main(["completion", shell]) == cli.OK

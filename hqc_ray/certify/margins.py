@@ -13,6 +13,7 @@ from hqc_ray.certify.basis import Array, Basis, Line, Waves
 from hqc_ray.errors import ModelError
 from hqc_ray.models.functions import Direct, Fourier
 from hqc_ray.models.head import Bottleneck, Head
+from hqc_ray.quantum.cores.estimated import Estimated
 from hqc_ray.quantum.cores.mitigated import Mitigated
 from hqc_ray.quantum.cores.surrogate import Surrogate
 from hqc_ray.quantum.devices import get
@@ -145,7 +146,7 @@ def covers(head: Head) -> bool:
 
     A subclass may compute something else.
     """
-    return type(head) is Bottleneck and type(head.core) in (CircuitLayer, Surrogate, Mitigated, Fourier, Direct)
+    return type(head) is Bottleneck and type(head.core) in (CircuitLayer, Surrogate, Mitigated, Estimated, Fourier, Direct)
 
 
 def decision(head: Head) -> Decision:

@@ -78,8 +78,17 @@ def _facts(plan: Plan) -> dict[str, Any]:
         "circuits": sum(costs.circuits(job.model, device) for job, device in plan.deployments),
         "shots": sum(costs.sampled_shots(group) for group in plan.groups),
         "measured": costs.measured(plan), "kept_files": files, "kept_bytes": size,
-        "seconds_on_one_core": seconds, "cores": cores, "seconds_here": seconds / cores + START_SECONDS,
+        "downloads": _downloads(plan), "seconds_on_one_core": seconds, "cores": cores,
+        "seconds_here": seconds / cores + START_SECONDS,
     }  # fmt: skip
+
+
+def _downloads(plan: Plan) -> dict[str, str]:
+    """The backbones whose weights are not here, and where they are downloaded from."""
+    from hqc_ray.models.backbones import weights
+
+    found = {m.backbone: weights.missing(m.backbone, str(m.weights)) for m in (job.model for job in plan.trainings)}
+    return {name: url for name, url in sorted(found.items()) if url}
 
 
 def _totals(facts: dict[str, Any]) -> Iterator[str]:
@@ -92,6 +101,8 @@ def _totals(facts: dict[str, Any]) -> Iterator[str]:
     yield f"{counted(facts['subsets'], 'subset')} of images, {counted(facts['trainings'], 'training')}, {searches}"
     judged = f", then {counted(facts['shots'], 'shot')}, sampled from them" if facts["shots"] else ""
     yield f"{counted(facts['circuits'], 'circuit execution')} for {counted(facts['surrogates'], 'surrogate')}{judged}"
+    for name, url in facts["downloads"].items():
+        yield f"the weights of {name} are not here: the sweep downloads {url}, or put the file at $HQC_WEIGHTS/{name}.pth"
     here = f"{duration(facts['seconds_here'])} on the {facts['cores']} here"
     yield f"about {duration(facts['seconds_on_one_core'])} on one core, {here}"
     yield "(rough, and as if nothing were done yet; a running sweep shows a better estimate)"

@@ -117,7 +117,7 @@ class Deployed(Part):
     noise_effect: float | None = Field(default=None, description="largest change of a logit by noise, over the largest logit")
     linear_distance_linf: float | None = Field(default=None, description="to the boundary by slopes, median over right images")
     linear_distance_l2: float | None = Field(default=None, description="the same in the L2 norm")
-    surrogate_error: float | None = Field(default=None, description="of its surrogate: largest error of a probability")
+    surrogate_error: float | None = Field(default=None, description="of its surrogate: largest error of a probability, or <Z>")
     lowest_probability: float | None = Field(
         default=None, description="of a mitigated surrogate: quasi-probabilities may be negative"
     )

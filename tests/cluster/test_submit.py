@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+import ray
 
 from hqc_ray import cli
 from hqc_ray.cluster import submit
@@ -195,7 +196,7 @@ def test_an_address_that_no_sweep_can_run_on_is_refused_at_once(tmp_path, capsys
 
 
 def test_a_machine_that_is_no_node_is_told_so_at_once(monkeypatch):
-    monkeypatch.setattr(address_room, "_is_a_node", lambda: False)
+    monkeypatch.setattr(address_room, "_clusters", set)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         address = f"127.0.0.1:{listening.getsockname()[1]}"
         with pytest.raises(InputError, match=r"not a node of that cluster: no raylet runs here \(valid: .*hqc submit FILE"):
@@ -204,6 +205,25 @@ def test_a_machine_that_is_no_node_is_told_so_at_once(monkeypatch):
         monkeypatch.setenv("RAY_ADDRESS", "ray://127.0.0.1:10001")  # it decides what auto means
         with pytest.raises(InputError, match=r"^RAY_ADDRESS=ray://127\.0\.0\.1:10001: a driver"):
             address_room.check("auto")
+
+
+def test_auto_is_not_the_ray_that_another_sweep_started_for_itself(monkeypatch):
+    """Ray would look for it at this machine's address, where nothing answers, and go on looking."""
+    raylet = ["/x/raylet", "--node_ip_address=127.0.0.1", "--gcs-address=127.0.0.1:1"]
+    here = f"{ray.util.get_node_ip_address()}:1"
+    assert here not in address_room._clusters()
+    with subprocess.Popen([raylet[0], "-c", "import time; time.sleep(60)", *raylet[1:]], executable=sys.executable) as other:
+        while not Path(f"/proc/{other.pid}/cmdline").read_bytes().startswith(b"/x/"):
+            time.sleep(0.01)
+        assert here in address_room._clusters()
+        other.kill()
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(address_room, "_clusters", lambda: {"127.0.0.1:1"})
+    with pytest.raises(InputError, match=r"^--address auto: the Ray that runs here is that of another sweep.*hqc submit FILE"):
+        address_room.check("auto")
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        monkeypatch.setattr(address_room, "_clusters", lambda: {"127.0.0.1:1", f"127.0.0.1:{listening.getsockname()[1]}"})
+        address_room.check("auto")
 
 
 def test_a_driver_without_the_token_is_told_so(head, hqc, tmp_path):

@@ -32,7 +32,7 @@ blocks: [{{seed: 0}}]
         ("mitigation: {zne: 3}", "mitigation.zne"),
         ("mitigation: true", "mitigation"),
         ("mitigation: {}", "nothing is mitigated"),
-        ("mitigation: {resilience_level: 2}", "unknown option"),
+        ("mitigation: {resilience: 2}", "unknown option"),
         ("mitigation: {readout: true}, noise_scale: 2", "unknown option 'noise_scale'"),
         ("mitigation: {readout: true}, shots: 100, job_executions: 99", "100 shots do not fit into a job"),
     ],

@@ -84,17 +84,20 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> type[Any]:
     monkeypatch.setenv("QISKIT_IBM_TOKEN", TOKEN)
     monkeypatch.setenv("QISKIT_IBM_INSTANCE", INSTANCE)
     monkeypatch.setattr(qiskit_ibm_runtime, "QiskitRuntimeService", Cloud)
-    send = qiskit_ibm_runtime.SamplerV2.run
     for kept in (Cloud.known, Cloud.tags, Cloud.asked):
         kept.clear()
 
     monkeypatch.setattr(Cloud, "machines", {"ibm_lima": lambda: ibm_service.local().backend("fake_lima", 3)})
 
-    def remembered(self: Any, pubs: Any, **options: Any) -> Any:
-        job = send(self, pubs, **options)
-        Cloud.known[job.job_id()] = job
-        Cloud.tags[job.job_id()] = self.options.environment.job_tags[0]
-        return job
+    def remembering(send: Callable[..., Any]) -> Callable[..., Any]:
+        def remembered(self: Any, pubs: Any, **options: Any) -> Any:
+            job = send(self, pubs, **options)
+            Cloud.known[job.job_id()] = job
+            Cloud.tags[job.job_id()] = self.options.environment.job_tags[0]
+            return job
 
-    monkeypatch.setattr(qiskit_ibm_runtime.SamplerV2, "run", remembered)
+        return remembered
+
+    for primitive in (qiskit_ibm_runtime.SamplerV2, qiskit_ibm_runtime.EstimatorV2):
+        monkeypatch.setattr(primitive, "run", remembering(primitive.run))
     return Cloud

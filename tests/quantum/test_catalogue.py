@@ -225,6 +225,8 @@ def test_an_account_is_told_and_never_shown(
     monkeypatch.delenv("QISKIT_IBM_TOKEN", raising=False)
     assert "no account" in output(capsys, "devices")
     assert not states_of(inventory.installed())["ibm"]
+    (tmp_path / "accounts.json").write_text("{}")  # so the runtime leaves it where it was asked for an account in vain
+    assert not states_of(inventory.installed())["ibm"]
     (tmp_path / "accounts.json").write_text('{"default": {"token": "s3cret"}}')
     assert "account: saved" in (shown := output(capsys, "devices"))
     monkeypatch.setenv("QISKIT_IBM_TOKEN", "s3cret")

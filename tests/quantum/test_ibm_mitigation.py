@@ -218,7 +218,7 @@ def test_weights_are_those_of_the_folds(monkeypatch: pytest.MonkeyPatch) -> None
     device = fake(mitigation={"zne": [1, 3, 5]})
     counts = np.zeros((3 * 2, 8), dtype=np.int64)
     counts[np.arange(6), [0, 1, 2, 3, 4, 5]] = device.shots  # scale by scale: outcomes 0, 1; 2, 3; 4, 5
-    monkeypatch.setattr(Measurement, "counts", lambda *_: counts)
+    monkeypatch.setattr(Measurement, "results", lambda *_: counts)
     found = device.run(CIRCUIT, ARRAYS[0], ARRAYS[1][:2])
     weights = np.array([15, -10, 3]) / 8  # Lagrange at 0 through 1, 3, 5
     np.testing.assert_allclose(

@@ -159,6 +159,16 @@ def digest(module: nn.Module) -> str:
     return found.hexdigest()[:16]
 
 
+def missing(name: str, weights: str) -> str | None:
+    """The address from which `weights` of the backbone `name` are downloaded when they are read; None: they are here."""
+    if weights != "imagenet" or _path(name, weights) or not _has_published(name):
+        return None
+    url = networks()[name].url
+    home = os.environ.get("TORCH_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "torch"
+    kept = Path(home) / "hub" / "checkpoints" / url.rsplit("/", 1)[-1]  # where torch.hub keeps it
+    return None if kept.is_file() else url
+
+
 def _path(name: str, weights: str) -> Path | None:
     """The file that `weights` stands for; None: torchvision's own download."""
     if weights == "imagenet":

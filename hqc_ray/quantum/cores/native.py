@@ -13,7 +13,6 @@ from hqc_ray.quantum.circuits.ir import Circuit
 from hqc_ray.quantum.cores.surrogate import Surrogate
 from hqc_ray.quantum.devices.device import Device
 from hqc_ray.quantum.devices.shift import Shifted
-from hqc_ray.quantum.ideal.simulate import z_signs
 from hqc_ray.seeds import rng
 
 
@@ -75,11 +74,11 @@ class ShotEstimate(nn.Module):
         """<Z> of every wire [B, Q], in the dtype of angles [B, Q], radians."""
         if len(angles) == 0:
             return angles
-        frequencies = Shifted.apply(angles.new_zeros(0), angles.double(), self.circuit, self._sampled)
-        return (frequencies @ z_signs(self.circuit.n_qubits).to(angles.device)).to(angles.dtype)
+        read = Shifted.apply(angles.new_zeros(0), angles.double(), self.circuit, self._sampled)
+        return self.surrogate.expectations(read).to(angles.dtype)
 
     def _sampled(self, circuit: Circuit, weights: np.ndarray, angles: np.ndarray) -> np.ndarray:
-        """Frequencies [N, 2**Q] at angles [N, Q]."""
+        """Frequencies [N, 2**Q] at angles [N, Q]; see `Surrogate.frequencies`."""
         digest = hashlib.blake2b(np.ascontiguousarray(angles).tobytes(), digest_size=16).hexdigest()
         names = ("estimate", digest, *(("draw", self.draw) if self.draw else ()))
         there = torch.from_numpy(angles).to(self.surrogate.coefficients.device)

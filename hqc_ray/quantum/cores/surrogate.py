@@ -125,6 +125,10 @@ class Surrogate(nn.Module):
         with torch.no_grad():
             return sample(self.probabilities(angles.double()).cpu().numpy(), shots, generator)
 
+    def expectations(self, read: Tensor) -> Tensor:
+        """<Z> of every wire [B, Q] of what `frequencies` gives."""
+        return read @ z_signs(self.n_qubits).to(read.device)
+
     def standard_error(self, angles: Tensor) -> Tensor:
         """Of <Z> of every wire [B, Q] float64 at angles [B, Q], radians, by the shots of the fit; 0 where the fit is exact.
 
@@ -138,7 +142,10 @@ class Surrogate(nn.Module):
     def _variance(self, values: Tensor, angles: Tensor) -> Tensor:
         """Of <Z> [..., B, Q] at angles [B, Q], by the shots of the frequencies [..., (2 degree + 1)**Q, 2**Q] on `grid`."""
         z = values @ z_signs(self.n_qubits).to(self.coefficients)
-        variance = (1 - (z * self.shots / (self.shots + 2)).square()) / self.shots
+        return self._carried((1 - (z * self.shots / (self.shots + 2)).square()) / self.shots, angles)
+
+    def _carried(self, variance: Tensor, angles: Tensor) -> Tensor:
+        """Of <Z> [..., B, Q] at angles [B, Q], by those of the values [..., (2 degree + 1)**Q, Q] on `grid`."""
         one = angles.to(self.coefficients).reshape(-1, 1)
         squares = (trig_features(one, self.degree) @ self._axis().inverse()).square().reshape(*angles.shape, -1)
         return product(squares) @ variance
@@ -200,10 +207,13 @@ def fit(circuit: Circuit, weights: Tensor, device: Device) -> Surrogate:
 
 def _measured(circuit: Circuit, weights: np.ndarray, device: Device, angles: Tensor) -> Surrogate:
     """A fit of what is counted, its check and (where the device mitigates) its calibration in the same call."""
+    from hqc_ray.quantum.cores.estimated import Estimated
     from hqc_ray.quantum.cores.mitigated import Mitigated
 
     points = grid(circuit.n_qubits, circuit.degree)
     both = torch.cat([points, angles]).numpy()
+    if device.estimates:
+        return Estimated.fitted(circuit, device, torch.from_numpy(device.estimated(circuit, weights, both)), angles)
     read, made = device.counted(circuit, weights, both)
     read = np.stack([device.checked(each, circuit, len(both)) for each in read])
     values, there, shape = torch.from_numpy(read[:, : len(points)]), read[:, len(points) :], (circuit.n_qubits, circuit.degree)
@@ -259,12 +269,16 @@ def loads(content: bytes) -> tuple[Surrogate, dict[str, Any]]:
     Raises:
         ResultsError: something else.
     """
+    from hqc_ray.quantum.cores.estimated import Estimated
     from hqc_ray.quantum.cores.mitigated import Mitigated
 
     try:
         found = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
         state, shape = found["state"], (found["n_qubits"], found["degree"])
-        fitted = Mitigated(*shape, len(state["read"]), len(state["assignments"])) if "read" in state else Surrogate(*shape)
+        if "read" in state:
+            fitted: Surrogate = Mitigated(*shape, len(state["read"]), len(state["assignments"]))
+        else:
+            fitted = (Estimated if "deviations" in state else Surrogate)(*shape)
         fitted.load_state_dict(found["state"])
         return fitted, found["facts"]
     except Exception as problem:  # the reader of a damaged file may raise anything

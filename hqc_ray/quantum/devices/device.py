@@ -163,6 +163,15 @@ class Device(Entry):
         return self.run(circuit, weights, angles)[None], None
 
     @property
+    def estimates(self) -> bool:
+        """Whether it gives expectations, and their standard errors, in place of outcomes: see `estimated`."""
+        return False
+
+    def estimated(self, circuit: Circuit, weights: np.ndarray, angles: np.ndarray) -> np.ndarray:
+        """Of a measured device that `estimates`: <Z> of every wire and its standard errors, [2, N, Q]; arguments of `counted`."""
+        raise NotImplementedError
+
+    @property
     def runs(self) -> int:
         """Circuits of one evaluation: one for each scale of its noise."""
         return 1

@@ -42,6 +42,11 @@ class Mitigating(Device):
         """See `Device.calibrations`."""
         return CALIBRATIONS if self.mitigation and self.mitigation.readout else 0
 
+    @property
+    def estimates(self) -> bool:
+        """See `Device.estimates`."""
+        return self.mitigation is not None and self.mitigation.estimator
+
     def _of_mitigation(self) -> list[str]:
         """What its label says of it."""
         return [f"mitigation={self.mitigation.label}"] if self.mitigation else []
@@ -59,6 +64,9 @@ class Scaled(NoiseOptions, Mitigating):
         """There is noise to mitigate, at every scale that is asked for."""
         if self.mitigation is None:
             return self
+        if self.mitigation.estimator:
+            valid = "readout and zne in its place, or the device ibm"
+            raise DeviceError("only IBM's Estimator has levels", where="mitigation.resilience_level", valid=valid)
         if not self.noisy or self.noise_scale == 0 or not (self.noise or self.noise_model()):
             raise DeviceError("mitigation on an ideal device", where="mitigation", valid="beside noise that acts")
         try:

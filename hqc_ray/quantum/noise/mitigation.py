@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
-from pydantic import field_validator, model_validator
+from pydantic import SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
 from hqc_ray.entries import Options
 from hqc_ray.errors import DeviceError
@@ -21,6 +21,7 @@ MOST = 10  # scales, and the largest of them
 NEAREST = 0.01  # two scales; Richardson's weights grow as their distance shrinks
 WORST = 0.01  # of 1 - readout_01 - readout_10, by which an inverse divides
 CALIBRATIONS = 2  # circuits: all qubits prepared as 0, and all as 1
+EXTRAPOLATED = (1.0, 3.0, 5.0)  # how often IBM's Estimator runs each two-qubit gate at resilience level 2
 
 
 class Mitigation(Options):
@@ -31,11 +32,19 @@ class Mitigation(Options):
         zne: zero-noise extrapolation from these scales of the noise, on top of `noise_scale`; 1 is among them. A machine's noise
             cannot be scaled: there they are how often each two-qubit gate is run, odd whole numbers.
         extrapolation: `richardson`: the polynomial through all scales; `linear`: the line of least squares.
+        resilience_level: in place of all others, on `ibm`: what the Estimator of IBM's runtime does itself. 0: nothing; 1: the
+            readout; 2: and zero-noise extrapolation.
     """
 
     readout: bool = False
     zne: tuple[float, ...] = ()
     extrapolation: Literal["richardson", "linear"] = "richardson"
+    resilience_level: Literal[0, 1, 2] | None = None
+
+    @model_serializer(mode="wrap")
+    def _what_counts(self, as_it_is: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """The level alone, or all but the level: keys of before stay."""
+        return {name: value for name, value in as_it_is(self).items() if (name == "resilience_level") == self.estimator}
 
     @field_validator("zne")
     @classmethod
@@ -44,6 +53,11 @@ class Mitigation(Options):
 
     @model_validator(mode="after")
     def _sensible(self) -> Mitigation:
+        if self.estimator:
+            if beside := sorted(self.model_fields_set - {"resilience_level"}):
+                what = f"{beside[0]} beside resilience_level, with which IBM's Estimator mitigates in its own way"
+                raise DeviceError(what, where="mitigation", valid="resilience_level alone, or readout and zne")
+            return self
         if not (self.readout or self.zne):
             raise DeviceError("nothing is mitigated", where="mitigation", valid="readout: true, zne: [1, 1.5, 2], or both")
         if self.extrapolation != "richardson" and not self.zne:
@@ -63,9 +77,14 @@ class Mitigation(Options):
             raise DeviceError(f"scales repeat, or are nearer than {NEAREST:g}", where=where, valid=valid)
 
     @property
+    def estimator(self) -> bool:
+        """Whether IBM's Estimator does it, which gives expectations in place of outcomes."""
+        return self.resilience_level is not None
+
+    @property
     def scales(self) -> tuple[float, ...]:
         """K scales of the noise at which each circuit runs."""
-        return self.zne or (1.0,)
+        return self.zne or (EXTRAPOLATED if self.resilience_level == 2 else (1.0,))
 
     @property
     def weights(self) -> np.ndarray:
@@ -79,7 +98,9 @@ class Mitigation(Options):
 
     @property
     def label(self) -> str:
-        """In a word, as in 'readout+zne(1/1.5/2)'."""
+        """In a word, as in 'readout+zne(1/1.5/2)' or 'resilience_level(1)'."""
+        if self.estimator:
+            return f"resilience_level({self.resilience_level})"
         inner = "/".join(f"{scale:g}" for scale in self.zne)
         line = "linear:" if self.extrapolation == "linear" else ""
         return "+".join([*(["readout"] if self.readout else []), *([f"zne({line}{inner})"] if self.zne else [])])

@@ -9,6 +9,7 @@ from pathlib import Path
 from hqc_ray.errors import InputError
 
 CONNECT_SECONDS = 5.0
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 ELSEWHERE = "from any other machine: hqc submit FILE --address http://HEAD:8265"
 TOKEN = "RAY_AUTH_MODE and the token as on the head"  # noqa: S105  # says where a token is
 VALID = f"auto or HOST:PORT, on a node of the cluster; {ELSEWHERE}"
@@ -26,16 +27,18 @@ def check(address: str) -> None:
         where = where if address == "auto" else f"RAY_ADDRESS={address}"
     if "://" in address:
         raise InputError("a driver that keeps a ledger cannot run through Ray Client or the dashboard", where=where, valid=VALID)
+    here = _clusters()
     if address == "auto":
-        return  # Ray finds a cluster of this machine, or says at once that there is none
+        if here and all(map(_silent, here)):  # of none at all Ray says so at once
+            what = "the Ray that runs here is that of another sweep, and takes nothing else in"
+            raise InputError(what, where=where, valid=f"{VALID}; a sweep without --address has a Ray of its own")
+        return
     host, colon, port = address.rpartition(":")
     if not (host and colon and port.isdigit()):
         raise InputError("not an address", where=where, valid=VALID)
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
-    except (OSError, OverflowError) as problem:
-        raise InputError(f"nothing answers there: {problem}", where=where, valid=VALID) from problem
-    if not _is_a_node():
+    if problem := _silent(address):
+        raise InputError(f"nothing answers there: {problem}", where=where, valid=VALID)
+    if not here:
         raise InputError("this machine is not a node of that cluster: no raylet runs here", where=where, valid=VALID)
 
 
@@ -44,13 +47,41 @@ def refused(address: str, problem: ConnectionError) -> InputError:
     return InputError(f"no Ray cluster admits this process: {problem}", where=f"--address {address}", valid=f"{VALID}; {TOKEN}")
 
 
-def _is_a_node() -> bool:
-    """Whether a raylet runs on this machine, found as Ray finds it: by its command line."""
+def _clusters() -> set[str]:
+    """HOST:PORT of the clusters that this machine is a node of, found as Ray finds them: by the command lines of raylets.
+
+    Ray reaches the host of one on loopback, which a sweep starts for itself, by this machine's address, where nothing answers.
+    """
+    found = set()
     for process in Path("/proc").glob("[0-9]*/cmdline"):
         try:
-            program = process.read_bytes().split(b"\0", 1)[0]
+            program, *options = process.read_bytes().decode(errors="replace").split("\0")
         except OSError:  # it ended meanwhile
             continue
-        if program.endswith(b"/raylet"):
-            return True
-    return False
+        if program.endswith("/raylet"):
+            host, _, port = _option(options, "--gcs-address=").rpartition(":")
+            found.add(f"{_reached(host)}:{port}")
+    return found
+
+
+def _reached(host: str) -> str:
+    """Where Ray looks for a cluster's host."""
+    if host not in LOOPBACK:
+        return host
+    import ray  # slow, and not wanted where an address is refused at once
+
+    return str(ray.util.get_node_ip_address())
+
+
+def _option(options: list[str], name: str) -> str:
+    return next((option.removeprefix(name) for option in options if option.startswith(name)), "")
+
+
+def _silent(address: str) -> str:
+    """Why nothing answers at HOST:PORT; empty if something does."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
+    except (OSError, OverflowError, ValueError) as problem:
+        return str(problem)
+    return ""

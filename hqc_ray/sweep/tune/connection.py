@@ -79,7 +79,8 @@ def _start(workers: int | None, options: dict[str, Any]) -> None:
                 address="local", num_cpus=workers, include_dashboard=False, _temp_dir=folder, _node_ip_address=LOOPBACK, **options
             )
     except Exception as problem:  # Ray raises its own errors, and plain ones where a part of it does not start in time
-        raise HqcError(f"Ray cannot start on this machine: {one_line(str(problem))}; its logs: {folder}") from problem
+        what = f"Ray cannot start on this machine: {one_line(str(problem))}; its logs: {folder}"
+        raise HqcError(f"{what}; try again where less is running, or --serial, which needs no Ray") from problem
 
 
 @contextmanager

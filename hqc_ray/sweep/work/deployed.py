@@ -30,7 +30,7 @@ def fitted(model: Classifier, device: Device) -> tuple[Classifier, Deployed]:
     core = _surrogate(on)
     error = float(core.standard_error(check_angles(core.n_qubits, True)).max()) if core.measured else None
     facts: dict[str, Any] = {"surrogate_error": core.max_error, "surrogate_standard_error": error, "circuits": core.evaluations}
-    if core.quasi:
+    if core.quasi and not device.estimates:
         with torch.no_grad():
             facts["lowest_probability"] = float(core.probabilities(check_angles(core.n_qubits, False)).min())
     return on, Deployed(test_accuracy=None, **facts, **_compiled(device, _ideal(model)))

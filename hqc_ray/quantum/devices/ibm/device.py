@@ -1,4 +1,4 @@
-"""IBM's quantum computers, through the V2 sampler of qiskit-ibm-runtime: shots are counted, nothing is exact.
+"""IBM's quantum computers, through the V2 primitives of qiskit-ibm-runtime: shots are counted, nothing is exact.
 
 A whole grid of angles is one PUB of one parameterised circuit; mitigation adds PUBs. All are one job, up to what IBM takes.
 A job is identified by its content, recorded when it is submitted, and never paid for twice. Fake backends take the same path in
@@ -7,6 +7,7 @@ the runtime's local testing mode.
 
 from __future__ import annotations
 
+import json
 import math
 import os
 from collections.abc import Mapping
@@ -26,21 +27,21 @@ from hqc_ray.quantum.devices.facts import CompiledFacts
 from hqc_ray.quantum.devices.ibm import jobs as ibm_jobs
 from hqc_ray.quantum.devices.ibm import service as ibm_service
 from hqc_ray.quantum.devices.ibm.measuring import Measurement
-from hqc_ray.quantum.devices.ibm.programs import check_foldable
+from hqc_ray.quantum.devices.ibm.programs import assignments, check_foldable
 from hqc_ray.quantum.devices.ibm.service import placed
 from hqc_ray.quantum.devices.mitigating import Mitigating
 from hqc_ray.quantum.devices.qiskit import Compiled
 from hqc_ray.quantum.noise import machines
-from hqc_ray.quantum.noise.mitigation import Recipe, assigned
+from hqc_ray.quantum.noise.mitigation import Recipe
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from hqc_ray.quantum.ideal import simulate
+    from hqc_ray.quantum.devices import shift
 else:
-    simulate = later("hqc_ray.quantum.ideal.simulate")
+    shift = later("hqc_ray.quantum.devices.shift")
 
-ACCOUNT_FILE = Path("~/.qiskit/qiskit-ibm.json")  # where qiskit-ibm-runtime saves accounts; only whether it is there matters here
+ACCOUNT_FILE = Path("~/.qiskit/qiskit-ibm.json")  # where the runtime saves accounts; only whether it holds any matters here
 
 
 class IBM(Mitigating):
@@ -48,7 +49,8 @@ class IBM(Mitigating):
 
     Equal seeds mean the same measurement, which is made once; another seed measures anew. With `mitigation` frequencies become
     quasi-probabilities: `readout` measures two calibration circuits on the same qubits, beside the circuits of a call; `zne` runs
-    each two-qubit gate of the compiled circuit 1, 3, 5, ... times.
+    each two-qubit gate of the compiled circuit 1, 3, 5, ... times. With `resilience_level` the runtime's Estimator mitigates
+    in its own way, and gives expectations: such a device `estimates`, and has no probabilities.
 
     Args:
         backend: a machine's name, as ibm_torino; least_busy; or a fake backend, as fake_manila, which runs on this computer.
@@ -94,7 +96,11 @@ class IBM(Mitigating):
         """See `Device.look`: whether there is an account; never what is in it."""
         if os.environ.get("QISKIT_IBM_TOKEN"):
             return "account: in the environment"
-        if not ACCOUNT_FILE.expanduser().is_file():
+        try:
+            saved = bool(json.loads(ACCOUNT_FILE.expanduser().read_text()))
+        except (OSError, ValueError):
+            saved = False
+        if not saved:
             raise DeviceError("no account", valid=ibm_service.ACCOUNT)
         return "account: saved on this machine"
 
@@ -114,9 +120,19 @@ class IBM(Mitigating):
         """See `Device.exact`."""
         return self
 
+    @property
+    def runs_at_once(self) -> int:
+        """Circuits that are not put into different jobs: the Estimator's, of one set of angles."""
+        return self.runs if self.estimates else 1
+
+    @property
+    def job_size(self) -> int:
+        """How many circuits fit into one job; of the Estimator, how many sets of angles."""
+        return max(self.job_executions // (self.shots * self.runs_at_once), 1)
+
     def n_jobs(self, circuits: int) -> int:
         """In how many jobs that many circuits are measured."""
-        return math.ceil(circuits / max(self.job_executions // self.shots, 1))
+        return math.ceil(circuits / (self.job_size * self.runs_at_once))
 
     def check(self, circuit: Circuit) -> None:
         """Refuse what can be seen to fail without a connection.
@@ -126,8 +142,8 @@ class IBM(Mitigating):
                 that cannot be repeated for zero-noise extrapolation.
         """
         ibm_service.require()
-        if self.shots > self.job_executions:
-            raise DeviceError(f"{self.shots} shots do not fit into a job", where="shots", valid=f"up to {self.job_executions}")
+        if self.shots > (most := self.job_executions // self.runs_at_once):
+            raise DeviceError(f"{self.shots} shots do not fit into a job", where="shots", valid=f"up to {most}")
         if self.fake:
             machine = machines.backend(self.backend)
             self._check_size(circuit, machine)
@@ -161,17 +177,39 @@ class IBM(Mitigating):
         Raises:
             DeviceError: no account or connection, or a job that failed. A job that was submitted is found again by the next call.
         """
-        counts = Measurement(self, circuit, weights).counts(angles).astype(np.float64)
+        if self.estimates:
+            what = f"{self.label} has no probabilities: the Estimator gives <Z> of each wire"
+            raise DeviceError(what, where="mitigation.resilience_level", valid="readout and zne in its place, or expectations")
+        counts = Measurement(self, circuit, weights).results(angles).astype(np.float64)
         read = counts[self.calibrations :].reshape(self.runs, len(angles), -1)
         read = read / read.sum(-1, keepdims=True)
         if self.mitigation is None:
             return read, None
-        return read, Recipe(self.mitigation.weights, _assignments(counts[:2]) if self.calibrations else None)
+        return read, Recipe(self.mitigation.weights, assignments(counts[:2]) if self.calibrations else None)
 
     def run(self, circuit: Circuit, weights: np.ndarray, angles: np.ndarray) -> np.ndarray:
         """Frequencies [N, 2**Q] of `shots` for weights [W], angles [N, Q]; mitigated, quasi-frequencies. Raises as `counted`."""
         read, made = self.counted(circuit, weights, angles)
         return made.combined(read) if made else read[0]
+
+    def estimated(self, circuit: Circuit, weights: np.ndarray, angles: np.ndarray) -> np.ndarray:
+        """See `Device.estimated`.
+
+        Raises:
+            DeviceError: see `counted`; or the Estimator found no number for a value, or no standard error.
+        """
+        found = Measurement(self, circuit, weights).results(angles).swapaxes(0, 1)
+        if not np.isfinite(found).all() or found[1].min(initial=0) < 0:
+            what = f"the Estimator gave {int((~np.isfinite(found)).sum())} of {found.size} values that are not finite"
+            raise DeviceError(what, where="device ibm", valid="another seed, which measures anew, or another resilience_level")
+        return found
+
+    def expectations(self, circuit: Circuit, weights: Tensor, angles: Tensor) -> Tensor:
+        """See `Device.expectations`."""
+        if not self.estimates or len(angles) == 0:
+            return super().expectations(circuit, weights, angles)
+        self.check_input(circuit, weights, angles)
+        return shift.Shifted.apply(weights, angles, circuit, lambda *given: self.estimated(*given)[0])
 
     def _evaluate(self, circuit: Circuit, weights: np.ndarray, angles: np.ndarray) -> np.ndarray:
         return self.run(circuit, weights, angles)
@@ -212,10 +250,3 @@ class IBM(Mitigating):
         """
         best = machines.noise_of(machine) if self.layout == "best" else None
         return qiskit.compiled(circuit, machine, self.optimization_level, self.transpile_seed, best)
-
-
-def _assignments(counts: np.ndarray) -> np.ndarray:
-    """Assignment matrices [1, Q, 2, 2] by the counts [2, 2**Q] of two calibrations: all wires prepared as 0, all as 1."""
-    n_qubits = counts.shape[-1].bit_length() - 1
-    ones = (1 - simulate.z_signs(n_qubits).numpy()) / 2  # [2**Q, Q] the bit of each wire
-    return assigned(np.stack([counts[0] @ ones, counts[1] @ (1 - ones)], -1), int(counts[0].sum()))[None]

@@ -1,6 +1,6 @@
 """What was submitted to a quantum computer and what came back, kept in a folder so that nothing is paid for twice.
 
-`jobs.jsonl` has one line per event, appended as soon as it happens; `<key>.npz` holds the counts of a finished job. The key is a
+`jobs.jsonl` has one line per event, appended as soon as it happens; `<key>.npz` holds the results of a finished job. The key is a
 digest of the job's content. No line names an account: who pays is known to qiskit-ibm-runtime alone.
 """
 
@@ -71,22 +71,22 @@ class Jobs:
             finally:
                 os.close(handle)
 
-    def counts(self, key: str) -> np.ndarray | None:
-        """The counts [N, 2**Q] of a finished job."""
+    def kept(self, key: str) -> np.ndarray | None:
+        """The results of a finished job: counts [N, 2**Q], or expectations with their standard errors [N, 2, Q]."""
         path = self.folder / f"{key}.npz"
         if not path.exists():
             return None
         with np.load(path, allow_pickle=False) as arrays:
             return np.asarray(arrays["counts"])
 
-    def keep(self, key: str, counts: np.ndarray) -> None:
-        """Write the counts [N, 2**Q] of a finished job to its file, whole or not at all.
+    def keep(self, key: str, results: np.ndarray) -> None:
+        """Write the results of a finished job to its file, whole or not at all; see `kept`.
 
         Raises:
             DeviceError: they cannot be written.
         """
         content = io.BytesIO()
-        np.savez_compressed(content, counts=counts)
+        np.savez_compressed(content, counts=results)  # so called in files of before
         with self._writable():
             files.write(self.folder / f"{key}.npz", content.getvalue())
 

@@ -1,4 +1,4 @@
-"""One measurement on a machine: which jobs it takes, each of them kept, found again, or (only then) submitted, and its counts."""
+"""One measurement on a machine: which jobs it takes, each kept, found again, or (only then) submitted, and what they gave."""
 
 from __future__ import annotations
 
@@ -15,11 +15,10 @@ from hqc_ray.errors import DeviceError
 from hqc_ray.quantum.circuits.ir import Circuit
 from hqc_ray.quantum.devices.facts import CompiledFacts
 from hqc_ray.quantum.devices.ibm import jobs as ibm_jobs
-from hqc_ray.quantum.devices.ibm import programs
+from hqc_ray.quantum.devices.ibm import primitives, programs
 from hqc_ray.quantum.devices.ibm import service as ibm_service
 from hqc_ray.quantum.devices.ibm.programs import Programs, Pub
 from hqc_ray.quantum.devices.ibm.service import guarded
-from hqc_ray.quantum.noise import machines
 from hqc_ray.seeds import stream
 
 if TYPE_CHECKING:
@@ -30,11 +29,11 @@ FAILURES = ("RuntimeJobFailureError", "RuntimeJobMaxTimeoutError", "RuntimeInval
 
 @dataclass(frozen=True)
 class _Ticket:
-    """One job: its content key, how many PUBs it has, and where its counts will come from."""
+    """One job: its content key, how many PUBs it has, and where its results will come from."""
 
     key: str
     pubs: int
-    counts: np.ndarray | None = None
+    kept: np.ndarray | None = None
     job: Any = None
 
 
@@ -49,17 +48,19 @@ class Measurement:
 
     def __init__(self, device: IBM, circuit: Circuit, weights: np.ndarray) -> None:
         self.device, self.circuit, self.weights, self.jobs = device, circuit, weights, ibm_jobs.here()
+        self.primitive = primitives.of(device.mitigation)
 
-    def counts(self, angles: np.ndarray) -> np.ndarray:
-        """Counts [C, 2**Q] of the circuits for angles [N, Q], in the order of `programs.pubs`.
+    def results(self, angles: np.ndarray) -> np.ndarray:
+        """What the primitive reads of the circuits for angles [N, Q], in the order of `programs.pubs`.
+
+        Counts [C, 2**Q] of outcomes; or expectations and their standard errors, [N, 2, Q].
 
         All jobs are submitted before the first is waited for.
 
         Raises:
             DeviceError: no account or connection, or a job that failed. A job that was submitted is found again by the next call.
         """
-        size = max(self.device.job_executions // self.device.shots, 1)
-        batches = programs.packed(programs.pubs(self.device.mitigation, angles), size)
+        batches = programs.packed(programs.pubs(self.device.mitigation, angles), self.device.job_size)
         tickets = [self._submit(pubs) for pubs in batches]
         return np.concatenate([self._collect(ticket) for ticket in tickets])
 
@@ -67,7 +68,9 @@ class Measurement:
     def model_key(self) -> str:
         """What the keys of all jobs of a circuit with these weights have in common."""
         mitigation, empty = self.device.mitigation, np.empty((0, self.circuit.n_qubits))
-        return self._digest([empty], [mitigation.readout, *mitigation.zne] if mitigation else None)
+        if mitigation is None or mitigation.estimator:
+            return self._digest([empty], None)
+        return self._digest([empty], [mitigation.readout, *mitigation.zne])
 
     def key(self, pubs: Sequence[Pub]) -> str:
         """The content of a job: the circuit's gates, weights, angles, and every option that changes what is measured."""
@@ -75,7 +78,8 @@ class Measurement:
 
     def _digest(self, angles: list[np.ndarray], marks: list[Any] | None) -> str:
         gates = [(gate.name, gate.wires, [repr(p) for p in gate.parameters]) for gate in self.circuit.gates]
-        options = self.device.model_dump(mode="json", exclude={"job_executions", "mitigation"})
+        told = {"job_executions"} if self.device.estimates else {"job_executions", "mitigation"}  # which the marks tell
+        options = self.device.model_dump(mode="json", exclude=told)
         shape = (sum(map(len, angles)), self.circuit.n_qubits)
         plain = [self.circuit.n_qubits, gates, options, self.weights.shape, shape, *([] if marks is None else [marks])]
         content = json.dumps(plain, sort_keys=True).encode()
@@ -85,8 +89,8 @@ class Measurement:
     def _submit(self, pubs: Sequence[Pub]) -> _Ticket:
         """The job of these circuits: kept, under way, or (only then) submitted now."""
         key, jobs = self.key(pubs), self.jobs
-        if (counts := jobs.counts(key)) is not None:
-            return _Ticket(key, len(pubs), counts)
+        if (kept := jobs.kept(key)) is not None:
+            return _Ticket(key, len(pubs), kept)
         if key in jobs.failed_here:
             raise DeviceError(jobs.failed_here[key], where="device ibm", valid="the same command, which submits it once more")
         with jobs.lock():
@@ -108,21 +112,22 @@ class Measurement:
         return Programs(self.device.compiled_for(self.circuit, machine), machine, self.weights)
 
     def _send(self, key: str, pubs: Sequence[Pub]) -> Any:
-        runtime, made, shots = ibm_service.require(), self._programs, self.device.shots
+        made, shots, fake = self._programs, self.device.shots, self.device.backend if self.device.fake else ""
         name, facts = made.machine.name, made.compiled.facts(backend=made.machine.name)
         self._refuse_moved(key, facts)
         options: dict[str, Any] = {"environment": {"job_tags": [_tag(key)]}}
-        if self.device.fake:
+        if fake:
             seed = stream(self.device.seed, "ibm", key) % (2**31 - 1) + 1  # Aer's are 32 bit, and 0 counts as none
-            noise = _noise(self.device.backend, made.gates(pubs), made.compiled.layout)
-            options["simulator"] = {"seed_simulator": seed, "noise_model": noise}
-        sampler = runtime.SamplerV2(mode=made.machine, options=options)
+            options["simulator"] = {"seed_simulator": seed}
+        submit = self.primitive.request(made, pubs, shots, options, fake)
         valid = "the same command, once IBM Quantum answers; what was submitted is found again"
-        asked = [made.of(pub) for pub in pubs]
-        job = guarded(f"cannot submit to {name}", valid, lambda: sampler.run(asked, shots=shots))
+        job = guarded(f"cannot submit to {name}", valid, submit)
         self.device.service().submitted(job)
-        said = {"backend": name, "circuits": sum(map(len, pubs)), "shots": shots, "circuit": repr(self.circuit)}
-        if self.device.mitigation:
+        circuits = sum(map(len, pubs)) * self.device.runs_at_once
+        said: dict[str, Any] = {"backend": name, "circuits": circuits, "shots": shots, "circuit": repr(self.circuit)}
+        if (mitigation := self.device.mitigation) is not None and mitigation.estimator:
+            said |= {"resilience_level": mitigation.resilience_level}
+        elif mitigation is not None:
             said |= {"calibrations": sum(pub.bit is not None for pub in pubs), "scales": sorted({pub.scale for pub in pubs})}
         self.jobs.record("submitted", key, job=job.job_id(), **said, model=self.model_key, compiled=asdict(facts))
         return job
@@ -148,16 +153,16 @@ class Measurement:
 
     def _died(self, record: Mapping[str, Any]) -> bool:
         """Whether it is a job of the local testing mode that died with its process."""
-        return self.device.fake and self.jobs.counts(record["key"]) is None and self.device.service().job(record["job"]) is None
+        return self.device.fake and self.jobs.kept(record["key"]) is None and self.device.service().job(record["job"]) is None
 
     def _collect(self, ticket: _Ticket) -> np.ndarray:
-        """The counts [n, 2**Q] of a job, waited for."""
-        if ticket.counts is not None:
-            return ticket.counts
+        """What the primitive reads of a job, waited for."""
+        if ticket.kept is not None:
+            return ticket.kept
         job_id, jobs = ticket.job.job_id(), self.jobs
         try:
             result = ticket.job.result()
-            outcomes = [result[i].data.outcome for i in range(ticket.pubs)]
+            parts = [self.primitive.read(result[i].data, self.circuit.n_qubits) for i in range(ticket.pubs)]
         except Exception as problem:  # of the machine, the account, the connection
             says = ibm_service.blotted(f"{type(problem).__name__}: {problem}")
             if type(problem).__name__ not in FAILURES:
@@ -167,28 +172,10 @@ class Measurement:
             jobs.record("failed", ticket.key, job=job_id, error=says)
             valid = "the same command, which submits it once more"
             raise DeviceError(jobs.failed_here[ticket.key], where="device ibm", valid=valid) from None
-        counts = np.concatenate([_counts(outcome, self.circuit.n_qubits) for outcome in outcomes])
-        jobs.keep(ticket.key, counts)
-        return counts
+        found = np.concatenate(parts)
+        jobs.keep(ticket.key, found)
+        return found
 
 
 def _tag(key: str) -> str:
     return f"hqc-{key}"
-
-
-def _counts(outcome: Any, n_qubits: int) -> np.ndarray:
-    """Counts [n, 2**Q] of a BitArray whose bit i is wire i; wire 0 is the leftmost bit. One circuit without angles is n = 1."""
-    bits = outcome.to_bool_array(order="little")  # [n, shots, Q]
-    bits = bits.reshape(-1, *bits.shape[-2:])
-    places = 2 ** np.arange(n_qubits)[::-1]
-    return np.stack([np.bincount(shots @ places, minlength=2**n_qubits) for shots in bits])
-
-
-def _noise(name: str, gates: Any, layout: Sequence[int]) -> Any:
-    """The noise that qiskit.aer has for a fake backend, of these gates only; the local testing mode has other readout errors."""
-    machine = machines.machine(name)
-    model = machine.model(gates)
-    for qubit in layout:
-        if (matrix := machine.assignment(qubit)) is not None:
-            model.add_readout_error(matrix, [qubit])
-    return model

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hqc_ray.errors import DeviceError
+from hqc_ray.later import later
 from hqc_ray.quantum.devices.qiskit import OUTCOME, Compiled, transpiled
-from hqc_ray.quantum.noise.mitigation import Mitigation
+from hqc_ray.quantum.noise.mitigation import Mitigation, assigned
+
+if TYPE_CHECKING:
+    from hqc_ray.quantum.ideal import simulate
+else:
+    simulate = later("hqc_ray.quantum.ideal.simulate")
 
 EQUAL = 1e-9
 
@@ -58,8 +64,19 @@ class Programs:
         if pub.bit is not None:
             return (self.preparing(pub.bit),)
         bound = self.compiled.bound(self.weights, measured=True)
-        columns = [list(self.compiled.angles).index(parameter) for parameter in bound.parameters]  # the compiler may drop one
-        return folded(bound, pub.scale), pub.angles[:, columns]
+        return folded(bound, pub.scale), self._values(bound, pub)
+
+    def estimated(self, pub: Pub) -> tuple[Any, ...]:
+        """What the estimator takes: a circuit, Z of the qubit that each wire ends on, and the values of its parameters."""
+        from qiskit.quantum_info import SparsePauliOp
+
+        bound = self.compiled.bound(self.weights)
+        z = [SparsePauliOp.from_sparse_list([("Z", [qubit], 1)], bound.num_qubits) for qubit in self.compiled.layout]
+        return bound, z, self._values(bound, pub)[:, None]
+
+    def _values(self, bound: Any, pub: Pub) -> np.ndarray:
+        """The angles [n, P] of the P parameters that are left: the compiler may drop one."""
+        return pub.angles[:, [list(self.compiled.angles).index(parameter) for parameter in bound.parameters]]
 
     def preparing(self, bit: int) -> Any:
         """The circuit that prepares all wires as `bit` on the qubits where they are read, and reads them."""
@@ -80,8 +97,11 @@ class Programs:
 
 
 def pubs(mitigation: Mitigation | None, angles: np.ndarray) -> list[Pub]:
-    """What is measured for angles [N, Q]: two calibrations, where the readout is mitigated, then all angles at each scale."""
-    if mitigation is None:
+    """What is measured for angles [N, Q]: two calibrations, where the readout is mitigated, then all angles at each scale.
+
+    The Estimator is given the angles alone, and adds to them what it needs.
+    """
+    if mitigation is None or mitigation.estimator:
         return [Pub(angles)]
     calibrations = [Pub(np.empty((1, 0)), bit=bit) for bit in (0, 1)] if mitigation.readout else []
     return [*calibrations, *(Pub(angles, int(scale)) for scale in mitigation.scales)]
@@ -126,6 +146,13 @@ def prepared(layout: Sequence[int], machine: Any, bit: int) -> Any:
     made = transpiled(written, machine, 0, 0, f"a calibration of {len(layout)} qubits", initial_layout=list(layout))
     made.measure(list(layout), wires)
     return made
+
+
+def assignments(counts: np.ndarray) -> np.ndarray:
+    """Assignment matrices [1, Q, 2, 2] by the counts [2, 2**Q] of two calibrations: all wires prepared as 0, all as 1."""
+    n_qubits = counts.shape[-1].bit_length() - 1
+    ones = (1 - simulate.z_signs(n_qubits).numpy()) / 2  # [2**Q, Q] the bit of each wire
+    return assigned(np.stack([counts[0] @ ones, counts[1] @ (1 - ones)], -1), int(counts[0].sum()))[None]
 
 
 def check_foldable(measured: Any, machine: str) -> None:
