@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import re
 import sys
 from collections.abc import Collection, Iterator, Mapping
 from typing import Annotated, Any, Literal, TypeVar, cast, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
-from hqc_ray.errors import InputError, shown, unknown
+from hqc_ray.errors import InputError, close, nearest, shown, unknown
 from hqc_ray.guard import guarded, wrong
 
 T = TypeVar("T")
@@ -57,30 +59,53 @@ class Entry(Options):
 
 
 def describe(entry: type[BaseModel]) -> str:
-    """The options of `entry` with their defaults: 'steps=20, step_size=None'."""
-    fields = entry.model_fields.items()
-    return ", ".join(name if f.is_required() else f"{name}={f.get_default(call_default_factory=True)!r}" for name, f in fields)
+    """The options of `entry` with their defaults: 'steps=20, step_size=None'; of options with options of their own the names."""
+    return ", ".join(name if f.is_required() else f"{name}={_default(f)}" for name, f in entry.model_fields.items())
 
 
-def explain(error: ValidationError, entry: type[BaseModel], given: Any = None) -> tuple[str, str, str]:
-    """The first problem that pydantic found, as (what is wrong, where, what is valid).
+def _default(field: FieldInfo) -> str:
+    value = field.get_default(call_default_factory=True)
+    return f"{{{', '.join(type(value).model_fields)}}}" if isinstance(value, BaseModel) else repr(value)
+
+
+def explain(
+    error: ValidationError, entry: type[BaseModel], given: Any = None, beside: Collection[str] = ()
+) -> tuple[str, str, str]:
+    """The first problem that pydantic found, as (what is wrong, where, what is valid); what is misspelt comes before what lacks.
 
     Args:
         error: of `entry`.
         entry: what was to be made.
         given: of what; it tells the names in a place from pydantic's own words.
+        beside: names that stand beside the options of `entry`, and may be meant by a misspelt one.
     """
     problems = error.errors(include_url=False)
-    first = problems[0]
+    misspelt = [p for p in problems if p["type"] == "extra_forbidden"] if problems[0]["type"] == "missing" else []
+    first = [*misspelt, *problems][0]
     where = _place(first["loc"], given, first["type"] in ("extra_forbidden", "missing"))
     valid = describe(entry) or "no options"
     if first["type"] == "extra_forbidden":
-        return f"unknown option {shown(where)}", "", valid
+        holder = _holder(entry, first["loc"])
+        meant = nearest(first["loc"][-1], [*holder.model_fields, *(beside if holder is entry else ())])
+        return f"unknown option {shown(where)}{meant}", "", describe(holder) or "no options"
     if first["type"] == "missing":
-        return f"{where!r} is required", "", valid
-    same = [p["msg"].removeprefix("Value error, ") for p in problems if _place(p["loc"], given) == where]
-    what = " or ".join([same[0], *(text.removeprefix("Input should be ") for text in dict.fromkeys(same[1:]))])
-    return f"{what}, not {shown(first['input'])}", where, _range(entry, first["loc"]) if where else valid
+        others = [str(key) for key in given if key not in entry.model_fields] if isinstance(given, Mapping) else []
+        meant = f"; is it meant by {shown(close(where, others)[0])}?" if close(where, others) else ""
+        return f"{where!r} is required{meant}", "", valid
+    same = [p for p in problems if _place(p["loc"], given) == where]
+    said = [p["msg"].removeprefix("Value error, ") for p in same]
+    what = " or ".join([said[0], *(text.removeprefix("Input should be ") for text in dict.fromkeys(said[1:]))])
+    words = [word for p in same if p["type"] == "literal_error" for word in re.findall(r"'([^']*)'", p["ctx"]["expected"])]
+    meant = nearest(first["input"], words) if isinstance(first["input"], str) else ""
+    return f"{what}, not {shown(first['input'])}{meant}", where, _range(entry, first["loc"]) if where else valid
+
+
+def _holder(entry: type[BaseModel], loc: tuple[int | str, ...]) -> type[BaseModel]:
+    """What the last part of a place is an option of: `entry`, or what one of its options is made of."""
+    for part in loc[:-1]:
+        kinds = _kinds(entry.model_fields[part].annotation) if part in entry.model_fields else ()
+        entry = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), entry)
+    return entry
 
 
 def _place(loc: tuple[int | str, ...], given: Any, unread: bool = False) -> str:
@@ -98,7 +123,7 @@ def _place(loc: tuple[int | str, ...], given: Any, unread: bool = False) -> str:
 
 
 def _range(entry: type[BaseModel], loc: tuple[int | str, ...]) -> str:
-    """Both ends of the range of a number, where it has them: '1 to 100'."""
+    """Both ends of the range of a number, where it has them: '1 to 100'; and what its description says of it."""
     field = entry.model_fields.get(str(loc[0])) if len(loc) == 1 else None
     if field is None:
         return ""
@@ -107,7 +132,8 @@ def _range(entry: type[BaseModel], loc: tuple[int | str, ...]) -> str:
     bounds = {name: f"{int(end):,}" if end == int(end) else f"{end:g}" for name, end in ends.items()}
     low = bounds["ge"] if "ge" in bounds else f"above {bounds['gt']}" if "gt" in bounds else ""
     high = bounds["le"] if "le" in bounds else f"below {bounds['lt']}" if "lt" in bounds else ""
-    return f"{low} to {high}" if low and high else ""
+    narrower = f"; {field.description}" if field.description else ""
+    return f"{low} to {high}{narrower}" if low and high else ""
 
 
 def _annotated(annotation: Any) -> Iterator[list[Any]]:
@@ -167,5 +193,5 @@ def make(
         try:
             return cast("E", entry(**options))
         except ValidationError as problem:
-            what, where, valid = explain(problem, entry, options)
+            what, where, valid = explain(problem, entry, options, taken)
             raise error(f"{kind} {name!r}: {what}", where=where, valid=valid) from problem

@@ -12,6 +12,8 @@ from hqc_ray.redaction import clean
 
 LONGEST, LONGEST_PLACE = 335, 250  # characters of what is wrong, and of what is valid; of where it is
 MOST_ERRORS, MOST_TRIED = 20, 500  # that are told of one file; that are met, most of them again
+_OPTION = re.compile(r"\w+([.\[]|$)")  # the beginning of a place within a section: noise, members.pgd, judges.heads[1]
+_SECTION = re.compile(r"\w+(?=\.|: |$)")  # the one that a place begins with
 MANY, FEW = 40, 6  # names: of more than many, an error shows the few that are nearest
 
 
@@ -44,15 +46,15 @@ class InputError(HqcError):
         return functools.partial(type(self), self.what, where=self.where, valid=self.valid), (), {"others": self.others}
 
     def at(self, where: str) -> InputError:
-        """The same error, of the same class, with `where` in front of its own place."""
-        inner = f"{where}.{self.where}" if self.where else where
-        return type(self)(self.what, where=inner, valid=self.valid)
+        """The same error, of the same class, with `where` in front of its own place, which is an option there, or a thing."""
+        join = "." if _OPTION.match(self.where) else ": "
+        return type(self)(self.what, where=f"{where}{join}{self.where}" if self.where else where, valid=self.valid)
 
     def moved(self, places: Mapping[str, str], otherwise: str) -> InputError:
         """The same error with its place in a file: `places` says where each section stands, `otherwise` where they all do."""
-        section, _, inner = self.where.partition(".")
-        if section in places:
-            where = places[section] + (f".{inner}" if inner else "")
+        section = _SECTION.match(self.where)
+        if section and section[0] in places:
+            where = places[section[0]] + self.where[section.end() :]
         else:
             where = f"{otherwise}: {self.where}" if self.where else otherwise
         return type(self)(self.what, where=where, valid=self.valid)

@@ -26,7 +26,12 @@ E = TypeVar("E", bound=InputError)
 
 @contextlib.contextmanager
 def guarded(
-    kind: str, name: str, error: type[InputError] = InputError, to: str = "run", valid: str = "", by: Definition = None
+    kind: str,
+    name: str,
+    error: type[InputError] = InputError,
+    to: str = "run",
+    valid: str | Callable[[BaseException], str] = "",
+    by: Definition = None,
 ) -> Iterator[None]:
     """Turn every exception of the code of a user (or of a plugin) into an `error`; an interrupt from the keyboard passes.
 
@@ -40,7 +45,7 @@ def guarded(
         name: as the sweep file says it: `package.module:name`.
         error: the class of what is raised.
         to: what was tried.
-        valid: what would have worked.
+        valid: what would have worked, or what says so of an exception.
         by: the function or class that is called, whose own place is said where none inside it is known.
 
     Raises:
@@ -56,9 +61,9 @@ def guarded(
     except BaseException as problem:  # a user's code may exit, or raise anything
         if isinstance(problem, KeyboardInterrupt) and not _by_statement(problem):
             raise
-        raise error(
-            f"cannot {to} {kind} {name!r}: {said(problem)}{_raised(problem, name) or _defined(by)}", valid=valid
-        ) from problem
+        place = _raised(problem, name) or _defined(by)
+        hint = valid if isinstance(valid, str) else valid(problem)
+        raise error(f"cannot {to} {kind} {name!r}: {said(problem, bool(place))}{place}", valid=hint) from problem
 
 
 def wrong(kind: str, name: str, what: str, error: type[E], by: Definition = None, valid: str = "") -> E:
@@ -75,10 +80,15 @@ def wrong(kind: str, name: str, what: str, error: type[E], by: Definition = None
     return error(f"{kind} {name!r}: {what}{_defined(by)}", valid=valid)
 
 
-def said(problem: BaseException) -> str:
-    """The class and the text of an exception: printable, on one line, no longer than `LENGTH`, the home folder as ~."""
+def said(problem: BaseException, placed: bool = False) -> str:
+    """The class and the text of an exception: printable, on one line, no longer than `LENGTH`, the home folder as ~.
+
+    Args:
+        problem: see above.
+        placed: its place is said behind it; of a syntax error it is then left out of the text.
+    """
     try:
-        text = str(problem)
+        text = str(problem.msg if placed and isinstance(problem, SyntaxError) else problem)
     except KeyboardInterrupt:
         raise
     except BaseException:

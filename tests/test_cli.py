@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 import warnings
 
 import h5py
@@ -205,6 +206,20 @@ def test_mistakes_of_several_rooms_are_told_at_once_each_with_its_line(tmp_path,
         (line,) = [line for line in lines if f"unknown {name}; did you mean" in line]
         assert line.startswith(f"hqc: error: sweep.yaml, line {number}: blocks[0].")
     assert len(lines) == 3
+
+
+def test_own_code_that_fails_is_told_beside_other_mistakes(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "path", [*sys.path])  # the folder of a sweep file is added
+    (tmp_path / "lab_of_mine.py").write_text("def damped(n):\n    raise OSError('no lab')\n")
+    device = "{name: 'lab_of_mine:damped'}"
+    file = sweep(tmp_path, attack="{name: pgd, epsilon: 0.1, step: 3}", device=device, train=f"{{epochs: 1, device: {device}}}")
+    assert cli.main(["plan", str(file)]) == cli.BAD_INPUT
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 3
+    assert (
+        sum("OSError: no lab (" in line and "lab_of_mine.py, line 2)" in line for line in lines) == 2
+    )  # trained and judged with
+    assert sum("unknown option 'step'; did you mean 'steps'?" in line for line in lines) == 1
 
 
 def test_circuits_as_json(capsys):

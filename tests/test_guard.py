@@ -94,8 +94,9 @@ def test_an_interrupt_passes(mine):
 
 def test_a_module_that_cannot_be_read_is_named(tmp_path, mine):
     (tmp_path / "unreadable_code.py").write_text("\ndef (\n")
-    with pytest.raises(CircuitError, match=r"SyntaxError: .* \(~/unreadable_code.py, line 2\) \(valid: package"):
+    with pytest.raises(CircuitError, match=r"SyntaxError: .* \(~/unreadable_code.py, line 2\) \(valid: package") as caught:
         lookup("circuit", {}, "unreadable_code:f", CircuitError)
+    assert str(caught.value).count("unreadable_code.py") == 1
 
 
 def test_what_is_wrong_is_said_with_the_place_of_its_definition(mine):

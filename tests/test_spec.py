@@ -8,8 +8,8 @@ import yaml
 from pydantic import Field, ValidationError
 
 from hqc_ray import spec
-from hqc_ray.entries import Entry, make
-from hqc_ray.errors import DataError, InputError, SpecError
+from hqc_ray.entries import Entry, Options, make
+from hqc_ray.errors import DataError, DeviceError, InputError, SpecError
 
 MINIMAL = """
 defaults:
@@ -166,12 +166,60 @@ def test_an_error_comes_out_of_another_process_whole_and_short():
     assert len(str(back)) < 950
     assert "zzz..." in str(back)
     assert str(error.at("a").moved({"a": "f.yaml: blocks[1].data"}, "f.yaml")).startswith("f.yaml: blocks[1].data.yyy")
+    for inner, place in (("noise", "device.noise"), ("device ibm", "device: device ibm"), ("/x/y.h5", "device: /x/y.h5")):
+        placed = DeviceError("no", where=inner).at("device").moved({"device": "f.yaml: blocks[1].device"}, "f.yaml")
+        assert str(placed) == f"f.yaml: blocks[1].{place}: no"
     assert str(SpecError("no").moved({"a": "b"}, "f.yaml: blocks[0]")) == "f.yaml: blocks[0]: no"
 
 
 def test_a_name_in_other_letters_is_suggested():
     with pytest.raises(InputError, match=r"unknown thing 'VQC1'; did you mean 'vqc1'\?"):
         make("thing", {"vqc1": Own, "package.module:name": Own}, "VQC1", {})
+
+
+class Deeper(Options):
+    depth: int = 0
+
+
+class Nested(Entry):
+    path: str
+    split: Literal["train", "valid"] = "train"
+    inner: Deeper = Deeper()
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"pth": "p"}, "own 'x': unknown option 'pth'; did you mean 'path'? (valid: path, split='train', inner={depth})"),
+        ({"foo": "p"}, "own 'x': unknown option 'foo' (valid: path, "),  # and not that something else lacks
+        ({"path": "p", "seez": 3}, "unknown option 'seez'; did you mean 'seed'?"),  # a key of its section
+        ({"path": "p", "split": "vald"}, "split: own 'x': Input should be 'train' or 'valid', not 'vald'; did you mean 'valid'?"),
+        ({"path": "p", "split": 5}, "Input should be 'train' or 'valid', not 5"),
+        ({"path": "p", "inner": {"dept": 1}}, "unknown option 'inner.dept'; did you mean 'depth'? (valid: depth=0)"),
+    ],
+)
+def test_a_misspelt_option_is_named_with_the_one_that_is_meant(options, says):
+    with pytest.raises(InputError) as caught:
+        make("own", {"x": Nested}, "x", options, taken=("seed",))
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("seed: [0, 1]", "evaluate: {image: 6}", "'image'; did you mean 'images'? (valid: images=200, batch_size=50, mode="),
+        ("seed: [0, 1]", "evaluate: {image: 6}", "judges={devices, heads, seeds}, certificate=False"),
+        ("seed: [0, 1]", "evaluate: {judges: {head: all}}", "'judges.head'; did you mean 'heads'?"),
+        ("seed: [0, 1]", "evaluate: {mode: nativ}", "'surrogate' or 'native', not 'nativ'; did you mean 'native'?"),
+        ("name: fgsm,", "name: fgsm, level: angle,", "not 'angle'; did you mean 'angles'?"),
+        ("source: synthetic, size: 40", "source: synthetic, siz: 40", "'size' is required; is it meant by 'siz'?"),
+    ],
+)
+def test_a_misspelt_key_of_a_section_is_named_with_the_one_that_is_meant(old, new, says):
+    text = MINIMAL.replace("    data: {size: [40, 80]}\n", "")
+    with pytest.raises(SpecError) as caught:
+        cells(text.replace(old, new))
+    assert says in str(caught.value)
 
 
 def test_environment_variables_are_expanded_late_and_refused_when_unset(monkeypatch):

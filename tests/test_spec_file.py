@@ -75,7 +75,14 @@ def test_judges_and_nested_devices_are_one_value():
         ({"attack": []}, r"^blocks\[0\]: the axis 'attack' is empty$"),
         ({"attack": [{"name": "fgsm"}, {"name": "pgd", "steps": []}]}, r"^blocks\[0\]\.attack\[1\]: the axis 'steps' is empty$"),
         ({"attack": [{"name": "fgsm"}, {"epsilon": 0.1}]}, r"^blocks\[0\]\.attack\[1\]: 'name' is required"),
-        ({"attack": {"name": "fgsm", "epsilon": "1/0"}}, r"^blocks\[0\]\.attack\.epsilon: .*not '1/0' \(valid: 0 to 10,000\)$"),
+        (
+            {"attack": {"name": "fgsm", "epsilon": "1/0"}},
+            r"^blocks\[0\]\.attack\.epsilon: .*not '1/0' \(valid: 0 to 10,000; of pixels",
+        ),
+        (
+            {"attack": {"name": "fgsm", "epsilon": "1%"}},
+            r"not '1%' \(valid: 0 to 10,000; of pixels in linf 0 to 1, such as 8/255\)",
+        ),
         ({"attack": {"name": "fgsm", "epsilon": float("inf")}}, r"^blocks\[0\]\.attack\.epsilon: .*finite"),
         ({"train": {"device": {"nam": "ibm", "name": 5}}}, r"^blocks\[0\]\.train\.device\.name: "),
         ({"evaluate": {"judges": {"head": "all"}}}, r"^blocks\[0\]\.evaluate: unknown option 'judges\.head'"),

@@ -116,8 +116,9 @@ class _Builder:
     def _beside(self, problem: InputError, given: Point) -> InputError:
         """The error with its place, and those of the point's other sections that can be told from them alone."""
         found = Collected()
-        with found:
-            raise _moved(problem, given.places)
+        for one in problem.all:
+            with found:
+                raise _moved(one, given.places)
         for name in ALONE:
             with found:
                 try:
@@ -129,11 +130,16 @@ class _Builder:
     def _resolved(self, given: Point) -> Resolved:
         data, data_key = self.memo("data", given.data)
         model, model_key = self.memo("model", given.model, data)
-        attack, _ = self.memo("attack", given.attack, model, data)
         device, device_key = None, ""
-        if self.memo("has_circuit", model)[0]:
-            device, device_key = self.memo("device", given.device, model)
-        train, train_key = self.memo("train", given.train, model)
+        found = Collected()  # none of the three needs another
+        with found:
+            attack, _ = self.memo("attack", given.attack, model, data)
+        with found:
+            if self.memo("has_circuit", model)[0]:
+                device, device_key = self.memo("device", given.device, model)
+        with found:
+            train, train_key = self.memo("train", given.train, model)
+        found.refuse()
         evaluate, _ = self.memo("evaluate", given.evaluate, device, given.attack)
         training = self._training((data, data_key), (model, model_key), (train, train_key), given.seed)
         label = self.memo("label", device)[0] if device else ""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from hqc_ray.results.row import Planned, Row
 
 MADE = "a folder that `hqc sweep` made"
+GO_ON = "the same `hqc sweep` again, which goes on; `hqc status` says whether one is at work"
 AGAIN = "`hqc sweep` writes it again; or delete it, and all rows are shown"
 EXAMPLES, KEPT, MODELS, FIGURES = "examples", "kept", "models", "figures"
 HISTORY = ("model_key", "epoch", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy")  # of training.csv
@@ -149,14 +150,15 @@ class Folder:
         if not self.path.is_dir():
             what = "not a folder" if self.path.exists() else "no such folder"
             raise ResultsError(what, where=str(self.path), valid=MADE)
-        if not self.ledger.is_file():
+        if not self.ledger.is_file() and not self.cells.is_file():
             raise ResultsError("no rows.jsonl", where=str(self.path), valid=MADE)
         found: dict[str, Row] = {}
-        for row in ledger.read(self.ledger):
+        for row in ledger.read(self.ledger) if self.ledger.is_file() else ():
             if row.status == "ok" or row.key not in found or found[row.key].status != "ok":
                 found[row.key] = row
         if not found:
-            raise ResultsError("rows.jsonl holds no row yet", where=str(self.path), valid="a sweep that has finished a cell")
+            what = "no cell is done yet" + (f" (0 of {len(cells):,})" if (cells := self.order()) else "")
+            raise ResultsError(what, where=str(self.path), valid=GO_ON)
         keys = dict.fromkeys(self.order() or found)
         if not keys.keys() & found.keys():
             what = f"no row of rows.jsonl is of a cell in cells.json ({len(found)} rows, {len(keys)} cells)"

@@ -14,7 +14,7 @@ import math
 import re
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from hqc_ray.results.folder import MADE, Folder
 
 RUNNING, FINISHED, INTERRUPTED, STOPPED, DIED, STARTING = "running", "finished", "interrupted", "stopped", "died", "starting"
 FRESH_SECONDS = 60.0  # a note or a lease that is younger is of a driver that lives, where no lock can be asked
+UNLISTED = "its cells are not listed: as far as its rows tell"
 _NOTED: dict[str, type | tuple[type, ...]] = {
     "state": str, "since": str, "updated": str, "host": str, "error": str, "pid": int, "workers": int,
     "left_seconds": (int, float), "rough": bool,
@@ -101,7 +102,11 @@ def of_folder(path: Path) -> Status:
     alive = _held(at, note)
     if alive and _json(at.lock).get("pid") not in (None, note.get("pid")):
         note = _json(at.lock)  # another one has begun, and has noted nothing yet
-    return found(at.name, at.order(), counts, note or _json(at.lock), alive, str(path.parent))
+    order, note = at.order(), note or _json(at.lock)
+    kept = order is None and not note and at.provenance.is_file()  # of a run that ended, without what its driver noted for itself
+    rows = [key.decode(errors="replace") for key in (*counts.done, *counts.failed)]
+    told = found(at.name, rows if kept and rows else order, counts, note, alive, str(path.parent))
+    return replace(told, go_on=f"{UNLISTED}; {told.go_on}") if kept and rows else told
 
 
 def of_storage(uri: str) -> Status:

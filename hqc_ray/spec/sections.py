@@ -114,7 +114,7 @@ class AttackSpec(Section):
     model_config = ConfigDict(extra="allow")
     name: str
     level: Level = "pixels"
-    epsilon: Annotated[float, Field(ge=0, le=10_000)] = 0.0
+    epsilon: Annotated[float, Field(ge=0, le=10_000, description="of pixels in linf 0 to 1, such as 8/255")] = 0.0
 
     @field_validator("epsilon", mode="before")
     @classmethod

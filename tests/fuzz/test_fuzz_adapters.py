@@ -33,7 +33,7 @@ CASES = {
     "autoattack of theirs": ("{name: 'torchattacks:AutoAttack', epsilon: 0.1}", "(valid: autoattack, apgd"),
     "a sparse attack": ("{name: 'torchattacks:Pixle', epsilon: 0.1}", "l0, which is no norm here"),
     "another norm": ("{name: 'foolbox:LinfPGD', epsilon: 0.1, norm: l2}", "works in linf"),
-    "a misspelt option": ("{name: 'foolbox:LinfPGD', epsilon: 0.1, stps: 3}", "unknown option 'stps' (valid: norm="),
+    "a misspelt option": ("{name: 'foolbox:LinfPGD', epsilon: 0.1, stps: 3}", "'stps'; did you mean 'steps'? (valid: norm="),
     "an option that is ours": ("{name: 'torchattacks:PGD', epsilon: 0.1, eps: 0.2}", "unknown option 'eps'"),
     "no steps": ("{name: 'foolbox:LinfPGD', epsilon: 0.1, steps: 0}", "1 to 1,000,000"),
     "steps in words": ("{name: 'torchattacks:PGD', epsilon: 0.1, steps: many}", "steps"),

@@ -150,7 +150,7 @@ VALUES = [  # a place in the good file, a value, and what is said of it
     ("defaults.attack.0.epsilon", 300, "which lie in [0, 1] (valid: 0 to 1 in linf"),
     ("defaults.attack.0.epsilon", True, "a boolean is no number"),
     ("defaults.attack.0.epsilon", "10%", "not '10%'"),
-    ("defaults.attack.0.epsilon", -0.1, "(valid: 0 to 10,000)"),
+    ("defaults.attack.0.epsilon", -0.1, "(valid: 0 to 10,000; of pixels in linf 0 to 1, such as 8/255)"),
     ("defaults.attack", {"name": "ensemble", "members": {"pgd": {"steps": 0}}}, "blocks[0].attack.members.pgd.steps: "),
     (
         "blocks.1.attack",

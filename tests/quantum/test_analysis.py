@@ -195,7 +195,7 @@ def test_a_dead_embedding_is_refused_before_anything_is_trained(head: str, monke
     spec = ModelSpec(backbone="squeezenet1_1", weights="random", image_size=32, head=head, n_qubits=3)
     with pytest.raises(CircuitError, match=r"embedding 'rx' is dead: no input moves any output.*\(valid: another embedding"):
         heads.build(spec, 7, 2, torch.Generator())
-    with pytest.raises(CircuitError, match=rf"^model.circuit '{head}': embedding 'rx' is dead"):
+    with pytest.raises(CircuitError, match=rf"^model: circuit '{head}': embedding 'rx' is dead"):
         resolve.Rooms().model(spec, DataSpec(source="synthetic", size=10))
     alive = spec.model_copy(update={"embedding": "ry"})
     if head == "sim9":

@@ -139,7 +139,7 @@ def test_its_own_refusal_comes_before_anything_runs() -> None:
         ("Unfinished", {}, "device 'slanted_devices:Unfinished': does not define run"),
         ("Other", {}, "device 'slanted_devices:Other': is not a subclass of hqc_ray.quantum.devices.Device"),
         ("Missing", {}, "cannot import device 'slanted_devices:Missing': AttributeError"),
-        ("Slanted", {"slop": 1}, "unknown option 'slop' (valid: shots=None, seed=0, slope=0.5, mood='calm')"),
+        ("Slanted", {"slop": 1}, "unknown option 'slop'; did you mean 'slope'? (valid: shots=None, seed=0, slope=0.5, mood="),
         ("Slanted", {"slope": "steep"}, "slope: device 'slanted_devices:Slanted': Input should be a valid number"),
         ("Slanted", {"shots": 0}, "shots: device 'slanted_devices:Slanted': Input should be greater than or equal to 1, not 0"),
     ],

@@ -16,10 +16,11 @@ from hqc_ray import circuits, devices
 from hqc_ray.errors import CircuitError, DeviceError
 from hqc_ray.guard import LENGTH
 from hqc_ray.quantum.devices import parity
+from hqc_ray.quantum.devices.pennylane import PACKAGES, plugin_names
 from hqc_ray.quantum.noise import machines, shipped
 from hqc_ray.quantum.noise.base import Noise, positions, require
 from hqc_ray.quantum.noise.parametric import NoiseOptions
-from hqc_ray.quantum.study import catalogue, inventory
+from hqc_ray.quantum.study import catalogue, inventory, trial
 
 
 class Flips(Noise):
@@ -84,8 +85,14 @@ def test_machines_are_known_by_their_plain_names_and_near_ones_are_listed() -> N
     assert machines.canonical("Guadalupe-V2") == "fake_guadalupe"
     assert machines.backend("fake_guadalupe").num_qubits == 16
     assert machines.machine("fake_manila", 0.5) is machines.machine("fake_manila", 0.5)
-    with pytest.raises(DeviceError, match=r"noise: unknown fake backend 'guadelupe' \(valid: fake_guadalupe, "):
+    with pytest.raises(
+        DeviceError, match=r"noise: unknown fake backend 'guadelupe'; did you mean 'fake_guadalupe'\? \(valid: "
+    ) as told:
         machines.canonical("guadelupe")
+    assert told.value.valid.startswith("fake_guadalupe, ")
+    assert told.value.valid.endswith("...; a snapshot's FILE.json, your own package.module:callable, aqt:NAME, iqm:NAME")
+    with pytest.raises(DeviceError, match=r"unknown fake backend 'xyzzy' \(valid: fake_algiers, .*, \.\.\.\)$"):
+        machines.fake("xyzzy")  # like none
 
 
 def kraus_of(options: NoiseOptions, gate: str, qubits: tuple[int, ...]) -> np.ndarray:
@@ -193,8 +200,23 @@ def test_without_the_runtime_there_are_no_fake_backends_and_aer_names_its_packag
     assert devices.DEVICES["qiskit.aer"].look() == "fake backends: pip install qiskit-ibm-runtime"
 
 
+SHIPPED = [name for name in plugin_names() if name.startswith(("default.", "null.", "reference.", "qiskit."))]  # with PennyLane
+
+
+@pytest.mark.parametrize("name", sorted({*SHIPPED} - devices.DEVICES.keys() - PACKAGES.keys()))
+def test_other_plugins_that_are_listed_are_those_that_a_plan_accepts(name: str) -> None:
+    def tried() -> None:
+        trial.tried(name, devices.get(name), parity.asymmetric())
+
+    if name in inventory.others():
+        tried()
+    else:
+        with pytest.raises(DeviceError):
+            tried()
+
+
 def test_other_plugins_are_those_that_nobody_else_lists_and_probabilities_are_of_the_options() -> None:
-    assert "default.clifford" in inventory.others()
+    assert "reference.qubit" in inventory.others()
     assert not set(inventory.others()) & {*devices.DEVICES, "default.mixed", "lightning.gpu"}
     noisy = inventory.probabilities("qiskit.aer", {"readout_01": 0.1}, seed=3)
     device = devices.get("qiskit.aer", readout_01=0.1)

@@ -71,10 +71,10 @@ def test_bad_gates(gate: Gate, message: str) -> None:
     ("name", "options", "message"),
     [
         ("lightnin.qubit", {}, "unknown device 'lightnin.qubit'; did you mean 'lightning.qubit'.*qiskit.aer"),
-        ("default.qubit", {"shot": 5}, "unknown option 'shot' .*shots=None, seed=0"),
+        ("default.qubit", {"shot": 5}, "unknown option 'shot'; did you mean 'shots'.*shots=None, seed=0"),
         ("default.qubit", {"shots": 0}, "greater than or equal to 1, not 0"),
         ("qiskit.aer", {"shots": 2.5}, "shots"),
-        ("qiskit.aer", {"noise": "fake_manilla"}, "unknown fake backend 'fake_manilla' .*fake_manila"),
+        ("qiskit.aer", {"noise": "fake_manilla"}, "unknown fake backend 'fake_manilla'; did you mean 'fake_manila'"),
         ("qiskit.aer", {"noise": "xyzzy"}, "unknown fake backend 'xyzzy' .*fake_"),
         ("qiskit.aer", {"optimization_level": 9}, "optimization_level"),
     ],

@@ -259,6 +259,16 @@ def rows(weights: Any, wires: Any) -> None:
     qml.RY(weights[0, 1], wires=0)
 
 
+def pairs(weights: Any, wires: Any) -> None:
+    for first, _ in weights:
+        qml.RY(first, wires=0)
+
+
+def forgets(weights: Any, wires: Any) -> None:
+    qml.RY(weights[0], wires=0)
+    raise ValueError("I forgot something")
+
+
 def everything(weights: Any, wires: Any) -> None:
     for weight in weights:
         qml.RY(weight, wires=0)
@@ -293,6 +303,8 @@ misshapen.shape = (3, -1)  # type: ignore[attr-defined]
         (continuous, "Displacement is no gate of a circuit here"),
         (elsewhere, "RY on wire 'a'.*valid: wires 0 to 3"),
         (rows, r"IndexError: too many indices .*valid: f.shape = \(layers, wires\)"),
+        (pairs, r"TypeError: cannot unpack .*valid: f.shape = \(layers, wires\)"),
+        (forgets, r"ValueError: I forgot something \([^ ]*test_tracing.py, line \d+\)$"),  # of shapes nothing
         (everything, "uses all of the 1,024 weights"),
         (batched, r"RY with an angle of shape \(2,\)"),
         (misshapen, r"has the shape \(3, -1\)"),

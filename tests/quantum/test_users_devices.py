@@ -117,12 +117,15 @@ def test_shots_are_its_own() -> None:
             "device 'their_devices:number': is not a subclass of .*a device class of PennyLane's",
         ),
         (lambda: devices.get("their_devices:Text"), "device 'their_devices:Text': is not a subclass of"),
-        (lambda: devices.get("their_devices:damped", p=0.1), "unknown option 'p' .*options="),
+        (lambda: devices.get("their_devices:damped", p=0.1), "device 'their_devices:damped': unknown option 'p' .*options="),
         (lambda: devices.get("pennylane", plugin="their_devices:damped"), "is no plugin .*valid: name: their_devices:damped"),
         (lambda: _tried("nothing"), "'their_devices:nothing': gives NoneType .*valid: a device of PennyLane's"),
         (lambda: _tried("fails"), r"cannot open .*'their_devices:fails': OSError: no lab for 3 wires \(.*test_users_devices.py"),
-        (lambda: _tried("qutrits"), "Gate RX not supported on device default.gaussian"),
-        (lambda: _tried("damped", options={"q": 1}), "cannot open .*unexpected keyword argument 'q'"),
+        (lambda: _tried("qutrits"), r"Gate RX not supported on device default.gaussian \(.*test_users_devices.py, line \d+\)"),
+        (
+            lambda: _tried("damped", options={"q": 1}),
+            rf"cannot open .*unexpected keyword argument 'q' \(.*test_users_devices.py, line {damped.__code__.co_firstlineno}\)",
+        ),
         (lambda: trial.tried("default.gaussian", devices.get("default.gaussian"), asymmetric()), "default.gaussian"),
     ],
 )

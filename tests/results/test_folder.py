@@ -106,6 +106,19 @@ def test_no_ledger_and_a_line_that_is_no_row_are_refused(folder):
         folder.rows()
 
 
+def test_a_sweep_without_a_row_yet_says_how_many_cells_wait_and_what_to_do(folder):
+    folder.ledger.write_text("")
+    with pytest.raises(ResultsError, match=r"no cell is done yet \(valid: the same `hqc sweep` again, which goes on; "):
+        folder.rows()
+    folder.cells.write_text('["a", "b", "c"]')
+    folder.ledger.unlink()
+    for content in (None, "", '{"key": "a'):  # no file, nothing in it, half a row
+        if content is not None:
+            folder.ledger.write_text(content)
+        with pytest.raises(ResultsError, match=r"no cell is done yet \(0 of 3\)"):
+            folder.rows()
+
+
 def test_facts_are_those_of_the_file_or_none(folder):
     assert folder.facts() == {}
     folder.provenance.write_text('{"runs": [5]}')

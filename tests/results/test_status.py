@@ -149,6 +149,20 @@ def test_a_folder_of_before_has_no_notes(folder):
     assert found.go_on.endswith("goes on with what is left")
 
 
+def test_a_folder_that_was_kept_without_its_lists_is_finished_as_far_as_its_rows_tell(folder):
+    (folder / "cells.json").unlink()
+    (folder / "provenance.json").write_text('{"runs": []}')
+    found = status.of_folder(folder)
+    assert (found.state, found.cells, found.done, found.failed) == ("finished", 3, 2, 1)
+    assert found.go_on.startswith("its cells are not listed: as far as its rows tell; `hqc sweep FILE")
+    assert found.go_on.endswith("tries the 1 failed cells again")
+    noted(folder, state="interrupted")  # what a driver noted is better known
+    assert (status.of_folder(folder).state, status.of_folder(folder).cells) == ("interrupted", None)
+    (folder / ".status.json").unlink()
+    (folder / "rows.jsonl").write_text("")
+    assert (status.of_folder(folder).state, status.of_folder(folder).cells) == ("died", None)
+
+
 @pytest.mark.parametrize(
     "content", ["", "{", "[1]", '{"pid": "x", "state": 3, "stages": [1]}', '{"pid": 1, "stages": {"a": 1}}', "\x00" * 99]
 )

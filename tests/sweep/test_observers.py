@@ -154,7 +154,10 @@ def test_names_and_mappings_are_loggers_with_their_options():
         ("[tensorbord]", r"loggers\[0\]: unknown logger 'tensorbord'; did you mean 'tensorboard'\?"),
         ("[tensorboard, {name: wandb, mode: of}]", r"loggers\[1\].mode: .*not 'of'"),
         ("[{name: wandb, project: ''}]", r"loggers\[0\].project: "),
-        ("[{name: mlflow, url: x}]", r"loggers\[0\]: logger 'mlflow': unknown option 'url' \(valid: uri=None\)"),
+        (
+            "[{name: mlflow, url: x}]",
+            r"loggers\[0\]: logger 'mlflow': unknown option 'url'; did you mean 'uri'\? \(valid: uri=None\)",
+        ),
         ("[{uri: x}]", r"loggers\[0\]: 'name' is required"),
         ("[3]", r"loggers\[0\]: not a logger: 3"),
         ("[tensorboard, tensorboard]", "loggers: the logger 'tensorboard' twice"),

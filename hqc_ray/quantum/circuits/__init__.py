@@ -49,7 +49,7 @@ def get(
     make = functools.partial(_built, name, ansatz, qubits, embedding, layers, reuploads, readout)
     if name in CIRCUITS:
         return make()
-    with guarded("circuit", name, CircuitError, to="build", valid=ansatz.valid, by=ansatz.layer):
+    with guarded("circuit", name, CircuitError, to="build", valid=ansatz.valid or "", by=ansatz.layer):
         made, again = make(), make()
     if made != again:
         what, valid = "adds other gates when it is called again", "a function that draws nothing, or with a seed of its own"

@@ -25,14 +25,14 @@ class Ansatz:
         n_qubits: default number of qubits.
         first: fills what comes once, before the layers.
         reported_expressibility: the value printed in arXiv 2309.06377, Table II; not reproduced by the circuit as drawn.
-        valid: what to try where a user's own cannot be built.
+        valid: says of an exception of a user's own what to try.
     """
 
     layer: Fill
     n_qubits: int = 4
     first: Fill | None = None
     reported_expressibility: float | None = None
-    valid: str = ""
+    valid: Callable[[BaseException], str] | None = None
 
 
 def vqc1(b: Builder) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from hqc_ray.errors import CircuitError, shown
 from hqc_ray.quantum.circuits.ansatze import Ansatz
 from hqc_ray.quantum.circuits.ir import Builder, Gate, Weight
-from hqc_ray.quantum.circuits.tracing import SHAPE, shifted, traced
+from hqc_ray.quantum.circuits.tracing import shape_meant, shifted, traced
 
 FORMS = "a function f(weights, wires) of PennyLane's gates, a list of gates, or a function that adds gates to its Builder"
 
@@ -27,7 +27,7 @@ def ansatz(name: str, found: Any) -> Ansatz:
         )
     if not callable(found):
         raise CircuitError(f"circuit {name!r} is not a function", valid=FORMS)
-    return Ansatz(_filling(found), valid=SHAPE) if _required(found) == 2 else Ansatz(found)
+    return Ansatz(_filling(found), valid=shape_meant) if _required(found) == 2 else Ansatz(found)
 
 
 def _required(function: Callable[..., Any]) -> int:

@@ -9,12 +9,14 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from hqc_ray.errors import CircuitError, shown
+from hqc_ray.guard import said
 from hqc_ray.quantum.circuits.ir import GATES, Gate, Parameter, Weight
 from hqc_ray.seeds import rng
 
@@ -24,6 +26,8 @@ SHAPE = "f.shape = (layers, wires), or a function of the number of wires that gi
 NAMES = {"Hadamard": "H"}  # PennyLane's name: ours, where they differ
 NOTHING = ("Identity", "Barrier", "WireCut", "GlobalPhase", "Snapshot")  # move no probability of a whole circuit
 HALF = math.pi / 2
+
+_OF_SHAPES = re.compile("shape|dimension|broadcast|iterable|unpack|float64")  # what NumPy and PennyLane say of a wrong one
 
 Traced = tuple[str, tuple[int, ...], tuple[float, ...]]  # a gate's name, wires and parameters at one point
 Step = tuple[str, tuple[int, ...], tuple[Any, ...]]  # a gate, the positions of its wires among the operation's, its parameters
@@ -87,6 +91,11 @@ def traced(function: Callable[..., Any], n_qubits: int) -> tuple[tuple[Gate, ...
         raise CircuitError(f"uses all of the {MOST:,} weights that it is given", valid=SHAPE)
     place = {index: at for at, index in enumerate(used)}
     return tuple(_with(gate, place.__getitem__) for gate in gates), len(used)
+
+
+def shape_meant(problem: BaseException) -> str:
+    """How a function says the shape of its weights, where an exception of it may be due to that; else nothing."""
+    return SHAPE if isinstance(problem, IndexError) or _OF_SHAPES.search(said(problem)) else ""
 
 
 def shifted(gate: Gate, by: int) -> Gate:

@@ -10,7 +10,15 @@ from hqc_ray.guard import wrong
 from hqc_ray.quantum.devices.aer import Aer
 from hqc_ray.quantum.devices.device import Device
 from hqc_ray.quantum.devices.ibm.device import IBM
-from hqc_ray.quantum.devices.pennylane import PACKAGES, DefaultQubit, LightningQubit, PennyLane, makes_devices, plugin_names
+from hqc_ray.quantum.devices.pennylane import (
+    PACKAGES,
+    DefaultQubit,
+    LightningQubit,
+    PennyLane,
+    fit_names,
+    makes_devices,
+    plugin_names,
+)
 
 DEVICES: dict[str, type[Device]] = {
     "default.qubit": DefaultQubit,
@@ -39,7 +47,7 @@ def get(name: str, **options: Any) -> Device:
     if name in PACKAGES:
         raise DeviceError(f"{PACKAGES[name]} is not installed", where=f"device {name}", valid=f"pip install {PACKAGES[name]}")
     if name not in DEVICES and ":" not in name:
-        raise unknown("device", name, {*DEVICES, *plugin_names(), "package.module:name"}, DeviceError)
+        raise unknown("device", name, {*DEVICES, *fit_names(), "package.module:name"}, DeviceError)
     if name in DEVICES:
         if ":" in str(plugin := options.get("plugin", "")):  # its code would be in no key
             raise DeviceError(f"{shown(plugin)} is no plugin", where=f"device {name}", valid=f"name: {plugin}")
@@ -48,5 +56,5 @@ def get(name: str, **options: Any) -> Device:
     if isinstance(found, type) and issubclass(found, Device):
         return make("device", DEVICES, name, options, DeviceError, base=Device)
     if makes_devices(found):
-        return make("device", DEVICES, "pennylane", {**options, "plugin": name}, DeviceError)
+        return make("device", {name: PennyLane}, name, {**options, "plugin": name}, DeviceError)
     raise wrong("device", name, "is not a subclass of hqc_ray.quantum.devices.Device", DeviceError, found, valid=FORMS)

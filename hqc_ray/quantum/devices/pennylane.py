@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
@@ -28,12 +29,20 @@ PACKAGES = {  # devices that are not ours -> the package that brings them
     "qulacs.simulator": "pennylane-qulacs",
     "braket.local.qubit": "amazon-braket-pennylane-plugin",
 }
+UNFIT = {  # PennyLane's own that no sweep can run: of modes, of qutrits, of Clifford gates, without probabilities, of nothing
+    "default.gaussian", "default.qutrit", "default.qutrit.mixed", "default.clifford", "default.tensor", "null.qubit",
+}  # fmt: skip
 OPERATIONS = {"H": "Hadamard"}  # our name -> PennyLane's, where they differ
 
 
 def plugin_names() -> set[str]:
     """The PennyLane devices installed here."""
     return {point.name for point in entry_points(group="pennylane.plugins")}
+
+
+def fit_names() -> set[str]:
+    """Those of `plugin_names` that a sweep may name; the ones of PennyLane-Qiskit have no exact probabilities."""
+    return {name for name in plugin_names() - UNFIT if name in OURS or not name.startswith("qiskit.")}
 
 
 def makes_devices(found: Any) -> bool:
@@ -158,14 +167,19 @@ class PennyLane(Device):
         if self.shots is None and self.plugin.startswith("qiskit."):
             what = f"{self.plugin} of PennyLane-Qiskit turns shots=None into 1,024 shots"
             raise DeviceError(what, valid="our device qiskit.aer; outside of sweeps also shots=N")
-        with guarded("PennyLane device", self.plugin, DeviceError, to="open"):
+        with self._guarded("open"):
             qnode = build(circuit, self.plugin, **self.options)
         return qml.set_shots(qnode, self.shots) if self.shots else qnode
+
+    def _guarded(self, to: str) -> contextlib.AbstractContextManager[None]:
+        """Around calls of the plugin: each has exceptions of its own. Those of a user's own say where it stands."""
+        own = lookup("device", {}, self.plugin, DeviceError) if ":" in self.plugin else None
+        return guarded("PennyLane device", self.plugin, DeviceError, to=to, by=own)
 
     def run(self, circuit: Circuit, weights: np.ndarray, angles: np.ndarray) -> np.ndarray:
         """See `Device.run`; opened anew for each call, because the plugins keep settings in their classes."""
         qnode = self._build(circuit)
-        with guarded("PennyLane device", self.plugin, DeviceError):  # each plugin has exceptions of its own
+        with self._guarded("run"):
             return np.asarray(qnode(weights, angles), dtype=np.float64).reshape(len(angles), -1)
 
     def _evaluate(self, circuit: Circuit, weights: np.ndarray, angles: np.ndarray) -> np.ndarray:

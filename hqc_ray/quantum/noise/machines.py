@@ -6,19 +6,20 @@ own backend (`package.module:callable`), or one that AQT or IQM ships (`aqt:...`
 
 from __future__ import annotations
 
-import difflib
 import functools
 import warnings
 from typing import Any
 
 import numpy as np
 
-from hqc_ray.errors import DeviceError
+from hqc_ray.errors import FEW, DeviceError, close, nearest, shown
 from hqc_ray.quantum.noise import own, shipped, snapshots
 from hqc_ray.quantum.noise.base import positions, require
 from hqc_ray.quantum.noise.carried import Carried, carried, lost, refuse_silent
 from hqc_ray.quantum.noise.shipped import plain
 from hqc_ray.quantum.noise.targeted import Targeted, readouts
+
+OTHERS = "; a snapshot's FILE.json, your own package.module:callable, aqt:NAME, iqm:NAME"
 
 
 class Machine(Targeted):
@@ -104,11 +105,21 @@ def canonical(name: str) -> str:
         return snapshots.get(name).name
     if ":" in name:
         return own.canonical(name)
+    return fake(name, OTHERS)
+
+
+def fake(name: str, others: str = "") -> str:
+    """The one name of a fake backend; `others` says what else would be valid.
+
+    Raises:
+        DeviceError: no such machine (near names are listed), or the package is missing.
+    """
     wanted = plain(name)
     if wanted in shipped.sizes() or wanted in (machines := known()):
         return f"fake_{wanted}"
-    near = difflib.get_close_matches(wanted, machines, n=5, cutoff=0.4) or sorted(machines)
-    raise DeviceError(f"unknown fake backend {name!r}", where="noise", valid=", ".join(f"fake_{key}" for key in near) + ", ...")
+    near = [f"fake_{key}" for key in close(wanted, machines, FEW) or sorted(machines)[:FEW]]
+    meant = nearest(f"fake_{wanted}", near if close(wanted, machines) else ())
+    raise DeviceError(f"unknown fake backend {shown(name)}{meant}", where="noise", valid=", ".join([*near, "..."]) + others)
 
 
 @functools.lru_cache(maxsize=16)  # as many as machines: circuits are compiled once for each backend object

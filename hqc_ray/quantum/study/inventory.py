@@ -12,7 +12,7 @@ from hqc_ray.errors import DeviceError
 from hqc_ray.guard import one_line
 from hqc_ray.quantum import devices
 from hqc_ray.quantum.devices import parity
-from hqc_ray.quantum.devices.pennylane import PACKAGES, PennyLane, plugin_names
+from hqc_ray.quantum.devices.pennylane import PACKAGES, PennyLane, fit_names
 from hqc_ray.quantum.noise import machines, shipped
 
 if TYPE_CHECKING:
@@ -46,8 +46,8 @@ def installed() -> list[Found]:
 
 
 def others() -> list[str]:
-    """What else PennyLane finds here; not every one of them runs circuits of qubits."""
-    return sorted(plugin_names() - devices.DEVICES.keys() - PACKAGES.keys())
+    """What else PennyLane finds here, but for what is known not to run such circuits; none of them is opened."""
+    return sorted(fit_names() - devices.DEVICES.keys() - PACKAGES.keys())
 
 
 def backends() -> list[str]:

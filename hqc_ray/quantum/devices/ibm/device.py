@@ -86,7 +86,7 @@ class IBM(Mitigating):
     def _canonical(cls, backend: str) -> str:
         plain = backend.strip().lower()
         if plain.startswith("fake"):
-            return placed(lambda: machines.canonical(plain))
+            return placed(lambda: machines.fake(plain))
         if not plain.replace("_", "").isalnum():
             raise ValueError("a backend is named like ibm_torino, least_busy or fake_manila")
         return plain

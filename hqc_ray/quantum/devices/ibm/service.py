@@ -112,7 +112,7 @@ def calibration(name: str, day: datetime | None = None) -> Snapshot:
         DeviceError: no account, no connection, no such machine, or none that was calibrated before `day`.
     """
     fake = name.lower().startswith("fake")
-    backend = local().backend(placed(lambda: machines.canonical(name)), 1) if fake else cloud().backend(name, 1)
+    backend = local().backend(placed(lambda: machines.fake(name)), 1) if fake else cloud().backend(name, 1)
     ask = getattr(backend, "properties", None)
     if not callable(ask):
         raise DeviceError(f"{name} has no calibration", where="--snapshot", valid="a machine of qubits")
