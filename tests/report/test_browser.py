@@ -186,6 +186,30 @@ def test_curves_have_the_values_of_the_report(middle, pages, tmp_path):
     assert left["fgsm"] > left["pgd"] + 1
 
 
+def test_one_flagged_seed_marks_a_value(chromium, tmp_path):
+    """As in the tables, and whether it is the first one or the last; the worst case waits for a seed of which all is flagged."""
+    alone = {0: "vqc1", 2: "vqc6"}
+    rows = [make_row("clean", 0.0, seed=seed, head=head) for seed in (0, 1, 2) for head in alone.values()]
+    for seed, head in alone.items():
+        for its in (0, 1, 2):
+            rows += [make_row("fgsm", e, seed=its, head=head, robust=60 + 90 * (its == seed) * (e > 0.1)) for e in (0.05, 0.15)]
+            rows += [make_row("pgd", e, seed=its, head=head, robust=20) for e in (0.05, 0.15)]
+    made = report.Report.of(as_frame(rows))
+    path = tmp_path / "flags.html"
+    path.write_text(report.page(made, [], {}, "flags"))
+    opened = Opened(chromium, path)
+    opened.page.select_option("[data-choice=epsilon]", "0.15")
+    opened.page.evaluate(SETTLE)
+    marks = {(of["line"], of["attack"]): (of["said"][-1], of["doubted"]) for of in opened.values("heat")}
+    for line in (line for line in made.lines if line.ball and line.ball.epsilon == 0.15):
+        for attack, value in line.attacks.items():
+            mark, told = marks[line.model.full_head, attack.text]
+            assert (mark == "!") == bool(value.flags)
+            assert told == ("1 of 3" if value.flags else "no")
+    assert [key for key, (mark, _) in marks.items() if mark == "!"] == [("vqc1", "FGSM"), ("vqc6", "FGSM")]
+    opened.close()
+
+
 def test_the_address_keeps_what_is_chosen(chromium, pages):
     opened = Opened(chromium, pages["middle"], address="#?head=vqc1&attack=PGD&by=device&nothing=1&seed=99")
     assert opened.shown() == rows_of(opened.page, head="vqc1", attack="PGD")

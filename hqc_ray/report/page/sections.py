@@ -16,8 +16,10 @@ from hqc_ray.report.tables.results import TRANSFERS, cells, header, transfer_tab
 CHARTS = (  # name, title, what it shows
     ("accuracy", "Accuracy against epsilon",
      "Images right in the worst case, with the 95 % interval over the images of all seeds; coloured by attack: under that "
-     "attack. Where the filter leaves out attacks, under the strongest that is left. Hollow: flagged."),
-    ("heat", "Head against attack", "Robust accuracy in percent at the chosen epsilon; !: flagged by the audit."),
+     "attack. Where the filter leaves out attacks, under the strongest that is left. Hollow: flagged, be it of one seed."),
+    ("heat", "Head against attack",
+     "Robust accuracy in percent at the chosen epsilon; !: flagged by the audit, be it of one seed; the worst case, if every "
+     "attack of a seed is."),
     ("clean", "Clean against robust", "Each model and device: clean accuracy, and the worst case at the chosen epsilon."),
     ("devices", "Device against device", "The same model, attack and epsilon on two devices; on the line both agree."),
     ("cost", "Cost", "What the searches of the chosen rows took; work that several rows share is shared evenly."),
