@@ -119,6 +119,20 @@ def test_numbers_of_the_page_are_those_of_the_rows(built):
     assert took == pytest.approx(every.facts.gradients)
 
 
+def test_code_in_a_sentence_is_code_in_the_page(tmp_path):
+    """And in Markdown as its author wrote it; what comes from a user's names stays a text."""
+    rows = as_frame([make_row("pgd", 0.05, robust=30, head="`<b>`"), failed_row(attack="fgsm", epsilon=0.15)])
+    *_, path = report.build(tmp_path, report.Report.of(rows), {}, "code")
+    text = re.sub(r"<script.*?</script>", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+    sections = text.partition('<section id="reference"')[0]
+    assert "(add <code>controls: true</code>)" in text
+    assert "add <code>{name: noise}</code> to the attacks" in text
+    assert "attacked without <code>bottleneck</code> or <code>autoattack</code>" in text
+    assert "`" not in re.sub(r"<td.*?</td>", "", sections)
+    assert "with <code>&lt;b&gt;</code>" in text
+    assert "(add `controls: true`)" in (tmp_path / "table.md").read_text(encoding="utf-8")
+
+
 def test_provenance_and_sweep_file_can_be_read(tmp_path):
     (tmp_path / "sweep.yaml").write_text("name: <mine>\nblocks: []\n")
     told = {"runs": [{"packages": {"torch": "2.15"}, "seconds": 3.5}, {"hosts": ["a", "b"]}], "nothing": None}

@@ -9,7 +9,7 @@ from typing import Any
 from hqc_ray.evaluation import dictionary
 from hqc_ray.report.content import reference
 from hqc_ray.report.content.view import Report
-from hqc_ray.report.page.parts import nested, plain, row, section, soft, table
+from hqc_ray.report.page.parts import nested, plain, row, section, soft, table, words
 from hqc_ray.report.tables import cards, controls, notes
 from hqc_ray.report.tables.results import TRANSFERS, cells, header, transfer_tables
 
@@ -38,8 +38,8 @@ FEW = 24  # circuits that have a sentence each; of more, the table says the same
 def top(report: Report, title: str, unfinished: str) -> str:
     """The first screen: title, banner, the answer in words, tiles, flags."""
     told = next((sentence for sentence in report.answer if unfinished and unfinished in sentence), f"Unfinished: {unfinished}.")
-    banner = f'<p class="banner" role="status">{escape(told)}</p>' if unfinished else ""
-    said = "".join(f"<p>{escape(sentence)}</p>" for sentence in report.answer if not unfinished or sentence != told)
+    banner = f'<p class="banner" role="status">{words(told)}</p>' if unfinished else ""
+    said = "".join(f"<p>{words(sentence)}</p>" for sentence in report.answer if not unfinished or sentence != told)
     suffix = ' <small class="unfinished">unfinished</small>' if unfinished else ""
     return (
         f'<header><p class="kicker">Adversarial robustness of hybrid quantum-classical classifiers</p>'
@@ -98,7 +98,7 @@ def _flags(report: Report) -> str:
     meanings = notes.flag_meanings(report)
     items = (
         f'<li><a href="#flag-{escape(flag)}"><code>{escape(flag)}</code></a> <b>{count:,}</b> '
-        f"<span>{escape(meanings.get(flag, '').partition(':')[0])}.</span></li>"
+        f"<span>{words(meanings.get(flag, '').partition(':')[0])}.</span></li>"
         for flag, count in list(report.raised.items())[:MANY]
     )
     return (
@@ -139,7 +139,7 @@ def _lines(report: Report) -> Iterator[str]:
         "One line per model, number of images, device and epsilon, as in the reference study's Table II, with its numbers."
     )
     yield table("table", "Results, model by model", header(report), [cells(line, report) for line in report.lines], firsts)
-    yield from (f'<p class="note">{escape(note)}</p>' for note in notes.reading(report))
+    yield from (f'<p class="note">{words(note)}</p>' for note in notes.reading(report))
 
 
 def _controls(report: Report) -> Iterator[str]:
@@ -170,7 +170,7 @@ def _audit(report: Report) -> Iterator[str]:
     else:
         items = (
             f'<dt id="flag-{escape(flag)}"><code>{escape(flag)}</code>'
-            f"{f' <span>{report.raised[flag]:,} cells</span>' if flag in report.raised else ''}</dt><dd>{escape(text)}</dd>"
+            f"{f' <span>{report.raised[flag]:,} cells</span>' if flag in report.raised else ''}</dt><dd>{words(text)}</dd>"
             for flag, text in meanings.items()
         )
         yield f'<dl class="meanings">{"".join(items)}</dl>'
@@ -179,7 +179,7 @@ def _audit(report: Report) -> Iterator[str]:
         yield f"<h3>Models on their devices</h3>{soft(cards.CARDS)}"
         yield table("cards", "Models on their devices", cards.HEADER, cards.cards_lines(report), firsts)
     if failures := notes.failures(report):
-        yield "<h3>Failed cells</h3><ul>" + "".join(f"<li>{escape(text)}</li>" for text in failures) + "</ul>"
+        yield "<h3>Failed cells</h3><ul>" + "".join(f"<li>{words(text)}</li>" for text in failures) + "</ul>"
 
 
 def _pictures(pictures: Sequence[str]) -> Iterator[str]:
