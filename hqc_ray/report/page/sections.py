@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
+from hqc_ray.columns import counted
 from hqc_ray.evaluation import dictionary
 from hqc_ray.report.content import reference
 from hqc_ray.report.content.view import Report
@@ -79,15 +80,16 @@ def _navigation(report: Report) -> str:
 def _tiles(report: Report, unfinished: str) -> str:
     facts = report.facts
     tiles = [
-        (unfinished or f"{facts.cells:,}", "" if unfinished else "cells", bool(unfinished)),
-        (f"{facts.failed:,}", "failed", facts.failed > 0),
-        (f"{facts.flagged:,}", "flagged cells", facts.flagged > 0),
-        (f"{facts.models:,}", "trained models", False),
-        (f"{facts.seeds:,}", "seeds", False),
-        (f"{facts.searches:,}", "searches", False),
-        (f"{facts.gradients:,}", "input gradients", False),
+        (f"{facts.failed:,} failed", facts.failed > 0),
+        (counted(facts.flagged, "flagged cell"), facts.flagged > 0),
+        (counted(facts.models, "trained model"), False),
+        (counted(facts.seeds, "seed"), False),
+        (counted(facts.searches, "search", "searches"), False),
+        (counted(facts.gradients, "input gradient"), False),
     ]
-    inner = (f"<li{' class=warn' if warn else ''}><b>{number}</b> {text}</li>" for number, text, warn in tiles)
+    told = [(*text.split(" ", 1), warn) for text, warn in tiles]
+    told.insert(0, (unfinished, "", True) if unfinished else (*counted(facts.cells, "cell").split(" ", 1), False))
+    inner = (f"<li{' class=warn' if warn else ''}><b>{number}</b> {text}</li>" for number, text, warn in told)
     return f'<ul class="tiles">{"".join(inner)}</ul>'
 
 
@@ -168,9 +170,9 @@ def _audit(report: Report) -> Iterator[str]:
     if not meanings:
         yield "<p>No flag was raised.</p>"
     else:
+        often = {flag: f" <span>{counted(number, 'cell')}</span>" for flag, number in report.raised.items()}
         items = (
-            f'<dt id="flag-{escape(flag)}"><code>{escape(flag)}</code>'
-            f"{f' <span>{report.raised[flag]:,} cells</span>' if flag in report.raised else ''}</dt><dd>{words(text)}</dd>"
+            f'<dt id="flag-{escape(flag)}"><code>{escape(flag)}</code>{often.get(flag, "")}</dt><dd>{words(text)}</dd>'
             for flag, text in meanings.items()
         )
         yield f'<dl class="meanings">{"".join(items)}</dl>'
