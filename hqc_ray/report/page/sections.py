@@ -36,8 +36,8 @@ MANY = 40  # raised flags beyond which the first screen names no more
 FEW = 24  # circuits that have a sentence each; of more, the table says the same
 
 
-def top(report: Report, title: str, unfinished: str) -> str:
-    """The first screen: title, banner, the answer in words, tiles, flags."""
+def top(report: Report, title: str, unfinished: str, pictures: bool = False) -> str:
+    """The first screen: title, banner, the answer in words, tiles, flags, links to the sections; whether there are pictures."""
     told = next((sentence for sentence in report.answer if unfinished and unfinished in sentence), f"Unfinished: {unfinished}.")
     banner = f'<p class="banner" role="status">{words(told)}</p>' if unfinished else ""
     said = "".join(f"<p>{words(sentence)}</p>" for sentence in report.answer if not unfinished or sentence != told)
@@ -49,7 +49,7 @@ def top(report: Report, title: str, unfinished: str) -> str:
         + _tiles(report, unfinished)
         + _flags(report)
         + "</header>"
-        + _navigation(report)
+        + _navigation(report, pictures)
     )
 
 
@@ -63,16 +63,23 @@ def sections(report: Report, pictures: Sequence[str], provenance: Mapping[str, A
         yield section("transfers", "Transferred attacks", *_transfers(report))
     yield section("audit", "What the audit says", *_audit(report))
     if pictures:
-        yield section("patches", "Patches", *_pictures(pictures))
-    yield section("reference", "The reference study", *_reference())
+        yield section("images", "Images before and after", *_pictures(pictures))
+    if _on_its_data(report):
+        yield section("reference", "The reference study", *_reference())
     yield section("columns", "Columns of the data files", *_columns())
     yield section("provenance", "Where the numbers come from", *_provenance(provenance, sweep))
 
 
-def _navigation(report: Report) -> str:
+def _on_its_data(report: Report) -> bool:
+    """Whether anything stands on the data of the reference study; elsewhere its numbers compare with nothing."""
+    return any(model.data_source == reference.DATA_SOURCE for model in report.models.values())
+
+
+def _navigation(report: Report, pictures: bool) -> str:
     names = {"results": "Results", "models": "Model by model", "controls": "Controls", "transfers": "Transfer", "audit": "Audit",
-             "patches": "Patches", "reference": "Reference", "columns": "Columns", "provenance": "Provenance"}  # fmt: skip
-    absent = {name for name, there in (("controls", report.controls), ("transfers", report.transfers)) if not there}
+             "images": "Images", "reference": "Reference", "columns": "Columns", "provenance": "Provenance"}  # fmt: skip
+    known = {"controls": report.controls, "transfers": report.transfers, "images": pictures, "reference": _on_its_data(report)}
+    absent = {name for name, there in known.items() if not there}
     links = "".join(f'<li><a href="#{name}">{text}</a></li>' for name, text in names.items() if name not in absent)
     return f'<nav aria-label="Sections"><ul>{links}</ul></nav>'
 
@@ -137,9 +144,8 @@ def _lines(report: Report) -> Iterator[str]:
         return
     models = [line.model for line in report.lines]
     firsts = [i == 0 or model != models[i - 1] for i, model in enumerate(models)]
-    yield soft(
-        "One line per model, number of images, device and epsilon, as in the reference study's Table II, with its numbers."
-    )
+    study = ", as in the reference study's Table II, with its numbers" if _on_its_data(report) else ""
+    yield soft(f"One line per model, number of images, device and epsilon{study}.")
     yield table("table", "Results, model by model", header(report), [cells(line, report) for line in report.lines], firsts)
     yield from (f'<p class="note">{words(note)}</p>' for note in notes.reading(report))
 
@@ -186,8 +192,8 @@ def _audit(report: Report) -> Iterator[str]:
 
 def _pictures(pictures: Sequence[str]) -> Iterator[str]:
     yield soft(
-        "Images of the test part that were right before: the clean patch, then of each attack what it added "
-        "(magnified by the factor below, around grey) and what came of it. Below each patch stands the class that the "
+        "Images of the test part that were right before: the clean image, then of each attack what it added "
+        "(magnified by the factor below, around grey) and what came of it. Below each image stands the class that the "
         "model predicts, with the probability that it gives to it, × where it is wrong."
     )
     yield from pictures
