@@ -265,6 +265,41 @@ def test_print_cuts_no_column(chromium, pages):
     opened.close()
 
 
+def colours(page, chart):
+    return page.evaluate(
+        "name => [...new Set([...document.querySelectorAll(`#chart-${name} svg *`)].flatMap(of => [of.getAttribute('fill'),"
+        " of.getAttribute('stroke')]))].sort().join(' ')",
+        chart,
+    )
+
+
+@pytest.mark.parametrize("event", ["beforeprint", "media"])
+def test_paper_is_light_and_has_all_lines(chromium, pages, event):
+    """Whatever the screen is, and at once: a browser does not wait before it prints."""
+    light, opened = (Opened(chromium, pages["middle"], color_scheme=scheme) for scheme in ("light", "dark"))
+    page, names = opened.page, ("cost", "training", "accuracy", "heat", "clean", "levels")
+    expected, before = ([colours(of, name) for name in names] for of in (light.page, page))
+    lines = page.locator("#cells tbody tr").count
+    assert (lines(), before != expected) == (25, True)
+    if event == "media":
+        page.emulate_media(media="print", color_scheme="dark")
+        page.wait_for_selector("html:not(.dark)")  # the browser tells of another medium with its next frame
+    else:
+        page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert [colours(page, name) for name in names] == expected
+    assert lines() == opened.shown() <= 500
+    if event == "media":
+        assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+        page.emulate_media(media="screen", color_scheme="dark")
+        page.wait_for_selector("html.dark")
+    else:
+        page.evaluate("dispatchEvent(new Event('afterprint'))")
+    page.evaluate(SETTLE)
+    assert ([colours(page, name) for name in names], lines()) == (before, 25)
+    light.close()
+    opened.close()
+
+
 def test_few_rows(chromium, pages):
     opened = Opened(chromium, pages["small"])
     assert opened.shown() == 9
@@ -288,6 +323,9 @@ def test_ten_thousand_rows_answer_at_once(chromium, pages):
     assert after["embeds"] - before["embeds"] <= 2  # what keeps its shape gets new values, no new view
     assert opened.page.locator("#cells tbody tr").count() == 25
     assert took < 1000 * SLOWNESS
+    opened.page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    (note,) = opened.page.locator("#results .note").all_inner_texts()
+    assert note == f"On paper: 25 of {opened.shown():,} lines; all are in rows.csv, beside this page."
     opened.close()
 
 

@@ -16,7 +16,7 @@ from hqc_ray.report.content.view import Report
 from hqc_ray.report.page import sections
 from hqc_ray.report.page.data import data, script
 
-SCRIPTS = ("state.js", "charts.js", "page.js")  # ours, one module in this order
+SCRIPTS = ("state.js", "charts.js", "paper.js", "page.js")  # ours, one module in this order
 POLICY = "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; script-src 'unsafe-inline' 'unsafe-eval'"
 
 
