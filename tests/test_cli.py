@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 import warnings
 
@@ -173,8 +174,22 @@ def test_plan_shows_cells_trainings_circuits_shots_and_time(tmp_path, capsys):
     assert f"{2 * (3**3 + 16)} circuit executions for 2 surrogates, then" in out
     assert "default.qubit, qiskit.aer[shots=100]" in out
     assert f"{40 * 2 * 100 * 8:,} shots" in out  # judged forty times
-    assert "on one core" in out
+    assert re.search(r"(about .*|under a second) of work on one core, about .* on the \w+ here", out)
     assert os.listdir(tmp_path) == ["sweep.yaml"]
+
+
+@pytest.mark.parametrize(("work", "cores", "told"), [
+    (0.2, 2, "under a second of work on one core, about 12 s on the 2 here, most of it the start of Ray"),
+    (3600.0, 4, "about 60 min of work on one core, about 15 min on the 4 here"),
+    (60.0, 1, "about 60 s of work on one core, about 72 s on the one here"),
+])  # fmt: skip
+def test_a_plan_says_what_takes_the_time(monkeypatch, tmp_path, capsys, work, cores, told):
+    from hqc_ray.sweep.graph import costs
+
+    monkeypatch.setattr(costs, "total", lambda plan: work)
+    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    assert cli.main(["plan", str(sweep(tmp_path))]) == cli.OK
+    assert f"\n{told}\n" in capsys.readouterr().out
 
 
 def test_data_checks_a_source_and_draws_it(tmp_path, capsys):

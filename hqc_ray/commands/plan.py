@@ -78,7 +78,7 @@ def _facts(plan: Plan) -> dict[str, Any]:
         "circuits": sum(costs.circuits(job.model, device) for job, device in plan.deployments),
         "shots": sum(costs.sampled_shots(group) for group in plan.groups),
         "measured": costs.measured(plan), "kept_files": files, "kept_bytes": size,
-        "downloads": _downloads(plan), "seconds_on_one_core": seconds, "cores": cores,
+        "downloads": _downloads(plan), "seconds_on_one_core": seconds, "cores": cores, "start_seconds": START_SECONDS,
         "seconds_here": seconds / cores + START_SECONDS,
     }  # fmt: skip
 
@@ -103,8 +103,10 @@ def _totals(facts: dict[str, Any]) -> Iterator[str]:
     yield f"{counted(facts['circuits'], 'circuit execution')} for {counted(facts['surrogates'], 'surrogate')}{judged}"
     for name, url in facts["downloads"].items():
         yield f"the weights of {name} are not here: the sweep will download {url}; or put that file at $HQC_WEIGHTS/{name}.pth"
-    here = f"{duration(facts['seconds_here'])} on the {facts['cores']} here"
-    yield f"about {duration(facts['seconds_on_one_core'])} on one core, {here}"
+    work, start = facts["seconds_on_one_core"], facts["start_seconds"]
+    here = f"about {duration(facts['seconds_here'])} on the {facts['cores'] if facts['cores'] > 1 else 'one'} here"
+    mostly = ", most of it the start of Ray" if 2 * start > facts["seconds_here"] else ""
+    yield f"{'under a second' if work < 1 else f'about {duration(work)}'} of work on one core, {here}{mostly}"
     yield "(rough, and as if nothing were done yet; a running sweep shows a better estimate)"
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from hqc_ray import locks
+from hqc_ray.columns import counted
 from hqc_ray.errors import ResultsError
 from hqc_ray.files import open_regular
 from hqc_ray.results.folder import MADE, Folder
@@ -196,11 +197,16 @@ def _go_on(state: str, cells: int | None, done: int, failed: int, command: str) 
     if state in (RUNNING, STARTING):
         return "wait for it, or end it there: what it has done is kept"
     if state == FINISHED:
-        return (
-            f"{command} tries the {failed:,} failed cells again" if failed else "`hqc report` makes its tables and figures again"
-        )
-    to_come = "what is left" if cells is None else f"the {cells - done:,} cells that are left"
+        again = f"{command} tries {_the(failed, 'failed cell')} again"
+        return again if failed else "`hqc report` makes its tables and figures again"
+    left = None if cells is None else cells - done
+    to_come = "what is left" if left is None else f"{_the(left, 'cell')} that {'is' if left == 1 else 'are'} left"
     return f"the same command, {command}, goes on with {to_come}"
+
+
+def _the(number: int, noun: str) -> str:
+    """'the 3 failed cells'; of one 'the failed cell'."""
+    return f"the {noun if number == 1 else counted(number, noun)}"
 
 
 def _state(cells: int | None, rows: int, told: str | None, alive: bool) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from hqc_ray.columns import counted
 from hqc_ray.redaction import clean
 from hqc_ray.results.row import Row
 from hqc_ray.results.store import Store
@@ -101,7 +102,7 @@ class Driver:
             self.store.ledger.append(Row.failed(planned, text, finished_at=_now()) for planned in lost_rows)
             if len(lost_rows) < len(job.rows):
                 last = (text.splitlines() or [""])[-1]
-                self.live.say(f"{id}: no images are kept of {len(job.rows) - len(lost_rows)} rows: {last}")
+                self.live.say(f"{id}: no images are kept of {counted(len(job.rows) - len(lost_rows), 'row')}: {last}")
             self.live.lost(job, len(lost_rows), text)
 
 

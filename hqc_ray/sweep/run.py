@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from hqc_ray import spec, usercode
+from hqc_ray.columns import counted
 from hqc_ray.sweep import isolated
 from hqc_ray.sweep.progress import duration
 from hqc_ray.sweep.tune import address as at
@@ -118,7 +119,7 @@ def execute(
         graph = isolated.call(lambda: _graph(loaded, store, say))
         store.begin(graph.order)
         done = len(set(graph.order) & store.ledger.done())
-        say(f"{loaded.name}: {len(graph.order)} cells, {done} done before, {len(graph.jobs)} jobs to do")
+        say(f"{loaded.name}: {counted(len(graph.order), 'cell')}, {done:,} done before, {counted(len(graph.jobs), 'job')} to do")
         if graph.jobs:
             if not serial:
                 say(f"joining Ray at {address} ..." if address else "starting Ray ...")

@@ -56,8 +56,10 @@ def test_a_circuit_that_does_harm_and_one_that_cannot_be_told():
         "control at 0.02 (circuit minus control -15.0 points)."
     )
     same = of_circuit(attacked("vqc6", 0, 60), attacked("tanh", 1, 61))
-    assert same.startswith(f"Is it the circuit? No sign of it, {TESTED}: in the only one of 1 case")
+    assert same.startswith(f"Is it the circuit? No sign of it, {TESTED}: in the only case (a circuit")
     assert same.endswith("no difference is significant (95 % intervals within -1.5 and +1.5 points).")
+    rows = [attacked(head, *span, epsilon=e) for head, span in (("vqc6", (0, 60)), ("tanh", (1, 61))) for e in (0.02, 0.03)]
+    assert "in both cases (a circuit at an epsilon) no difference is significant, corrected for 2 comp" in of_circuit(*rows)
 
 
 def test_a_difference_in_doubt_is_no_answer():
@@ -120,6 +122,7 @@ def test_what_was_not_asked_is_not_answered():
     assert said(cells=65) == ("Unfinished: 0 of 65 cells, 65 to come. All that follows is of the cells that are there, and "
                               "preliminary.", "No rows yet.")  # fmt: skip
     assert said(failed_row(head="vqc2"), failed_row(head="vqc1")) == ("All 2 cells failed: nothing was measured.",)
+    assert said(failed_row(head="vqc2")) == ("The only cell failed: nothing was measured.",)
     assert said(failed_row(head="vqc2"), make_row("pgd"))[0].startswith("2 cells, of which 1 failed, of 2 trained models: ")
 
 
@@ -160,7 +163,7 @@ def test_flags_are_counted_and_said_in_short():
     ill = {"random_share": 1.0, "gradient_error": 1.0, "dead_input_share": 1.0, "outputs_normalised": True,
            "bad_gradient_share": 1.0, "surrogate_error": 1.0}  # fmt: skip
     text = said(attacked("vqc6", 0, 60, **ill))[-1]
-    assert text.startswith("1 of 1 cells are flagged (1 bottleneck)")
+    assert text.startswith("1 of 1 cell is flagged (1 bottleneck)")
     assert text.endswith("; 2 more kinds.")
 
 

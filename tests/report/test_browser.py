@@ -186,6 +186,30 @@ def test_curves_have_the_values_of_the_report(middle, pages, tmp_path):
     assert left["fgsm"] > left["pgd"] + 1
 
 
+def test_one_flagged_seed_marks_a_value(chromium, tmp_path):
+    """As in the tables, and whether it is the first one or the last; the worst case waits for a seed of which all is flagged."""
+    alone = {0: "vqc1", 2: "vqc6"}
+    rows = [make_row("clean", 0.0, seed=seed, head=head) for seed in (0, 1, 2) for head in alone.values()]
+    for seed, head in alone.items():
+        for its in (0, 1, 2):
+            rows += [make_row("fgsm", e, seed=its, head=head, robust=60 + 90 * (its == seed) * (e > 0.1)) for e in (0.05, 0.15)]
+            rows += [make_row("pgd", e, seed=its, head=head, robust=20) for e in (0.05, 0.15)]
+    made = report.Report.of(as_frame(rows))
+    path = tmp_path / "flags.html"
+    path.write_text(report.page(made, [], {}, "flags"))
+    opened = Opened(chromium, path)
+    opened.page.select_option("[data-choice=epsilon]", "0.15")
+    opened.page.evaluate(SETTLE)
+    marks = {(of["line"], of["attack"]): (of["said"][-1], of["doubted"]) for of in opened.values("heat")}
+    for line in (line for line in made.lines if line.ball and line.ball.epsilon == 0.15):
+        for attack, value in line.attacks.items():
+            mark, told = marks[line.model.full_head, attack.text]
+            assert (mark == "!") == bool(value.flags)
+            assert told == ("1 of 3" if value.flags else "no")
+    assert [key for key, (mark, _) in marks.items() if mark == "!"] == [("vqc1", "FGSM"), ("vqc6", "FGSM")]
+    opened.close()
+
+
 def test_the_address_keeps_what_is_chosen(chromium, pages):
     opened = Opened(chromium, pages["middle"], address="#?head=vqc1&attack=PGD&by=device&nothing=1&seed=99")
     assert opened.shown() == rows_of(opened.page, head="vqc1", attack="PGD")
@@ -241,6 +265,41 @@ def test_print_cuts_no_column(chromium, pages):
     opened.close()
 
 
+def colours(page, chart):
+    return page.evaluate(
+        "name => [...new Set([...document.querySelectorAll(`#chart-${name} svg *`)].flatMap(of => [of.getAttribute('fill'),"
+        " of.getAttribute('stroke')]))].sort().join(' ')",
+        chart,
+    )
+
+
+@pytest.mark.parametrize("event", ["beforeprint", "media"])
+def test_paper_is_light_and_has_all_lines(chromium, pages, event):
+    """Whatever the screen is, and at once: a browser does not wait before it prints."""
+    light, opened = (Opened(chromium, pages["middle"], color_scheme=scheme) for scheme in ("light", "dark"))
+    page, names = opened.page, ("cost", "training", "accuracy", "heat", "clean", "levels")
+    expected, before = ([colours(of, name) for name in names] for of in (light.page, page))
+    lines = page.locator("#cells tbody tr").count
+    assert (lines(), before != expected) == (25, True)
+    if event == "media":
+        page.emulate_media(media="print", color_scheme="dark")
+        page.wait_for_selector("html:not(.dark)")  # the browser tells of another medium with its next frame
+    else:
+        page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert [colours(page, name) for name in names] == expected
+    assert lines() == opened.shown() <= 500
+    if event == "media":
+        assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+        page.emulate_media(media="screen", color_scheme="dark")
+        page.wait_for_selector("html.dark")
+    else:
+        page.evaluate("dispatchEvent(new Event('afterprint'))")
+    page.evaluate(SETTLE)
+    assert ([colours(page, name) for name in names], lines()) == (before, 25)
+    light.close()
+    opened.close()
+
+
 def test_few_rows(chromium, pages):
     opened = Opened(chromium, pages["small"])
     assert opened.shown() == 9
@@ -264,6 +323,9 @@ def test_ten_thousand_rows_answer_at_once(chromium, pages):
     assert after["embeds"] - before["embeds"] <= 2  # what keeps its shape gets new values, no new view
     assert opened.page.locator("#cells tbody tr").count() == 25
     assert took < 1000 * SLOWNESS
+    opened.page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    (note,) = opened.page.locator("#results .note").all_inner_texts()
+    assert note == f"On paper: 25 of {opened.shown():,} lines; all are in rows.csv, beside this page."
     opened.close()
 
 

@@ -86,6 +86,16 @@ def test_the_page_links_to_every_section_that_it_has(built):
     assert all('scope="col"' in tag for tag in re.findall(r"<th\b[^>]*>", written))
 
 
+@pytest.mark.parametrize(("source", "there"), [("pcam", True), ("idx", False)])
+def test_the_reference_study_stands_beside_its_own_data_alone(tmp_path, source, there):
+    rows = write_examples(tmp_path, [make_row("pgd", 0.05, robust=30, data_source=source)])
+    *_, path = report.build(tmp_path, report.Report.of(as_frame(rows)), {}, "study")
+    text = re.sub(r"<script.*?</script>", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+    assert [said in text for said in ('<section id="reference"', 'href="#reference"', "Table II")] == [there] * 3
+    assert {"#images", "#results"} <= set(Page(text).sources)
+    assert "patch" not in re.sub(r"<.*?>", "", text.partition("<main>")[2]).lower()
+
+
 def test_nothing_of_a_row_ends_a_script_or_opens_a_tag(tmp_path):
     odd = "</script><img src=x onerror=alert(1)><!--"
     rows = as_frame([make_row("pgd", 0.05, robust=30, head_title=odd), failed_row(attack="fgsm", backbone_title=odd)])
@@ -117,6 +127,20 @@ def test_numbers_of_the_page_are_those_of_the_rows(built):
             assert data["numbers"]["worst"][i] == pytest.approx(worst.mean, rel=1e-4)
     took = sum(value or 0 for value in data["numbers"]["gradients"])
     assert took == pytest.approx(every.facts.gradients)
+
+
+def test_code_in_a_sentence_is_code_in_the_page(tmp_path):
+    """And in Markdown as its author wrote it; what comes from a user's names stays a text."""
+    rows = as_frame([make_row("pgd", 0.05, robust=30, head="`<b>`"), failed_row(attack="fgsm", epsilon=0.15)])
+    *_, path = report.build(tmp_path, report.Report.of(rows), {}, "code")
+    text = re.sub(r"<script.*?</script>", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+    sections = text.partition('<section id="reference"')[0]
+    assert "(add <code>controls: true</code>)" in text
+    assert "add <code>{name: noise}</code> to the attacks" in text
+    assert "attacked without <code>bottleneck</code> or <code>autoattack</code>" in text
+    assert "`" not in re.sub(r"<td.*?</td>", "", sections)
+    assert "with <code>&lt;b&gt;</code>" in text
+    assert "(add `controls: true`)" in (tmp_path / "table.md").read_text(encoding="utf-8")
 
 
 def test_provenance_and_sweep_file_can_be_read(tmp_path):

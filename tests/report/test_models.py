@@ -100,6 +100,8 @@ def test_ten_classes_have_another_chance_and_are_told():
     assert model_of(ten).chance == 10
     assert model_of(ten).data == "(idx, 10 classes)"
     assert model_of(make_row()).data == ""
+    two = make_row(data_source="idx", class_names='["3", "8"]')
+    assert (model_of(two).data, model_of(two).images) == ("(idx, 3 / 8)", "1,000 images (idx, 3 / 8)")
 
 
 def test_tasks_of_one_source_are_told_apart():

@@ -32,7 +32,7 @@ def test_one_seed_shows_mean_interval_and_the_papers_number():
         "ResNet18", "hybrid", "1,000", "vqc1", "4", "default.qubit", "0.05",
     ]  # fmt: skip
     assert not {"PGD", "DeepFool", "Noise"} & set(line)  # a column for what was run, and for nothing else
-    assert "Evaluated: 200 test images per seed; seeds 0. 1 searches took 200 input gradients" in notes
+    assert "Evaluated: 200 test images per seed; seed 0. 1 search took 200 input gradients" in notes
     assert "compressed ImageNet" in notes
     assert "arXiv 2309.06377" in notes
 

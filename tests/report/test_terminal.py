@@ -1,11 +1,13 @@
 """The table in a terminal: in any width, what tells one line from another is there, whole."""
 
+import re
+
 import pytest
 from report_rows import as_frame, make_row, sweep_rows
 from rich.cells import cell_len
 from rich.console import Console
 
-from hqc_ray.report import Report, terminal_table
+from hqc_ray.report import Report, page, table_markdown, terminal_table
 
 DEVICES = ("default.qubit", "qiskit.aer[fake_manila,shots=1024]", "qiskit.aer[fake_manila,shots=4096]")
 
@@ -25,6 +27,20 @@ def test_model_head_and_device_stand_whole_in_every_width(width):
     text = " ".join(lines)
     assert all(name in text for name in ("ResNet18", "vqc1", "tanh", *DEVICES))
     assert "Worst" in text
+
+
+def test_what_is_said_of_several_is_not_said_of_one():
+    """In the terminal, in Markdown and in the page's tiles."""
+    alone, several = [make_row("pgd", 0.05, robust=0, gradients=1)], sweep_rows(heads=("vqc1",))
+    assert [shown(rows, 140)[0] for rows in (alone, several)] == ["Accuracy, %", "Accuracy, % (mean over seeds)"]
+    report = Report.of(as_frame(alone))
+    text = table_markdown(report)
+    assert "Accuracies in percent, of one seed; in brackets" in text
+    assert "200 test images per seed; seed 0. 1 search took 1 input gradient of" in text
+    assert "percent: mean over seeds, ± standard deviation" in table_markdown(Report.of(as_frame(several)))
+    tiles = re.search(r'<ul class="tiles">(.*?)</ul>', page(report, [], {}, "one"))[1]
+    told = " ".join(re.sub("<.*?>", "", tiles.replace("</li>", ", ")).split())
+    assert told == "1 cell, 0 failed, 0 flagged cells, 1 trained model, 1 seed, 1 search, 1 input gradient,"
 
 
 def test_a_narrow_terminal_gets_a_block_for_each_model_on_its_device():

@@ -81,7 +81,7 @@ def test_rows_are_the_truth_whatever_was_noted(tmp_path):
     )
     failed = filled(tmp_path / "s" / "mine", ok="abcd", failed="e")
     assert (status.of_folder(failed).state, status.of_folder(failed).failed) == ("finished", 1)
-    assert "tries the 1 failed cells again" in status.of_folder(failed).go_on
+    assert "tries the failed cell again" in status.of_folder(failed).go_on
 
 
 def test_a_failure_that_was_made_good_counts_as_done_and_other_cells_do_not_count(folder):

@@ -124,4 +124,4 @@ def test_a_row_that_was_searched_again_for_its_images_stays_and_a_difference_is_
     driver.open["one"] = search("one", "a", "d")
     driver.record_failure(["one"], "Traceback\nboom")
     assert rows(driver) == {"a": "ok", "b": "ok", "d": "failed"}
-    assert [text for text in said if text.startswith("one: ")] == ["one: no images are kept of 1 rows: boom"]
+    assert [text for text in said if text.startswith("one: ")] == ["one: no images are kept of 1 row: boom"]

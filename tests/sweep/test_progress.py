@@ -148,8 +148,8 @@ def test_a_terminal_has_a_picture_that_goes_away_and_no_such_lines(clock):
     shown = Live(Console(file=out, force_terminal=True, width=200), [one], 1, "mine")
     with shown:
         shown.finished(one, 1.0, rows(one))
-    assert "1 of 1 cells" in out.getvalue()
-    assert "1 of 1 cells; " not in out.getvalue()
+    assert "1 of 1 cell" in out.getvalue()
+    assert "1 of 1 cell; " not in out.getvalue()
     assert out.getvalue().endswith("\x1b[2K")  # its lines are wiped
 
 

@@ -103,7 +103,7 @@ def test_a_grown_sweep_does_only_what_is_new(sweep_file, tmp_path, capsys):
     first = facts(tmp_path / "r" / "small")
     grown = SMALL.replace("[0.01, 0.1]", "[0.01, 0.05, 0.1]")
     run.execute(sweep_file(grown), tmp_path / "r", serial=True, console=Console(stderr=True, force_terminal=False))
-    assert "3 cells, 2 done before, 1 jobs to do" in capsys.readouterr().err
+    assert "3 cells, 2 done before, 1 job to do" in capsys.readouterr().err
     second = facts(tmp_path / "r" / "small")
     assert {k: second[k] for k in first} == first
     alone = run.execute(sweep_file(grown), tmp_path / "alone", serial=True, console=QUIET)

@@ -174,7 +174,7 @@ def test_a_segment_that_is_half_there_is_set_aside_and_its_job_done_again(sweep_
     assert sweep(file, tmp_path / "b", place) == cli.OK
     err = capsys.readouterr().err
     assert "is damaged, and set aside" in err
-    assert "6 done before, 1 jobs to do" in err
+    assert "6 done before, 1 job to do" in err
     assert_complete_but_for(tmp_path / "b" / "small", undisturbed, place, f"{name}.bad")
     assert sweep(file, tmp_path / "a", place) == cli.OK  # the first head comes back: its own rows stay, none is there twice
     assert facts(tmp_path / "a" / "small") == facts(undisturbed)

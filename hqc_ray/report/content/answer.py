@@ -68,7 +68,8 @@ def _unfinished(facts: Facts) -> str:
 def _extent(lines: Sequence[Line], facts: Facts) -> str:
     """'462 cells of 16 trained models: CNN and ResNet18 with linear, tanh and vqc1, under FGSM and PGD; one seed, ...'."""
     if facts.cells == facts.failed:
-        return f"All {facts.cells:,} cells failed: nothing was measured." if facts.cells else "No rows yet."
+        every = f"All {counted(facts.cells, 'cell')}" if facts.cells > 1 else "The only cell"
+        return f"{every} failed: nothing was measured." if facts.cells else "No rows yet."
     cells = counted(facts.cells, "cell")
     cells += f", of which {facts.failed:,} failed," if facts.failed else ""
     models = counted(facts.models, "trained model")
@@ -182,7 +183,8 @@ def _flagged(rows: Rows, facts: Facts, raised: Mapping[str, int]) -> str:
     told = [f"{flag} {raised[flag]:,} ({SHORT.get(flag, 'raised by the cell itself')})" for flag in most[:FLAGS_TOLD]]
     told += [f"{len(most) - FLAGS_TOLD} more kinds"] if len(most) > FLAGS_TOLD else []
     return (
-        f"{facts.flagged:,} of {facts.cells:,} cells are flagged ({attacks}); what is flagged is no evidence of robustness: "
+        f"{facts.flagged:,} of {counted(facts.cells, 'cell')} {'is' if facts.flagged == 1 else 'are'} flagged ({attacks}); "
+        "what is flagged is no evidence of robustness: "
         f"{'; '.join(told)}."
     )
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from hqc_ray.columns import counted
 from hqc_ray.evaluation.statistics import total_gradients
 
 
@@ -28,7 +29,7 @@ class Facts:
         if not self.missing:
             return ""
         failed = f", {self.failed:,} failed" if self.failed else ""
-        return f"{self.cells - self.failed:,} of {self.cells + self.missing:,} cells, {self.missing:,} to come{failed}"
+        return f"{self.cells - self.failed:,} of {counted(self.cells + self.missing, 'cell')}, {self.missing:,} to come{failed}"
 
 
 def facts_of(rows: pd.DataFrame, missing: int = 0) -> Facts:

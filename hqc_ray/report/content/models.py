@@ -15,6 +15,7 @@ from hqc_ray.report.content.settings import NOT_SET, Setting, order, settings
 from hqc_ray.report.style import backbone_name, head_order, natural
 
 Row = Mapping[str, Any]
+FEW = 3  # classes that are named one by one
 _PLACE = ("data", "evaluate")  # the sections whose settings decide on which images a model stands
 
 
@@ -71,9 +72,11 @@ class Model:
 
     @property
     def data(self) -> str:
-        """What is unusual about the data: '(idx, 10 classes)'; empty for those of Table II."""
-        told = [] if self.data_source == reference.DATA_SOURCE else [self.data_source]
-        told += [self.task] if self.task else [f"{self.n_classes} classes"] if self.n_classes != 2 else []
+        """What is unusual about the data: '(idx, 3 / 8)', '(idx, 10 classes)'; empty for those of Table II."""
+        others = self.data_source != reference.DATA_SOURCE
+        few = _task(self.class_names) if others and self.n_classes <= FEW else ""
+        told = [self.data_source] if others else []
+        told += [self.task or few or f"{self.n_classes} classes"] if self.task or few or self.n_classes != 2 else []
         return f"({', '.join(told)})" if told else ""
 
     @property
@@ -152,6 +155,6 @@ def models(rows: Sequence[Row]) -> Callable[[Row], Model]:
 
 
 def _task(class_names: str) -> str:
-    """'3 / 8', or for more than three classes their number, the first and the last: '4 classes, 0 to 9'."""
+    """'3 / 8', or for more than a few classes their number, the first and the last: '4 classes, 0 to 9'."""
     names = json.loads(class_names)
-    return " / ".join(names) if len(names) <= 3 else f"{len(names)} classes, {names[0]} to {names[-1]}"
+    return " / ".join(names) if len(names) <= FEW else f"{len(names)} classes, {names[0]} to {names[-1]}"

@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Literal
 
+from hqc_ray.columns import counted
 from hqc_ray.report.content.controls import UNKNOWN, Compared, Verdict
 from hqc_ray.report.content.lines import Ball
 from hqc_ray.report.content.models import Model
@@ -102,9 +103,10 @@ def _indistinct(cases: Cases, everything: Cases, comparisons: int) -> str:
     low, high = 100 * min(interval.low for interval in found), 100 * max(interval.high for interval in found)
     several = any(len(its) > 1 for its in cases.values())
     corrected = f", corrected for {comparisons} comparisons" if comparisons > 1 else ""
-    which = f"the other {len(cases)} of" if len(cases) < len(everything) else "all" if len(everything) > 1 else "the only one of"
+    all_of_them = {1: "the only case", 2: "both cases"}.get(len(everything), f"all {counted(len(everything), 'case')}")
+    which = f"the other {len(cases)} of {counted(len(everything), 'case')}" if len(cases) < len(everything) else all_of_them
     return (
-        f"in {which} {len(everything)} case{'s' * (len(everything) > 1)} (a circuit at an epsilon) "
+        f"in {which} (a circuit at an epsilon) "
         f"{'the difference from at least one control is not' if several else 'no difference is'} significant{corrected} "
         f"(95 % intervals within {low:+.1f} and {high:+.1f} points)"
     )

@@ -43,7 +43,7 @@ def _figure(model: Model, names: Sequence[str], examples: Sequence[Example]) -> 
     for ax, text in zip(axes[:, 0], ("clean", "perturbation", "adversarial") * blocks, strict=True):
         ax.set_ylabel(text)
     figure.supxlabel(
-        f"Predicted class above each patch, × where it is wrong. Perturbations are magnified by the factor below them "
+        f"Predicted class above each image, × where it is wrong. Perturbations are magnified by the factor below them "
         f"and drawn around grey. Epsilon in {style.norm_text(examples[0].norm)}.",
         fontsize=7, wrap=True,
     )  # fmt: skip

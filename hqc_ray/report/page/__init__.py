@@ -16,7 +16,7 @@ from hqc_ray.report.content.view import Report
 from hqc_ray.report.page import sections
 from hqc_ray.report.page.data import data, script
 
-SCRIPTS = ("state.js", "charts.js", "page.js")  # ours, one module in this order
+SCRIPTS = ("state.js", "charts.js", "paper.js", "page.js")  # ours, one module in this order
 POLICY = "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; script-src 'unsafe-inline' 'unsafe-eval'"
 
 
@@ -28,7 +28,7 @@ def page(
 
     Args:
         report: of the sweep's rows.
-        pictures: figures of patches (`pictures.strips`).
+        pictures: figures of images (`pictures.strips`).
         provenance: versions, commit, hardware; nested mappings and lists are written out.
         title: of the page.
         sweep: the sweep file.
@@ -43,7 +43,7 @@ def page(
     )
     body = [
         '<a class="skip" href="#results">Skip to the results</a>',
-        sections.top(report, title, unfinished),
+        sections.top(report, title, unfinished, bool(pictures)),
         "<main>",
         *sections.sections(report, pictures, provenance, sweep),
         "</main>",

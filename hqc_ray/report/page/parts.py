@@ -20,7 +20,12 @@ def section(name: str, title: str, *parts: str) -> str:
 
 def soft(text: str) -> str:
     """A paragraph that explains."""
-    return f'<p class="soft">{escape(text)}</p>'
+    return f'<p class="soft">{words(text)}</p>'
+
+
+def words(text: str) -> str:
+    """A sentence, in which what stands between backticks is code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
 
 
 def table(name: str, title: str, head: Sequence[str], lines: Sequence[Sequence[Cell]], firsts: Iterable[bool] = ()) -> str:

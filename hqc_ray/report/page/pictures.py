@@ -1,4 +1,4 @@
-"""Patches in the page: small pictures with their words beside them."""
+"""Images in the page: small pictures with their words beside them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from PIL import Image
 from hqc_ray.report.content.examples import Example, Kept, columns_of, gain, images_of
 from hqc_ray.report.style import epsilon_text, norm_text
 
-WIDEST, SIDE, QUALITY = 192, 96, 80  # pixels of a patch, and as it is shown; of WebP
+WIDEST, SIDE, QUALITY = 192, 96, 80  # pixels of an image, and as it is shown; of WebP
 WIDEST_FIGURE, FIGURE_QUALITY = 1400, 60
 
 
@@ -46,12 +46,12 @@ def _figure(one: Kept, inner: str) -> str:
 
 
 def _strips(one: Kept) -> Iterator[str]:
-    """A strip per image: the clean patch, then what each attack added and what came of it."""
+    """A strip per image: the clean image, then what each attack added and what came of it."""
     shown = columns_of(one.examples)
     for image in images_of(one.examples):
         first = shown[0]
         label = int(first.labels[image])
-        shots = [_shot("clean", [_picture(first.clean[image], "clean patch")], "", *_seen(first, image, 0), label, one)]
+        shots = [_shot("clean", [_picture(first.clean[image], "clean image")], "", *_seen(first, image, 0), label, one)]
         shots += [_attacked(example, image, one) for example in shown]
         name = f"Image {image + 1}, {one.classes[label]}"
         yield f'<div class="strip" tabindex="0" role="group" aria-label="{escape(name)}">{"".join(shots)}</div>'
@@ -63,7 +63,7 @@ def _attacked(example: Example, image: int, one: Kept) -> str:
     head = f"{example.attack.text} {epsilon_text(example.epsilon)}"
     pictures = [
         _picture(0.5 + factor * change, f"perturbation of {head}, times {factor}"),
-        _picture(example.adversarial[image], f"adversarial patch of {head}"),
+        _picture(example.adversarial[image], f"adversarial image of {head}"),
     ]
     return _shot(head, pictures, f"× {factor}", *_seen(example, image, 1), int(example.labels[image]), one)
 

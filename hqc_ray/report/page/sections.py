@@ -6,18 +6,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
+from hqc_ray.columns import counted
 from hqc_ray.evaluation import dictionary
 from hqc_ray.report.content import reference
 from hqc_ray.report.content.view import Report
-from hqc_ray.report.page.parts import nested, plain, row, section, soft, table
+from hqc_ray.report.page.parts import nested, plain, row, section, soft, table, words
 from hqc_ray.report.tables import cards, controls, notes
 from hqc_ray.report.tables.results import TRANSFERS, cells, header, transfer_tables
 
 CHARTS = (  # name, title, what it shows
     ("accuracy", "Accuracy against epsilon",
      "Images right in the worst case, with the 95 % interval over the images of all seeds; coloured by attack: under that "
-     "attack. Where the filter leaves out attacks, under the strongest that is left. Hollow: flagged."),
-    ("heat", "Head against attack", "Robust accuracy in percent at the chosen epsilon; !: flagged by the audit."),
+     "attack. Where the filter leaves out attacks, under the strongest that is left. Hollow: flagged, be it of one seed."),
+    ("heat", "Head against attack",
+     "Robust accuracy in percent at the chosen epsilon; !: flagged by the audit, be it of one seed; the worst case, if every "
+     "attack of a seed is."),
     ("clean", "Clean against robust", "Each model and device: clean accuracy, and the worst case at the chosen epsilon."),
     ("devices", "Device against device", "The same model, attack and epsilon on two devices; on the line both agree."),
     ("cost", "Cost", "What the searches of the chosen rows took; work that several rows share is shared evenly."),
@@ -33,11 +36,11 @@ MANY = 40  # raised flags beyond which the first screen names no more
 FEW = 24  # circuits that have a sentence each; of more, the table says the same
 
 
-def top(report: Report, title: str, unfinished: str) -> str:
-    """The first screen: title, banner, the answer in words, tiles, flags."""
+def top(report: Report, title: str, unfinished: str, pictures: bool = False) -> str:
+    """The first screen: title, banner, the answer in words, tiles, flags, links to the sections; whether there are pictures."""
     told = next((sentence for sentence in report.answer if unfinished and unfinished in sentence), f"Unfinished: {unfinished}.")
-    banner = f'<p class="banner" role="status">{escape(told)}</p>' if unfinished else ""
-    said = "".join(f"<p>{escape(sentence)}</p>" for sentence in report.answer if not unfinished or sentence != told)
+    banner = f'<p class="banner" role="status">{words(told)}</p>' if unfinished else ""
+    said = "".join(f"<p>{words(sentence)}</p>" for sentence in report.answer if not unfinished or sentence != told)
     suffix = ' <small class="unfinished">unfinished</small>' if unfinished else ""
     return (
         f'<header><p class="kicker">Adversarial robustness of hybrid quantum-classical classifiers</p>'
@@ -46,7 +49,7 @@ def top(report: Report, title: str, unfinished: str) -> str:
         + _tiles(report, unfinished)
         + _flags(report)
         + "</header>"
-        + _navigation(report)
+        + _navigation(report, pictures)
     )
 
 
@@ -60,16 +63,23 @@ def sections(report: Report, pictures: Sequence[str], provenance: Mapping[str, A
         yield section("transfers", "Transferred attacks", *_transfers(report))
     yield section("audit", "What the audit says", *_audit(report))
     if pictures:
-        yield section("patches", "Patches", *_pictures(pictures))
-    yield section("reference", "The reference study", *_reference())
+        yield section("images", "Images before and after", *_pictures(pictures))
+    if _on_its_data(report):
+        yield section("reference", "The reference study", *_reference())
     yield section("columns", "Columns of the data files", *_columns())
     yield section("provenance", "Where the numbers come from", *_provenance(provenance, sweep))
 
 
-def _navigation(report: Report) -> str:
+def _on_its_data(report: Report) -> bool:
+    """Whether anything stands on the data of the reference study; elsewhere its numbers compare with nothing."""
+    return any(model.data_source == reference.DATA_SOURCE for model in report.models.values())
+
+
+def _navigation(report: Report, pictures: bool) -> str:
     names = {"results": "Results", "models": "Model by model", "controls": "Controls", "transfers": "Transfer", "audit": "Audit",
-             "patches": "Patches", "reference": "Reference", "columns": "Columns", "provenance": "Provenance"}  # fmt: skip
-    absent = {name for name, there in (("controls", report.controls), ("transfers", report.transfers)) if not there}
+             "images": "Images", "reference": "Reference", "columns": "Columns", "provenance": "Provenance"}  # fmt: skip
+    known = {"controls": report.controls, "transfers": report.transfers, "images": pictures, "reference": _on_its_data(report)}
+    absent = {name for name, there in known.items() if not there}
     links = "".join(f'<li><a href="#{name}">{text}</a></li>' for name, text in names.items() if name not in absent)
     return f'<nav aria-label="Sections"><ul>{links}</ul></nav>'
 
@@ -77,15 +87,16 @@ def _navigation(report: Report) -> str:
 def _tiles(report: Report, unfinished: str) -> str:
     facts = report.facts
     tiles = [
-        (unfinished or f"{facts.cells:,}", "" if unfinished else "cells", bool(unfinished)),
-        (f"{facts.failed:,}", "failed", facts.failed > 0),
-        (f"{facts.flagged:,}", "flagged cells", facts.flagged > 0),
-        (f"{facts.models:,}", "trained models", False),
-        (f"{facts.seeds:,}", "seeds", False),
-        (f"{facts.searches:,}", "searches", False),
-        (f"{facts.gradients:,}", "input gradients", False),
+        (f"{facts.failed:,} failed", facts.failed > 0),
+        (counted(facts.flagged, "flagged cell"), facts.flagged > 0),
+        (counted(facts.models, "trained model"), False),
+        (counted(facts.seeds, "seed"), False),
+        (counted(facts.searches, "search", "searches"), False),
+        (counted(facts.gradients, "input gradient"), False),
     ]
-    inner = (f"<li{' class=warn' if warn else ''}><b>{number}</b> {text}</li>" for number, text, warn in tiles)
+    told = [(*text.split(" ", 1), warn) for text, warn in tiles]
+    told.insert(0, (unfinished, "", True) if unfinished else (*counted(facts.cells, "cell").split(" ", 1), False))
+    inner = (f"<li{' class=warn' if warn else ''}><b>{number}</b> {text}</li>" for number, text, warn in told)
     return f'<ul class="tiles">{"".join(inner)}</ul>'
 
 
@@ -96,7 +107,7 @@ def _flags(report: Report) -> str:
     meanings = notes.flag_meanings(report)
     items = (
         f'<li><a href="#flag-{escape(flag)}"><code>{escape(flag)}</code></a> <b>{count:,}</b> '
-        f"<span>{escape(meanings.get(flag, '').partition(':')[0])}.</span></li>"
+        f"<span>{words(meanings.get(flag, '').partition(':')[0])}.</span></li>"
         for flag, count in list(report.raised.items())[:MANY]
     )
     return (
@@ -133,11 +144,10 @@ def _lines(report: Report) -> Iterator[str]:
         return
     models = [line.model for line in report.lines]
     firsts = [i == 0 or model != models[i - 1] for i, model in enumerate(models)]
-    yield soft(
-        "One line per model, number of images, device and epsilon, as in the reference study's Table II, with its numbers."
-    )
+    study = ", as in the reference study's Table II, with its numbers" if _on_its_data(report) else ""
+    yield soft(f"One line per model, number of images, device and epsilon{study}.")
     yield table("table", "Results, model by model", header(report), [cells(line, report) for line in report.lines], firsts)
-    yield from (f'<p class="note">{escape(note)}</p>' for note in notes.reading(report))
+    yield from (f'<p class="note">{words(note)}</p>' for note in notes.reading(report))
 
 
 def _controls(report: Report) -> Iterator[str]:
@@ -166,9 +176,9 @@ def _audit(report: Report) -> Iterator[str]:
     if not meanings:
         yield "<p>No flag was raised.</p>"
     else:
+        often = {flag: f" <span>{counted(number, 'cell')}</span>" for flag, number in report.raised.items()}
         items = (
-            f'<dt id="flag-{escape(flag)}"><code>{escape(flag)}</code>'
-            f"{f' <span>{report.raised[flag]:,} cells</span>' if flag in report.raised else ''}</dt><dd>{escape(text)}</dd>"
+            f'<dt id="flag-{escape(flag)}"><code>{escape(flag)}</code>{often.get(flag, "")}</dt><dd>{words(text)}</dd>'
             for flag, text in meanings.items()
         )
         yield f'<dl class="meanings">{"".join(items)}</dl>'
@@ -177,13 +187,13 @@ def _audit(report: Report) -> Iterator[str]:
         yield f"<h3>Models on their devices</h3>{soft(cards.CARDS)}"
         yield table("cards", "Models on their devices", cards.HEADER, cards.cards_lines(report), firsts)
     if failures := notes.failures(report):
-        yield "<h3>Failed cells</h3><ul>" + "".join(f"<li>{escape(text)}</li>" for text in failures) + "</ul>"
+        yield "<h3>Failed cells</h3><ul>" + "".join(f"<li>{words(text)}</li>" for text in failures) + "</ul>"
 
 
 def _pictures(pictures: Sequence[str]) -> Iterator[str]:
     yield soft(
-        "Images of the test part that were right before: the clean patch, then of each attack what it added "
-        "(magnified by the factor below, around grey) and what came of it. Below each patch stands the class that the "
+        "Images of the test part that were right before: the clean image, then of each attack what it added "
+        "(magnified by the factor below, around grey) and what came of it. Below each image stands the class that the "
         "model predicts, with the probability that it gives to it, × where it is wrong."
     )
     yield from pictures

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from hqc_ray.columns import counted
 from hqc_ray.evaluation.flags import FLAGS, NOTES
 from hqc_ray.report.content import reference
 from hqc_ray.report.content.view import Report
@@ -34,8 +35,7 @@ def reading(report: Report) -> list[str]:
     others = "noise and, on the same images, attacks found on other models"
     included = others if report.transfers else "noise"
     texts = [
-        "Accuracies in percent: mean over seeds, ± standard deviation over seeds where there are several, in brackets the 95 % "
-        "Wilson interval over the evaluated images of all seeds. Robust accuracy counts images that are right before and after.",
+        f"{_accuracies(report.facts.seeds)} Robust accuracy counts images that are right before and after.",
         f"Epsilon is in pixel units of [0, 1]{units}; in the L∞ norm unless another is named. Worst case: images that no "
         f"attack of the line, {included} included, fooled at this epsilon or a smaller one.",
         *([CERTIFIED] if report.certified else []),
@@ -66,7 +66,17 @@ def failures(report: Report) -> list[str]:
         strength = f"at epsilon {epsilon_text(r['epsilon'], r['level'])}, seed {r['seed']} (key {r['key']})"
         texts.append(f"failed: {cell} {strength}: {_last_line(r['error'])}")
     more = len(failed) - len(texts)
-    return [*texts, f"{more} more cells failed: their rows have status `failed` and an error."] if more > 0 else texts
+    have = "its row has" if more == 1 else "their rows have"
+    return [*texts, f"{counted(more, 'more cell')} failed: {have} status `failed` and an error."] if more > 0 else texts
+
+
+def _accuracies(seeds: int) -> str:
+    if seeds <= 1:
+        return "Accuracies in percent, of one seed; in brackets the 95 % Wilson interval over its evaluated images."
+    return (
+        "Accuracies in percent: mean over seeds, ± standard deviation over seeds where there are several, in brackets the 95 % "
+        "Wilson interval over the evaluated images of all seeds."
+    )
 
 
 def _evaluated(report: Report) -> list[str]:
@@ -75,10 +85,11 @@ def _evaluated(report: Report) -> list[str]:
         return ["Nothing was evaluated: every cell failed."]
     least, most = int(good["n_evaluated"].min()), int(good["n_evaluated"].max())
     images = f"{least:,}" if least == most else f"{least:,} to {most:,}"
-    facts = report.facts
+    facts, seeds = report.facts, sorted(set(good["seed"]))
+    searches, gradients = counted(facts.searches, "search", "searches"), counted(facts.gradients, "input gradient")
     return [
-        f"Evaluated: {images} test images per seed; seeds {_listed(sorted(set(good['seed'])))}. {facts.searches:,} searches took "
-        f"{facts.gradients:,} input gradients of single images; a search that several models or devices judge counts once."
+        f"Evaluated: {images} test images per seed; {'seeds' if len(seeds) > 1 else 'seed'} {_listed(seeds)}. {searches} took "
+        f"{gradients} of single images; a search that several models or devices judge counts once."
     ]
 
 

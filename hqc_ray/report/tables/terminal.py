@@ -18,7 +18,7 @@ from hqc_ray.report.content.view import Report
 from hqc_ray.report.style import printable
 from hqc_ray.report.tables.cell import NOTHING, ball_text
 
-TITLE = "Accuracy, % (mean over seeds)"
+TITLE = "Accuracy, %"
 LEFT = ("Model", "Head", "Images", "Device")
 MOST = 5  # attacks
 INDENT = "  "
@@ -42,7 +42,8 @@ class TerminalTable:
         """The lines for a console."""
         width = options.max_width
         unfinished = self.report.unfinished
-        yield Text(f"{TITLE}, unfinished: {unfinished}" if unfinished else TITLE, style="italic")
+        title = TITLE + " (mean over seeds)" * (self.report.facts.seeds > 1)
+        yield Text(f"{title}, unfinished: {unfinished}" if unfinished else title, style="italic")
         shown = self.report.lines[: self.max_lines]
         attacks = _plain_first(self.report.attacks, MOST)
         head = [*LEFT, *_names(attacks)]
@@ -125,6 +126,6 @@ def _caption(report: Report, attacks: Sequence[Shown], max_lines: int) -> str:
         "circuits against their controls stand in table.md" if report.controls else "",
         "transferred attacks stand in table.md" if report.transfers else "",
         f"! flagged: {', '.join(f'{flag} ({count})' for flag, count in raised.items())}; meanings in table.md" if raised else "",
-        f"{facts.failed} of {facts.cells} cells failed" if facts.failed else "",
+        f"{facts.failed} of {counted(facts.cells, 'cell')} failed" if facts.failed else "",
     ]
     return "\n".join(p for p in parts if p)

@@ -73,7 +73,7 @@ class Now:
     def counted(self) -> str:
         """'23 of 65 cells, 1 failed'."""
         failed = f", {self.failed} failed" if self.failed else ""
-        return f"{self.before + self.done} of {self.cells} cells{failed}"
+        return f"{self.before + self.done:,} of {counted(self.cells, 'cell')}{failed}"
 
     @property
     def time(self) -> str:
@@ -99,7 +99,7 @@ def picture(now: Now, width: int) -> RenderableType:
     """The same for a terminal, `width` columns wide, with a bar and the newest results."""
     before = f" ({now.before} from before)" if now.before else ""
     head = Text(f"{now.name}: ", style="bold", no_wrap=True, overflow="ellipsis")
-    head.append(f"{now.before + now.done} of {now.cells} cells{before}", style="not bold")
+    head.append(f"{now.before + now.done:,} of {counted(now.cells, 'cell')}{before}", style="not bold")
     head.append(f", {now.failed} failed" if now.failed else "", style="red")
     parts: list[RenderableType] = [
         head,

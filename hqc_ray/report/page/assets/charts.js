@@ -28,17 +28,17 @@ function coded(name, values = TEXTS[name].values) {
   };
 }
 
-/** The values pooled under a key: right ones and all, over the images of all seeds. */
+/** The values pooled under a key: right ones and all, over the images of all seeds; one flagged seed flags it, as in the tables. */
 function pooled(spots, key) {
   const groups = new Map();
   for (const spot of spots) {
     const name = key(spot);
-    const of = groups.get(name) ?? groups.set(name, { ...spot, right: 0, all: 0, seeds: 0, flagged: true }).get(name);
-    of.right += spot.k; of.all += spot.n; of.seeds++; of.flagged &&= spot.flagged;
+    const of = groups.get(name) ?? groups.set(name, { ...spot, right: 0, all: 0, seeds: 0, flagged: 0 }).get(name);
+    of.right += spot.k; of.all += spot.n; of.seeds++; of.flagged += spot.flagged;
   }
   return [...groups.values()].map(of => {
     const [low, high] = wilson(of.right, of.all);
-    return { ...of, mean: 100 * of.right / of.all, low, high };
+    return { ...of, mean: 100 * of.right / of.all, low, high, flagged: of.flagged > 0, doubted: of.flagged ? `${of.flagged} of ${of.seeds}` : 'no' };
   });
 }
 
@@ -63,7 +63,7 @@ function strongest(rows, { by, panels = '', space = choices.space, epsilon }) {
     const of = found.get(own), n = NUMBERS.images_evaluated[i], flagged = DATA.flags[i].length > 0;
     if (!of) found.set(own, { i, key, n, k: NUMBERS.robust[i] * n / 100, rows: 1, flagged, by: named(by, i), panel: named(panels, i),
       epsilon: text('epsilon', i), strength: NUMBERS.strength[i], unit: DATA.unit[i], clean: NUMBERS.clean[i] * n / 100 });
-    else { of.k = Math.min(of.k, NUMBERS.robust[i] * n / 100); of.rows++; of.flagged &&= flagged; }
+    else { of.k = Math.min(of.k, NUMBERS.robust[i] * n / 100); of.rows++; of.flagged = each ? of.flagged || flagged : of.flagged && flagged; } // of a worst case every attack
   }
   if (!each) for (const of of found.values()) if (of.rows === attacked.get(of.key) && NUMBERS.worst[of.i] !== null) of.k = NUMBERS.worst[of.i] * of.n / 100;
   return [...found.values()];
@@ -85,7 +85,7 @@ function strengthAxis(space) {
 }
 
 const tip = more => [...more, { field: 'mean', title: 'right, %', format: '.1f' }, { field: 'low', title: '95 % from', format: '.1f' },
-  { field: 'high', title: 'to', format: '.1f' }, { field: 'seeds', title: 'models' }];
+  { field: 'high', title: 'to', format: '.1f' }, { field: 'seeds', title: 'models' }, { field: 'doubted', title: 'flagged' }];
 const marked = () => ({ type: 'point', size: 46, strokeWidth: 1.6, filled: false, fill: { expr: `datum.flagged ? '${css('--back')}' : scale('color', datum.by || datum.value)` } }); // hollow: flagged
 
 const draws = {

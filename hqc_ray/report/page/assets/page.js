@@ -219,11 +219,10 @@ function makeData(one) {
     layout: { topStart: { buttons: [save(`${document.title} ${one.dataset.name}`)] }, topEnd: many ? 'search' : null, bottomStart: many ? ['pageLength', 'info'] : null, bottomEnd: many ? 'paging' : null } });
 }
 
-addEventListener('beforeprint', () => { document.querySelectorAll('table.data').forEach(makeData); for (const one of DataTable.tables()) { const its = new DataTable.Api(one); if (one.id !== 'cells' && its.rows().count() <= 300) its.page.len(-1).draw(); } });
 addEventListener('hashchange', () => { if (location.hash.startsWith('#?')) restore(); });
 const shade = () => document.documentElement.classList.toggle('dark', dark.matches); // what DataTables asks for
 shade();
-dark.addEventListener('change', () => { shade(); refresh(); });
+dark.addEventListener('change', () => { if (!printing) { shade(); refresh(); } });
 let width = innerWidth, wait = 0;
 addEventListener('resize', () => { if (innerWidth !== width) { width = innerWidth; clearTimeout(wait); wait = setTimeout(refresh, 150); } });
 
