@@ -229,7 +229,7 @@ def test_rows_of_an_earlier_version_are_read(tmp_path):
         for line in lines:
             earlier.write(json.dumps({name: value for name, value in json.loads(line).items() if name not in later}) + "\n")
     found = hqc_ray.results(tmp_path)
-    assert len(found.rows) == 572
+    assert len(found.rows) == 858
     assert set(found.rows["mitigation"]) == {""}
     pd.testing.assert_series_equal(found.rows["robust_accuracy"], hqc_ray.results(committed).rows["robust_accuracy"])
     with pytest.raises(InputError, match="'path' is required"):

@@ -209,10 +209,10 @@ def test_any_sweep_has_sentences(rows):
 
 
 def test_a_real_sweep_against_numbers_reckoned_anew():
-    """572 cells: the worst cases and the flags from the rows' bits alone, without the code of the report."""
+    """858 cells: the worst cases and the flags from the rows' bits alone, without the code of the report."""
     rows = Folder(REAL).rows()
     told = "\n".join(Report.of(frame(rows)).answer)
-    assert "572 cells of 16 trained models: CNN, CNN2 and ResNet18 with linear, tanh (4), tanh (7), vqc1, vqc5 and vqc6" in told
+    assert "858 cells of 24 trained models: CNN, CNN2 and ResNet18 with linear, tanh (4), tanh (7), vqc1, vqc5 and vqc6" in told
     right: dict[tuple[bool, str, str, int], np.ndarray] = {}
     for row in rows:
         if row.backbone == "resnet18" and row.attack != "clean" and row.epsilon <= 1 / 255 + 1e-9:
@@ -221,9 +221,9 @@ def test_a_real_sweep_against_numbers_reckoned_anew():
     found = {
         kind: [100 * float(bits.mean()) for (circuit, *_), bits in right.items() if circuit == kind] for kind in (True, False)
     }
-    assert (len(found[True]), len(found[False])) == (12, 6)
+    assert (len(found[True]), len(found[False])) == (18, 9)
     sides = [f"{min(its):.1f} to {max(its):.1f} %" for its in (found[True], found[False])]
     assert f"in the worst case over all attacks {sides[0]} against {sides[1]} at 1/255, 0.0 % against 0.0 % at 4/255" in told
     assert "Upper bounds" not in told  # AutoAttack aims
-    assert "109 of 572 cells are flagged (67 PGD, 42 FGSM)" in told
-    assert "Is it the circuit? No sign of it, by paired tests on the same images against tanh: in all 60 cases" in told
+    assert "165 of 858 cells are flagged (98 PGD, 67 FGSM)" in told
+    assert "Is it the circuit? No sign of it, by paired tests on the same images against tanh: in all 90 cases" in told

@@ -26,7 +26,7 @@ def test_every_number_of_a_real_table_is_that_of_its_bits():
     rows = frame(Folder(REAL).rows())
     table = read(rows)
     attacked = rows[rows["attack"] != "clean"]
-    assert len(table) == len(attacked[["model_key", "device", "epsilon"]].drop_duplicates()) == 110
+    assert len(table) == len(attacked[["model_key", "device", "epsilon"]].drop_duplicates()) == 165
     place = ["backbone", "head", "n_qubits", "data_size", "device"]
     for line in table.to_dict("records"):
         its = rows[[all(str(r[n]) == str(line[n]) for n in place) for r in rows.to_dict("records")]]
