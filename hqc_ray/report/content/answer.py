@@ -55,7 +55,8 @@ def answer(
         texts += [
             "The backbone's weights are random: this tests the tool, and says nothing of a real model."
             if "random_weights" in notes else "",
-            _circuit(lines, controls, bool(facts.missing)), _aims(rows, lines, bool(facts.missing)), *_worst(lines), _flagged(rows, facts, raised),
+            _circuit(lines, controls, bool(facts.missing)), _aims(rows, lines, bool(facts.missing)), *_worst(lines),
+            _flagged(rows, facts, raised),
         ]  # fmt: skip
     return tuple(text for text in texts if text)
 
