@@ -115,6 +115,7 @@ def test_without_controls_nothing_is_called_paired():
 
 def test_what_was_not_asked_is_not_answered():
     assert of_circuit(attacked("tanh", 0, 60)) == "No head here is a circuit."
+    assert not any("a circuit" in text for text in said(attacked("tanh", 0, 60), cells=9))  # one may be to come
     for rows in ([make_row("clean", 0.0)], [make_row("clean", 0.0), make_row("noise", 0.05, robust=100)]):
         assert of_circuit(*rows).startswith("No attack was made: these are accuracies without one")
         assert not any("worst case" in text or "Upper bounds" in text for text in said(*rows))

@@ -255,6 +255,18 @@ def test_a_phone_has_no_sideways_page(chromium, pages):
     opened.close()
 
 
+def test_a_laptop_shows_the_flags_of_the_models(chromium, tmp_path):
+    told = [
+        (a, e, 150 - 400 * e + 90 * (a == "fgsm" and e > 0.1)) for a in ("fgsm", "deepfool", "pgd", "noise") for e in (0.05, 0.15)
+    ]
+    rows = [make_row(a, e, robust=round(right), seed=seed, head="tanh") for a, e, right in told for seed in (0, 1)]
+    path = tmp_path / "flags.html"
+    path.write_text(report.page(report.Report.of(as_frame(rows)), [], {}, "flags"))
+    opened = Opened(chromium, path, viewport={"width": 1280, "height": 720})
+    assert opened.page.evaluate("document.querySelector('#models .flags').getBoundingClientRect().right") <= 1280
+    opened.close()
+
+
 def test_print_cuts_no_column(chromium, pages):
     opened = Opened(chromium, pages["middle"], viewport={"width": 1032, "height": 730})  # A4, landscape, without its margins
     opened.page.emulate_media(media="print")

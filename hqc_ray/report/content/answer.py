@@ -55,7 +55,8 @@ def answer(
         texts += [
             "The backbone's weights are random: this tests the tool, and says nothing of a real model."
             if "random_weights" in notes else "",
-            _circuit(lines, controls), _aims(rows, lines, bool(facts.missing)), *_worst(lines), _flagged(rows, facts, raised),
+            _circuit(lines, controls, bool(facts.missing)), _aims(rows, lines, bool(facts.missing)), *_worst(lines),
+            _flagged(rows, facts, raised),
         ]  # fmt: skip
     return tuple(text for text in texts if text)
 
@@ -88,12 +89,12 @@ def _seeds(lines: Sequence[Line]) -> str:
     return f"{least} seeds" if least == most else f"{least} to {most} seeds a model"
 
 
-def _circuit(lines: Sequence[Line], controls: Sequence[Compared]) -> str:
+def _circuit(lines: Sequence[Line], controls: Sequence[Compared], unfinished: bool = False) -> str:
     """Whether it is the circuit that makes the difference, or why nobody can say."""
     searched = [line for line in lines if any(not attack.control for attack in line.attacks)]
     circuits = [line for line in lines if line.model.hybrid]
     if not circuits:
-        return "No head here is a circuit."
+        return "" if unfinished else "No head here is a circuit."
     if not searched:
         return "No attack was made: these are accuracies without one, and say nothing of robustness."
     if controls:

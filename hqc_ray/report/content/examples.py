@@ -103,7 +103,7 @@ def kept(report: Report, folder: Path) -> list[Kept]:
         unread += loaded.count(None)
         same = _same_images([e for e in loaded if e is not None])
         found.append(Kept(model, norm, tuple(names), tuple(same), None not in loaded))
-    if unread:
+    if unread and (folder / "examples").is_dir():  # which a copy of a results folder often leaves out, and means to
         warnings.warn(
             f"{unread} examples are missing or damaged: their patches stay as last drawn, or are left out", stacklevel=2
         )

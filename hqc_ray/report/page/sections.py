@@ -30,7 +30,8 @@ CHARTS = (  # name, title, what it shows
     ("certificate", "Certificate beside attack",
      "From what is certified up to what the worst case leaves: the truth lies between."),
     ("training", "How the models were trained",
-     "Mean over seeds, epoch by epoch: solid on the validation part, dashed on the training part, while weights move."),
+     "Mean over seeds, epoch by epoch, on the training part while weights move; where there is a validation part that is solid, "
+     "and the training part dashed."),
 )  # fmt: skip
 MANY = 40  # raised flags beyond which the first screen names no more
 FEW = 24  # circuits that have a sentence each; of more, the table says the same

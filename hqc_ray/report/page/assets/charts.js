@@ -202,7 +202,7 @@ const draws = {
     const tooltip = [{ field: 'by', title: title('head') }, { field: 'where', title: 'on' }, { field: 'part' }, { field: 'epoch' }, { field: 'value', format: '.3~g', title: measure }, { field: 'seeds' }];
     const spec = { width, height: 250, mark: { type: 'line', strokeWidth: 1.5 }, encoding: { y, tooltip, detail: { field: 'line' }, color: coded('head').color,
       x: { field: 'epoch', type: 'quantitative', title: 'epoch', axis: { tickMinStep: 1, grid: false } },
-      strokeDash: { field: 'part', type: 'nominal', scale: { domain: ['validation', 'train'], range: [[1, 0], [4, 3]] }, legend: null } } };
+      strokeDash: { field: 'part', type: 'nominal', scale: { domain: ['validation', 'train'], range: [[1, 0], values.some(of => of.part === 'validation') ? [4, 3] : [1, 0]] }, legend: null } } };
     return { spec, values, filter: 'head', told: `${new Set(values.map(of => of.line)).size} curves` };
   },
 
