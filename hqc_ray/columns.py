@@ -124,3 +124,17 @@ def _joined(line: Line, widths: Sequence[int], right: Collection[int]) -> Text:
 def counted(number: int, one: str, many: str = "") -> str:
     """'1 search', '2,000 searches': a number with its noun, whose plural has an s unless it is given."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def epsilon_text(epsilon: float, level: str = "pixels") -> str:
+    """'0.05'; for pixels '1/255' or '0.5/255' if it is a multiple of half a grey level."""
+    if round(epsilon, 3) == epsilon:
+        return f"{epsilon:g}"
+    steps = epsilon * 255
+    halves = round(2 * steps)
+    return f"{halves / 2:g}/255" if level == "pixels" and abs(2 * steps - halves) < 1e-4 else f"{epsilon:.3g}"
+
+
+def strength_text(epsilon: float, level: str) -> str:
+    """The epsilon with its unit: '4/255' of pixels, '0.1 rad' of angles, '0.5 std' of features."""
+    return epsilon_text(epsilon, level) + {"pixels": "", "features": " std", "angles": " rad"}[level]

@@ -8,6 +8,8 @@ import textwrap
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
+from hqc_ray.columns import epsilon_text as epsilon_text
+from hqc_ray.columns import strength_text as strength_text
 from hqc_ray.errors import Natural as Natural
 from hqc_ray.errors import natural as natural
 from hqc_ray.files import short
@@ -88,20 +90,6 @@ def differences(options: Iterable[str], hidden: Iterable[str] = ()) -> dict[str,
         )
         for text, mine in known.items()
     }
-
-
-def epsilon_text(epsilon: float, level: str = "pixels") -> str:
-    """'0.05'; for pixels '1/255' or '0.5/255' if it is a multiple of half a grey level."""
-    if round(epsilon, 3) == epsilon:
-        return f"{epsilon:g}"
-    steps = epsilon * 255
-    halves = round(2 * steps)
-    return f"{halves / 2:g}/255" if level == "pixels" and abs(2 * steps - halves) < 1e-4 else f"{epsilon:.3g}"
-
-
-def strength_text(epsilon: float, level: str) -> str:
-    """The epsilon with its unit: '4/255' of pixels, '0.1 rad' of angles, '0.5 std' of features."""
-    return epsilon_text(epsilon, level) + {"pixels": "", "features": " std", "angles": " rad"}[level]
 
 
 def norm_text(norm: str) -> str:

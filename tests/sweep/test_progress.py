@@ -1,6 +1,7 @@
 """What a running sweep shows: counts by stage, newest results, lines for a log, a picture for terminals of any width."""
 
 import contextlib
+import dataclasses
 import io
 import re
 
@@ -91,6 +92,30 @@ def test_rows_that_are_searched_again_for_their_images_count_once(clock):
     shown, _ = live(again, cells=2, before=2)
     shown.finished(again, 1.0, [])
     assert shown.now().counted == "2 of 2 cells"
+
+
+@pytest.mark.parametrize(
+    ("told", "shown"),
+    [
+        ({"epsilon": 16 / 255}, "fgsm 16/255 25.0%"),
+        ({"epsilon": 0.1, "level": "angles"}, "fgsm 0.1 rad 25.0%"),
+        ({"epsilon": 0.0}, "fgsm 25.0%"),
+    ],
+)
+def test_an_epsilon_is_written_as_in_the_table(told, shown, clock):
+    made, out = live(job("a", cells=1), cells=1)
+    made.finished(job("a", cells=1), 1.0, rows(job("a", cells=1), **told))
+    assert out.getvalue().endswith(f": {shown}\n")
+
+
+def test_what_takes_longer_than_expected_is_told_so(clock):
+    first, second = job("a", cells=1), job("b", cells=1)
+    made, _ = live(first, second)
+    made.finished(first, 1.0, rows(first))
+    assert " left" in made.now().time
+    now = dataclasses.replace(made.now(), left=0.4)
+    assert now.time.endswith("so far, longer than expected")
+    assert dataclasses.replace(now, done=now.cells).time.endswith("0 s left")
 
 
 def test_a_log_gets_a_line_each_five_percent_each_minute_and_at_the_end(clock):

@@ -11,7 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from hqc_ray.columns import counted
+from hqc_ray.columns import counted, strength_text
 from hqc_ray.results.row import Row
 from hqc_ray.sweep.progress import duration
 
@@ -77,8 +77,10 @@ class Now:
 
     @property
     def time(self) -> str:
-        """'3 min so far, about 4 min left'."""
-        return f"{duration(self.seconds)} so far, {'roughly' if self.rough else 'about'} {duration(self.left)} left"
+        """'3 min so far, about 4 min left'; when what was expected is over, that it takes longer."""
+        late = self.left < 1 and self.before + self.done + self.failed < self.cells
+        left = "longer than expected" if late else f"{'roughly' if self.rough else 'about'} {duration(self.left)} left"
+        return f"{duration(self.seconds)} so far, {left}"
 
     @property
     def hands(self) -> str:
@@ -91,7 +93,7 @@ class Now:
 def line(now: Now) -> str:
     """One line for a log."""
     stages = [f"{TITLES[kind]} {stage.done}/{stage.of}" for kind, stage in now.stages.items()]
-    newest = [" ".join(_cells(row)[:3]) + f": {' '.join(_cells(row)[3:])}" for row in now.newest[-1:]]
+    newest = [" ".join(_cells(row)[:3]) + f": {' '.join(filter(None, _cells(row)[3:]))}" for row in now.newest[-1:]]
     return "; ".join([now.counted, *([", ".join(stages)] if stages else []), now.hands, now.time, *newest])
 
 
@@ -142,4 +144,5 @@ def _newest(now: Now, width: int) -> RenderableType:
 def _cells(row: Row) -> tuple[str, str, str, str, str, str]:
     """Model, head, device, attack, epsilon and robust accuracy of a result."""
     robust = "" if row.robust_accuracy is None else f"{row.robust_accuracy:.1%}"
-    return row.backbone, row.head, row.device, row.attack_label, f"{row.epsilon:.3g}", robust
+    epsilon = strength_text(row.epsilon, row.level) if row.epsilon else ""
+    return row.backbone, row.head, row.device, row.attack_label, epsilon, robust
