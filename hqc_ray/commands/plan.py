@@ -56,6 +56,8 @@ def _plan(arguments: argparse.Namespace) -> int:
     for label, asked in facts["measured"].items():
         counts = f"{counted(asked.circuits, 'circuit')}, {counted(asked.shots, 'shot')}, {counted(asked.jobs, 'job')}"
         print(f"{label}: {counts} to measure {counted(asked.surrogates, 'surrogate')}; no attack asks the device for more")
+        if asked.caveat:
+            print(f"{label}: {asked.caveat}")
     head = ("backbone", "weights", "head", "qubits", "images", "seeds", "devices", "attacks", "cells")
     title = f"{plan.name}: {counted(plan.n_cells, 'cell')}"
     print_table(head, list(map(_line, facts["models"])), right=(3, 4, 8), heading=3, fold=(5, 6, 7), title=title)

@@ -272,7 +272,7 @@ def test_a_plan_counts_what_the_machine_is_asked_for(
     assert cloud.asked == []
     assert run.execute(path, tmp_path, serial=True, console=Console(quiet=True)).failed == 0
     circuits = 3 * sum(len(pubs[0][2]) for _, pubs in asked)
-    assert planned == {"circuits": circuits, "shots": 100 * circuits, "jobs": len(asked), "surrogates": 1}
+    assert planned == {"circuits": circuits, "shots": 100 * circuits, "jobs": len(asked), "surrogates": 1, "caveat": ""}
     assert (circuits, len(asked)) == (3 * GRID, 5)
     rows = [json.loads(line) for line in (tmp_path / "qpu" / "rows.jsonl").read_text().splitlines()]
     assert len(rows) == 4
@@ -313,6 +313,8 @@ def test_other_devices_know_no_levels_and_shots_of_all_runs_fit_into_a_job() -> 
     leveled(1, shots=1000, job_executions=2999).check(CIRCUIT)
     device = leveled(1)
     assert devices.get("ibm", **device.model_dump(mode="json")) == device
+    assert "does not apply it" in device.caveat
+    assert leveled(0).caveat == devices.get("ibm", backend="ibm_lima", mitigation={"resilience_level": 1}).caveat == ""
 
 
 @pytest.mark.parametrize("error", [np.nan, -0.1, 1.5])

@@ -345,7 +345,7 @@ def test_a_plan_counts_what_the_machine_is_asked_for(
     assert cloud.asked == []
     assert run.execute(path, tmp_path, serial=True, console=Console(quiet=True)).failed == 0
     circuits = sum(map(circuits_of, sent))
-    assert planned == {"circuits": circuits, "shots": 100 * circuits, "jobs": len(sent), "surrogates": 1}
+    assert planned == {"circuits": circuits, "shots": 100 * circuits, "jobs": len(sent), "surrogates": 1, "caveat": ""}
     assert (circuits, len(sent)) == (2 * GRID + 2, 3)
     row, _ = [json.loads(line) for line in (tmp_path / "qpu" / "rows.jsonl").read_text().splitlines()]
     assert row["device"] == "ibm[ibm_lima,mitigation=readout+zne(1/3),shots=100]"

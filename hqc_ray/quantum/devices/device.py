@@ -163,6 +163,11 @@ class Device(Entry):
         return self.run(circuit, weights, angles)[None], None
 
     @property
+    def caveat(self) -> str:
+        """What its name promises and it does not do, for a plan; empty: nothing."""
+        return ""
+
+    @property
     def estimates(self) -> bool:
         """Whether it gives expectations, and their standard errors, in place of outcomes: see `estimated`."""
         return False

@@ -62,12 +62,13 @@ def circuits(model: ModelSpec, device: DeviceSpec) -> int:
 
 @dataclass(frozen=True)
 class Measured:
-    """What a plan asks of a machine that counts shots: circuits, their shots in total, jobs, and surrogates to measure."""
+    """What a plan asks of a machine that counts shots: circuits, their shots in total, jobs, surrogates; and `Device.caveat`."""
 
     circuits: int = 0
     shots: int = 0
     jobs: int = 0
     surrogates: int = 0
+    caveat: str = ""
 
 
 def measured(plan: Plan) -> dict[str, Measured]:
@@ -77,9 +78,8 @@ def measured(plan: Plan) -> dict[str, Measured]:
         device = resolve.device_of(spec)
         if device.exactness == "measured":
             n, so_far = circuits(job.model, spec), found.get(device.label, Measured())
-            found[device.label] = Measured(
-                so_far.circuits + n, so_far.shots + n * (device.shots or 0), so_far.jobs + device.n_jobs(n), so_far.surrogates + 1
-            )
+            shots, jobs = so_far.shots + n * (device.shots or 0), so_far.jobs + device.n_jobs(n)
+            found[device.label] = Measured(so_far.circuits + n, shots, jobs, so_far.surrogates + 1, device.caveat)
     return found
 
 

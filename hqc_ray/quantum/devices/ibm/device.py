@@ -121,6 +121,13 @@ class IBM(Mitigating):
         return self
 
     @property
+    def caveat(self) -> str:
+        """See `Device.caveat`."""
+        if not (self.fake and self.mitigation and self.mitigation.resilience_level):
+            return ""
+        return "a rehearsal without mitigation: the runtime's local mode takes resilience_level and does not apply it"
+
+    @property
     def runs_at_once(self) -> int:
         """Circuits that are not put into different jobs: the Estimator's, of one set of angles."""
         return self.runs if self.estimates else 1
