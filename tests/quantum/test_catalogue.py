@@ -205,7 +205,8 @@ def test_devices_are_shown_with_versions_and_pip_lines(
     assert "pip install pennylane-lightning-gpu" in out
     assert "1.2.3" in out
     assert "fake_manila," in out
-    assert "default.clifford" in out
+    assert "by their names: reference.qubit" in out  # and none that no plan accepts
+    assert "default.clifford" not in out
 
 
 def test_a_device_that_does_not_open_is_not_usable(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -155,7 +155,7 @@ def test_a_folder_that_was_kept_without_its_lists_is_finished_as_far_as_its_rows
     found = status.of_folder(folder)
     assert (found.state, found.cells, found.done, found.failed) == ("finished", 3, 2, 1)
     assert found.go_on.startswith("its cells are not listed: as far as its rows tell; `hqc sweep FILE")
-    assert found.go_on.endswith("tries the 1 failed cells again")
+    assert found.go_on.endswith("tries the failed cell again")
     noted(folder, state="interrupted")  # what a driver noted is better known
     assert (status.of_folder(folder).state, status.of_folder(folder).cells) == ("interrupted", None)
     (folder / ".status.json").unlink()
