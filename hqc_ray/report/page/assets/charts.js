@@ -200,9 +200,12 @@ const draws = {
         if (value !== null) values.push({ by: of.head, where: `${of.model}, ${of.images}`, seeds: of.seeds, part, epoch, value, line: `${of.model}|${of.images}|${of.head}|${part}` }); });
     const y = { field: 'value', type: 'quantitative', title: measure === 'loss' ? 'cross-entropy, nats' : 'right, %', scale: { zero: measure === 'loss' } };
     const tooltip = [{ field: 'by', title: title('head') }, { field: 'where', title: 'on' }, { field: 'part' }, { field: 'epoch' }, { field: 'value', format: '.3~g', title: measure }, { field: 'seeds' }];
-    const spec = { width, height: 250, mark: { type: 'line', strokeWidth: 1.5 }, encoding: { y, tooltip, detail: { field: 'line' }, color: coded('head').color,
-      x: { field: 'epoch', type: 'quantitative', title: 'epoch', axis: { tickMinStep: 1, grid: false } },
-      strokeDash: { field: 'part', type: 'nominal', scale: { domain: ['validation', 'train'], range: [[1, 0], values.some(of => of.part === 'validation') ? [4, 3] : [1, 0]] }, legend: null } } };
+    const code = coded('head'), every = Math.max(1, Math.ceil(Math.max(0, ...values.map(of => of.epoch)) / 8)); // greys are told apart by their points
+    const dashes = { field: 'part', type: 'nominal', scale: { domain: ['validation', 'train'], range: [[1, 0], values.some(of => of.part === 'validation') ? [4, 3] : [1, 0]] }, legend: null };
+    const spec = { width, height: 250, encoding: { y, detail: { field: 'line' }, color: code.color, x: { field: 'epoch', type: 'quantitative', title: 'epoch', axis: { tickMinStep: 1, grid: false } } }, layer: [
+      { mark: { type: 'line', strokeWidth: 1.5 }, encoding: { tooltip, strokeDash: dashes } },
+      { transform: [{ filter: `datum.epoch % ${every} === 0` }], mark: { type: 'point', size: 40, filled: true }, encoding: { tooltip, shape: code.shape } },
+    ] };
     return { spec, values, filter: 'head', told: `${new Set(values.map(of => of.line)).size} curves` };
   },
 
