@@ -94,7 +94,7 @@ def test_accuracy_falls_to_zero(attack, toy):
     accuracy = accuracies(result, toy.labels)
     assert accuracy[0] == result.attacked.mean() > 0.85
     assert accuracy[0] > accuracy[1] > accuracy[2] > accuracy[3]
-    assert accuracy[3] <= (0.03 if attack.black_box else 0)
+    assert accuracy[3] <= (0.06 if attack.black_box else 0)  # random search with few queries: it depends on roundings as well
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
