@@ -361,8 +361,28 @@ def test_only_what_names_code_counts_by_its_code_and_a_device_inside_a_section_d
 
 def test_the_order_of_members_is_in_the_label():
     one, other = (AttackSpec(name="ensemble", members=m) for m in ({"a": {}, "b": {}}, {"b": {}, "a": {}}))
-    assert plan.attack_label(one, [one, other]) != "ensemble"
+    assert plan.attack_label(one, [one, other]) == "ensemble(members=a+b)"
     assert plan.attack_label(one, [one, one]) == "ensemble"
+
+
+def test_a_label_has_of_members_what_differs():
+    members = [
+        {"ideal": {"steps": 3}, "pgd": {"steps": 5, "norm": "l2"}},
+        {"pgd": {"steps": 9, "norm": "l2"}},
+        {"pgd": {"steps": 5}},
+    ]
+    attacks = [AttackSpec(name="autoattack", members=m) for m in members]
+    assert [plan.attack_label(attack, attacks) for attack in attacks] == [
+        "autoattack(members=ideal+pgd,pgd.norm=l2,pgd.steps=5)",
+        "autoattack(members=pgd,pgd.norm=l2,pgd.steps=9)",
+        "autoattack(members=pgd,pgd.steps=5)",
+    ]
+    deep = [AttackSpec(name="ensemble", members={"autoattack": {"members": m}, "x": {}}) for m in members[1:]]
+    assert plan.attack_label(deep[0], deep[:1]) == "ensemble"
+    assert plan.attack_label(deep[0], deep) == "ensemble(autoattack.pgd.norm=l2,autoattack.pgd.steps=9)"
+    assert plan.attack_label(deep[1], deep) == "ensemble(autoattack.pgd.steps=5)"
+    odd = [AttackSpec(name="mine:Attack", members=m) for m in (3, {"a": {}}, {"a": 3})]
+    assert [plan.attack_label(attack, odd) for attack in odd] == [f"mine:Attack(members={m})" for m in (3, {"a": {}}, {"a": 3})]
 
 
 NESTED = """

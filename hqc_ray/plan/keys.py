@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
@@ -42,7 +42,25 @@ def _plain(part: Any) -> Any:
 
 def attack_label(attack: AttackSpec, others: Iterable[AttackSpec] = ()) -> str:
     """The attack's name, with the options that tell it from other attacks of that name in the sweep."""
-    rivals: Sequence[AttackSpec] = [o for o in others if o.name == attack.name]
-    telling = sorted(k for k, v in attack.options.items() if any(json.dumps(o.options.get(k)) != json.dumps(v) for o in rivals))
-    inner = ",".join(f"{k}={attack.options[k]}" for k in telling)
+    inner = ",".join(_telling(attack.options, [o.options for o in others if o.name == attack.name]))
     return f"{attack.name}({inner})" if inner else attack.name
+
+
+def _telling(options: Mapping[str, Any], rivals: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """The options, as text, that some of the `rivals` have otherwise; of members, their names and such options of theirs."""
+    for name, value in sorted(options.items()):
+        theirs: list[Any] = [rival.get(name) for rival in rivals]
+        if all(json.dumps(other) == json.dumps(value) for other in theirs):  # as text: the order of members counts
+            continue
+        if name != "members" or not all(_is_members(one) for one in (value, *theirs)):
+            yield f"{name}={value}"
+            continue
+        if any(list(other) != list(value) for other in theirs):
+            yield f"members={'+'.join(value)}"
+        for member, own in value.items():
+            found = _telling(own, [other[member] for other in theirs if member in other])
+            yield from (f"{member}.{text}" for text in found)
+
+
+def _is_members(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(isinstance(options, Mapping) for options in value.values())

@@ -138,6 +138,33 @@ def test_the_twins_images_are_judged_here(toy):
     assert right(begun, toy).sum() <= right(without, toy).sum()
 
 
+def test_who_fell_on_the_twin_and_not_here_is_climbed_to_and_nobody_else(toy):
+    """On a device with another boundary a step or two from the twin's images do what a whole search would."""
+
+    def moved(images):
+        return toy.model(images) + torch.tensor([0.3, -0.3])
+
+    members = {"bottleneck": {"rounds": 1, "steps": 4, "directions": 8}, "pgd": {"steps": 20}}
+    attack, alone = (attacks.get("autoattack", members={"ideal": {"steps": steps}, **members}) for steps in (3, 0))
+    twin = run(attack, toy.model, toy, lends=True)
+    stepped, plain = (run(one, moved, toy, borrowed=Borrowed(ideal=twin.fallen)) for one in (attack, alone))
+    assert right(stepped, toy).sum() <= right(plain, toy).sum()
+    assert stepped.gradients < plain.gradients
+    only = {steps: attacks.member("ideal", steps=steps) for steps in (0, 1, 3)}
+    found = {steps: run(one, moved, toy, borrowed=Borrowed(ideal=twin.fallen)) for steps, one in only.items()}
+    assert found[0].gradients == 0
+    left = [right(found[steps], toy) for steps in (0, 1, 3)]
+    assert (left[1] <= left[0]).all()
+    assert (left[2] <= left[0]).all()
+    assert left[2].sum() < left[0].sum()
+    fell = twin.fallen.fell.numpy()
+    for i, epsilon in enumerate(EPSILONS):
+        np.testing.assert_array_equal(left[0][i] & (fell > epsilon), left[2][i] & (fell > epsilon))  # nothing to begin with
+    may_step = sum(int((left[0][i] & (fell <= epsilon)).sum()) for i, epsilon in enumerate(EPSILONS))
+    assert found[1].gradients == may_step
+    assert may_step < found[3].gradients < 3 * may_step
+
+
 @pytest.mark.parametrize("order", [("ideal", "pgd"), ("pgd", "ideal")])
 def test_the_order_is_that_of_the_mapping(toy, order):
     members = {name: {"steps": 5} if name == "pgd" else {} for name in order}
