@@ -211,11 +211,33 @@ def test_one_flagged_seed_marks_a_value(chromium, tmp_path):
 
 
 def test_the_address_keeps_what_is_chosen(chromium, pages):
-    opened = Opened(chromium, pages["middle"], address="#?head=vqc1&attack=PGD&by=device&nothing=1&seed=99")
+    opened = Opened(chromium, pages["middle"], address="#?head=vqc1&attack=PGD&chart.by=device&chart.none=1&nothing=1&seed=99")
     assert opened.shown() == rows_of(opened.page, head="vqc1", attack="PGD")
     assert opened.page.input_value("[data-choice=by]") == "device"
     assert "nothing" not in opened.page.url
+    assert "none" not in opened.page.url
     opened.close()
+
+
+def test_a_chart_s_choice_is_no_filter_of_the_column_of_that_name(chromium, pages):
+    opened = Opened(chromium, pages["middle"])
+    everything = opened.shown()
+    usual = opened.page.input_value("[data-choice=epsilon]")
+    others = opened.page.eval_on_selector_all("[data-choice=epsilon] option", "all => all.map(one => one.value)")
+    other = next(value for value in others if value != usual)
+    opened.page.select_option("[data-choice=epsilon]", other)
+    opened.page.evaluate(SETTLE)
+    address = "#" + opened.page.url.partition("#")[2]
+    opened.close()
+    again = Opened(chromium, pages["middle"], address=address)
+    assert again.page.input_value("[data-choice=epsilon]") == other
+    assert again.shown() == everything
+    again.close()
+    both = Opened(chromium, pages["middle"], address=f"{address}&epsilon={usual}")
+    assert both.page.input_value("[data-choice=epsilon]") == other
+    assert both.shown() == rows_of(both.page, epsilon=usual) < everything
+    assert f"epsilon={usual}" in both.page.url
+    both.close()
 
 
 def test_every_chart_and_table_can_be_saved(middle):

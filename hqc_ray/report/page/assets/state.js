@@ -7,6 +7,7 @@ const text = (name, i) => TEXTS[name].values[TEXTS[name].codes[i]];
 const several = name => TEXTS[name].values.length > 1;
 
 const filters = new Map(); // column -> the texts that may stand there; `flag`: any of a row's flags
+const CHART = 'chart.'; // before a choice in the address: columns have such names too
 const choices = { by: 'head', panels: '', space: '', epsilon: '', device: '', cost: 'seconds', measure: 'loss', matrix: '0' };
 
 /** How many rows have each value of a column. */
@@ -77,14 +78,14 @@ function defaults() {
     device: TEXTS.device.values.find((_, code) => circuits.has(code)) ?? '', cost: 'seconds', measure: 'loss', matrix: '0' };
 }
 
-/** The address: `#?head=vqc1&head=vqc2&by=attack&search=...`; links to sections are `#name`. */
+/** The address: `#?head=vqc1&head=vqc2&chart.by=attack&search=...`, filters by column and choices of the charts; links to sections are `#name`. */
 function read(query) {
   filters.clear();
   Object.assign(choices, defaults());
   const given = new URLSearchParams(query);
   for (const [name, value] of given) {
     if (name === 'flag' || name in TEXTS) filters.set(name, (filters.get(name) ?? new Set()).add(value));
-    else if (name in choices) choices[name] = value;
+    else if (name.startsWith(CHART) && name.slice(CHART.length) in choices) choices[name.slice(CHART.length)] = value;
   }
   for (const [name, wanted] of filters) {
     const known = counts(name);
@@ -99,7 +100,7 @@ function read(query) {
 function address(search) {
   const told = new URLSearchParams(), usual = defaults();
   for (const [name, wanted] of filters) for (const value of wanted) told.append(name, value);
-  for (const [name, value] of Object.entries(choices)) if (value !== usual[name]) told.set(name, value);
+  for (const [name, value] of Object.entries(choices)) if (value !== usual[name]) told.set(CHART + name, value);
   if (search) told.set('search', search);
   return told.toString();
 }
