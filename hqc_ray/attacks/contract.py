@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from hqc_ray.attacks.balls import NORMS, Norm, admitted, in_grey_levels, lengths, rounding
 from hqc_ray.attacks.base import Attack
 from hqc_ray.attacks.borrowed import Borrowed, Fallen, Falling
-from hqc_ray.attacks.judges import Exact, Judge
+from hqc_ray.attacks.counts import Counts
+from hqc_ray.attacks.judges import Exact, Judge, verdict
 from hqc_ray.attacks.landmarks import Landmarks
 from hqc_ray.attacks.losses import check_logits, outputs_normalised, predicted
-from hqc_ray.attacks.result import Found, Predictions, Result, Verdict
-from hqc_ray.attacks.spaces import PIXELS, Space
+from hqc_ray.attacks.result import Found, Result
+from hqc_ray.attacks.spaces import PIXELS, Space, checked
 from hqc_ray.attacks.steady import Held, frozen, restored
-from hqc_ray.attacks.view import Classify, Counts, View
+from hqc_ray.attacks.view import Classify, View
 from hqc_ray.errors import AttackError
 from hqc_ray.results.row import Audience
 from hqc_ray.seeds import stream
@@ -74,7 +73,7 @@ def run(
         AttackError: empty or mismatched input, values outside the box, bad epsilons, outputs that are not [B, K]; a search that
             does not yield one candidate per epsilon, of the values' shape, or that changes the model.
     """
-    values, labels, budgets = _checked(values, labels, epsilons, space)
+    values, labels, budgets = checked(values, labels, epsilons, space)
     if batch_size < 1 or keep < 0:
         raise AttackError(f"batch_size={batch_size}, keep={keep}", valid="batch_size >= 1, keep >= 0")
     crew, parts, lent = tuple(judges) or (Exact(model),), [], borrowed or Borrowed()
@@ -226,7 +225,7 @@ class _Job:
 
     def joined(self, parts: list[_Batch]) -> Result:
         """The batches as one result; only now do judges decide, each on all images at once."""
-        found = [_joined(list(same)) for same in zip(*(part.found for part in parts), strict=True)]
+        found = [Found.joined(same) for same in zip(*(part.found for part in parts), strict=True)]
         return Result(
             clean_predictions=torch.cat([p.clean_predictions for p in parts]).cpu().numpy(),
             attacked=torch.cat([p.attacked for p in parts]).cpu().numpy(),
@@ -236,58 +235,11 @@ class _Job:
             per_epsilon=found,
             members=parts[0].members,
             fallen=Fallen.joined(part.fallen for part in parts if part.fallen) if self.lends else None,
-            verdicts=[_verdict(judge, [p.seen[j] for p in parts], found) for j, judge in enumerate(self.judges)],
+            verdicts=[verdict(judge, [p.seen[j] for p in parts], found) for j, judge in enumerate(self.judges)],
         )
-
-
-def _verdict(judge: Judge, seen: list[list[Tensor]], found: list[Found]) -> Verdict:
-    """What a judge says, from what it has seen of each batch."""
-    clean, *attacked = (torch.cat(list(same)) for same in zip(*seen, strict=True))
-    before = judge.decide(clean, "clean")
-
-    def decided(parts: list[Tensor], suffix: str) -> list[Predictions]:
-        after = [judge.decide(values, f"{one.epsilon!r}{suffix}") for values, one in zip(parts, found, strict=True)]
-        return [_kept(before, a, one.linf == 0) for a, one in zip(after, found, strict=True)]
-
-    n = len(found)
-    return Verdict(before, decided(attacked[:n], ""), decided(attacked[n:], " in 8 bits") if attacked[n:] else [])
-
-
-def _kept(before: Predictions, after: Predictions, still: np.ndarray) -> Predictions:
-    """The predictions after the attack; of images that it left as they were [N], those before."""
-    return Predictions(np.where(still, before.own, after.own), np.where(still, before.replicates, after.replicates))
-
-
-def _joined(parts: list[Found]) -> Found:
-    """What was found at one epsilon in consecutive batches, as one."""
-    return Found(
-        epsilon=parts[0].epsilon,
-        linf=np.concatenate([p.linf for p in parts]),
-        l2=np.concatenate([p.l2 for p in parts]),
-        bad_gradient=np.concatenate([p.bad_gradient for p in parts]),
-        not_finite=np.concatenate([p.not_finite for p in parts]),
-        gradients=sum(p.gradients for p in parts),
-        forwards=sum(p.forwards for p in parts),
-        adversarial=torch.cat([p.adversarial for p in parts]),
-    )
 
 
 def _device_of(model: Classify, values: Tensor) -> torch.device:
     """Where the model's last tensor lies; without any, where the values are."""
     tensors = [*model.buffers(), *model.parameters()] if isinstance(model, nn.Module) else []
     return tensors[-1].device if tensors else values.device
-
-
-def _checked(values: Any, labels: Any, epsilons: Sequence[float], space: Space) -> tuple[Tensor, Tensor, list[float]]:
-    values, labels = torch.as_tensor(values).detach(), torch.as_tensor(labels)
-    if values.dim() < 2 or not len(values) or not values.is_floating_point():
-        raise AttackError(f"{list(values.shape)} {values.dtype}", where=space.name, valid="float [N, ...], N >= 1")
-    if not space.contains(values):
-        low, high = float(values.min()), float(values.max())
-        raise AttackError(f"values from {low:g} to {high:g}", where=space.name, valid=f"[{space.low:g}, {space.high:g}]")
-    if labels.shape != values.shape[:1] or labels.is_floating_point() or int(labels.min()) < 0:
-        raise AttackError(f"{list(labels.shape)} {labels.dtype}", where="labels", valid=f"[{len(values)}] integers >= 0")
-    budgets = [float(e) for e in epsilons]
-    if not budgets or not all(math.isfinite(e) and e >= 0 for e in budgets):
-        raise AttackError(f"{budgets}", where="epsilons", valid="one or more finite numbers >= 0")
-    return values.contiguous(), labels.long(), budgets

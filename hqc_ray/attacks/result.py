@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from hqc_ray.attacks.borrowed import Fallen
+from hqc_ray.later import later
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
+else:
+    torch = later("torch")
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,20 @@ class Found:
     gradients: int
     forwards: int
     adversarial: Tensor
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """What was found at one epsilon in consecutive batches, as one."""
+        return cls(
+            epsilon=parts[0].epsilon,
+            linf=np.concatenate([p.linf for p in parts]),
+            l2=np.concatenate([p.l2 for p in parts]),
+            bad_gradient=np.concatenate([p.bad_gradient for p in parts]),
+            not_finite=np.concatenate([p.not_finite for p in parts]),
+            gradients=sum(p.gradients for p in parts),
+            forwards=sum(p.forwards for p in parts),
+            adversarial=torch.cat([p.adversarial for p in parts]),
+        )
 
 
 @dataclass(frozen=True)

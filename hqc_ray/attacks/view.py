@@ -5,48 +5,20 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from hqc_ray.attacks.borrowed import Borrowed
+from hqc_ray.attacks.counts import Counted, Counts, Differences, Gradient, mean
 from hqc_ray.attacks.landmarks import Landmarks
 from hqc_ray.attacks.losses import Loss, check_logits, cross_entropy, predicted, runners_up
 from hqc_ray.attacks.spaces import PIXELS, Space
 from hqc_ray.seeds import stream
 
 Classify = Callable[[Tensor], Tensor]  # values [B, ...] of a space (images [B, C, H, W]) -> logits [B, K]
-
-
-@dataclass
-class Counts:
-    """Work done, per image: a batch of 50 counts 50. A gradient counts as a forward as well."""
-
-    gradients: int = 0
-    forwards: int = 0
-
-    def __sub__(self, earlier: Counts) -> Counts:
-        return Counts(self.gradients - earlier.gradients, self.forwards - earlier.forwards)
-
-
-class Gradient(NamedTuple):
-    """The gradient [B, ...] of a loss, the losses [B] and the logits [B, K] that it was taken at."""
-
-    gradient: Tensor
-    losses: Tensor
-    logits: Tensor
-
-
-class Differences(NamedTuple):
-    """z[other] - z[label] for k other classes: gradients [B, k, ...], differences [B, k], logits [B, K], others [B, k]."""
-
-    gradients: Tensor
-    differences: Tensor
-    logits: Tensor
-    others: Tensor
 
 
 class View:
@@ -146,7 +118,7 @@ class View:
             loss: what is differentiated, per image.
             draws: of a stochastic model, over which gradient, losses and logits are averaged; None: the view's.
         """
-        found = Gradient(*_mean([self._gradient(model, values, labels, loss) for model in self._models(draws)]))
+        found = Gradient(*mean([self._gradient(model, values, labels, loss) for model in self._models(draws)]))
         self.record(found.gradient)
         return found
 
@@ -161,7 +133,7 @@ class View:
         parts: list[Differences] = []
         for model in self._models(None):
             parts.append(self._differences(model, values, labels, parts[0].others if parts else others))
-        gradients, differences, logits = _mean([p[:3] for p in parts])
+        gradients, differences, logits = mean([p[:3] for p in parts])
         found = Differences(gradients, differences, logits, parts[0].others)
         self.record(found.gradients)
         return found
@@ -172,7 +144,7 @@ class View:
         Its forwards and the gradients that are taken through it count in `counts`, whoever calls `backward`. Of a stochastic
         model, logits with a gradient are means over `draws` draws, as the gradients of this view are.
         """
-        return _Counted(self)
+        return Counted(self)
 
     def rewind(self) -> None:
         """Begin another search: no gradient is seen yet, and a stochastic model's draws are those from the first one on."""
@@ -255,36 +227,3 @@ class View:
         if self._bad_gradient is None and len(gradients) == self._n_values:
             flat = gradients.flatten(1)
             self._bad_gradient = (flat == 0).all(1) | ~flat.isfinite().all(1)
-
-
-class _Counted(nn.Module):
-    """See `View.module`. It stays in evaluation mode, whatever a library asks for."""
-
-    def __init__(self, view: View) -> None:
-        super().__init__()
-        self.training = False
-        self._view, self._model = view, view._model  # a torch module is registered: its weights and device are found here
-
-    def forward(self, values: Tensor) -> Tensor:
-        """Logits [B, K] of `values` [B, ...]."""
-        if not (torch.is_grad_enabled() and values.requires_grad):
-            return self._view._forward(self._model, values)
-        values, averaged = values.view_as(values), []
-        values.register_hook(self._view.record)
-        for model in self._view._models(None):
-            own = values.view_as(values)
-            own.register_hook(self._count)
-            averaged.append(self._view._forward(model, own))
-        return averaged[0] if len(averaged) == 1 else torch.stack(averaged).mean(0)
-
-    def train(self, mode: bool = True) -> _Counted:
-        """Nothing: dropout and batch statistics stay off during an attack."""
-        return self
-
-    def _count(self, gradient: Tensor) -> None:
-        self._view._counts.gradients += len(gradient)
-
-
-def _mean(parts: list[tuple[Tensor, ...]]) -> list[Tensor]:
-    """The mean of each member of equal tuples; of one tuple, its own tensors."""
-    return [members[0] if len(parts) == 1 else torch.stack(members).mean(0) for members in zip(*parts, strict=True)]
