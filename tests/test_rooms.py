@@ -23,7 +23,7 @@ SUBROOMS = {  # the same inside a room that has sub-rooms; rooms in one tuple do
     ],
     "certify": [("basis",), ("margins",), ("reach",), ("search",), ("certificate",), ("bounds",)],
     "attacks": [
-        ("borrowed", "landmarks"),
+        ("borrowed", "landmarks", "counts"),
         ("spaces", "losses", "result", "steady"),
         ("balls", "view"),
         ("wrappers", "judges", "cut"),
