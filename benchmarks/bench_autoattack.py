@@ -1,6 +1,6 @@
 """What autoattack costs, in gradients of single images: against PGD-20, at nested epsilons, and over noise scales.
 
-On real patches in `$HQC_DATA`, behind resnet18 with ImageNet's weights: less than 10 % of the images stay right at 1/255, at 2/255 none.
+On real patches in `$HQC_DATA`, behind resnet18 with ImageNet's weights: less than 10 % stay right at 1/255, at 2/255 none.
 """
 
 from __future__ import annotations

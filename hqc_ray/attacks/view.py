@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from hqc_ray.attacks.borrowed import Borrowed
-from hqc_ray.attacks.counts import Counted, Counts, Differences, Gradient, mean
+from hqc_ray.attacks.counts import Counts, Differences, Gradient, mean
 from hqc_ray.attacks.landmarks import Landmarks
 from hqc_ray.attacks.losses import Loss, check_logits, cross_entropy, predicted, runners_up
 from hqc_ray.attacks.spaces import PIXELS, Space
@@ -144,7 +144,7 @@ class View:
         Its forwards and the gradients that are taken through it count in `counts`, whoever calls `backward`. Of a stochastic
         model, logits with a gradient are means over `draws` draws, as the gradients of this view are.
         """
-        return Counted(self)
+        return _Counted(self)
 
     def rewind(self) -> None:
         """Begin another search: no gradient is seen yet, and a stochastic model's draws are those from the first one on."""
@@ -227,3 +227,31 @@ class View:
         if self._bad_gradient is None and len(gradients) == self._n_values:
             flat = gradients.flatten(1)
             self._bad_gradient = (flat == 0).all(1) | ~flat.isfinite().all(1)
+
+
+class _Counted(nn.Module):
+    """See `View.module`. It stays in evaluation mode, whatever a library asks for."""
+
+    def __init__(self, view: View) -> None:
+        super().__init__()
+        self.training = False
+        self._view, self._model = view, view._model  # a torch module is registered: its weights and device are found here
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Logits [B, K] of `values` [B, ...]."""
+        if not (torch.is_grad_enabled() and values.requires_grad):
+            return self._view._forward(self._model, values)
+        values, averaged = values.view_as(values), []
+        values.register_hook(self._view.record)
+        for model in self._view._models(None):
+            own = values.view_as(values)
+            own.register_hook(self._count)
+            averaged.append(self._view._forward(model, own))
+        return averaged[0] if len(averaged) == 1 else torch.stack(averaged).mean(0)
+
+    def train(self, mode: bool = True) -> _Counted:
+        """Nothing: dropout and batch statistics stay off during an attack."""
+        return self
+
+    def _count(self, gradient: Tensor) -> None:
+        self._view._counts.gradients += len(gradient)
