@@ -177,7 +177,7 @@ def _cell(row: dict[str, Any], attack: AttackIdentity) -> Cell:
         transfer=attack.search_model_key != row["model_key"],
         epsilon=float(row["epsilon"]),
         steps=_number(row["gradient_steps"]),
-        aims=_number(row["aims"]) == 1,
+        aims=_number(row["aims"]) == 1 and _narrow(row),  # elsewhere the members that aim are left out
         sampled=not math.isnan(_number(row["shots"])),
         trapped_share=_number(row["trapped_share"]),
         narrow=_narrow(row),

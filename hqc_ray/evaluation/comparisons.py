@@ -13,6 +13,7 @@ from hqc_ray.results.row import AttackIdentity
 RISE_LEVEL = 0.01  # one-sided, of each paired test: a row is compared with several others
 NOISE_LEVEL = 0.05  # an attack has to show that it beats noise
 CONTROL = "none"  # the kind of attacks that do not search: clean and noise
+MINIMAL = "minimal"  # the kind of attacks that look for the nearest fooled point
 TRAPPED_SHARE = 0.02  # of images whose descent ends where the head is right; a monotone head has none
 MISSED = 3  # images that an attack leaves right and others do not, from which it is dominated
 FALL_LEVEL = 0.05  # an attack has to show that twice the epsilon fools more
@@ -63,9 +64,15 @@ class Cell:
         return self.transfer or self.black_box or not self.searches
 
     @property
+    def iterates(self) -> bool:
+        """Whether it follows gradients of the very model that judges over many steps: what it leaves right should be robust."""
+        own = not self.foreign and not self.aims and self.attack.access != "ideal"
+        return own and (self.steps > 1 or self.attack.kind == MINIMAL)
+
+    @property
     def climbs(self) -> bool:
-        """Whether it takes many steps along the loss of the very model that judges: what it leaves right should be robust."""
-        return self.steps > 1 and not self.aims and not self.transfer and self.attack.access != "ideal"
+        """Whether it takes its steps along the loss, inside the ball."""
+        return self.iterates and self.steps > 1
 
 
 def _rises(cell: Cell, cells: Sequence[Cell]) -> bool:
@@ -125,7 +132,7 @@ def _trapped(cell: Cell, cells: Sequence[Cell]) -> bool:
 
 
 def _dominated(cell: Cell, cells: Sequence[Cell]) -> bool:
-    if not cell.climbs or cell.sampled or cell.robust is None:  # of shots, every further look fools some image
+    if not cell.iterates or cell.sampled or cell.robust is None:  # of shots, every further look fools some image
         return False
     fallen = [c.clean & ~c.robust for c in _within(cell, cells) if c.clean is not None and c.robust is not None]
     return bool(fallen) and int(np.count_nonzero(cell.robust & np.logical_or.reduce(fallen))) >= MISSED

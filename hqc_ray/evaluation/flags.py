@@ -35,8 +35,8 @@ FLAGS: dict[str, str] = {
         "12 hidden units, an attack without gradients), and read no robustness out of these rows until then."
     ),
     "dominated": (
-        "at least three images that this attack left right fell to another at the same or a smaller epsilon, though it climbs "
-        "the model's own loss over many steps: its accuracy is too high by these; read the worst case."
+        "at least three images that this attack left right fell to another at the same or a smaller epsilon, though it follows "
+        "the model's own gradients for more than one step: its accuracy is too high by these; read the worst case."
     ),
     "plateau": (
         "robust accuracy is not shown to fall over a doubling of epsilon or more, with images left that could, though the "

@@ -88,6 +88,21 @@ def test_without_a_point_that_is_wrong_it_uses_its_budget_and_no_more(trapped):
     assert result.forwards == 3 * 2 * (1 + 1 + 3 + 1)
 
 
+@pytest.mark.parametrize(
+    ("rounds", "budget", "spent"), [(3, 40, 4 + 4 + 4), (3, 8, 4 + 4), (3, 11, 4 + 4 + 3), (3, 9, 4 + 4 + 1), (2, 1, 4)]
+)
+def test_its_budget_cuts_the_last_climb_and_leaves_the_first_round_whole(trapped, rounds, budget, spent):
+    model, images, labels = trapped  # one gradient for the jump, three for the climb
+    attack = attacks.get("bottleneck", rounds=rounds, steps=3, budget=budget)
+    assert attacks.run(attack, model, images, labels, [0.001], 0).gradients == 3 * spent
+    assert attack.per_search(1) >= spent
+
+
+def test_a_wide_bottleneck_costs_no_more_than_forty_gradients():
+    attack = attacks.get("bottleneck")
+    assert [attack.per_search(q) for q in (4, 5, 7, 12)] == [36, 39, 40, 40]
+
+
 def test_where_others_judge_it_keeps_the_largest_margin(trapped):
     model, images, labels = trapped
     attack = attacks.get("bottleneck", rounds=1, steps=4)

@@ -31,7 +31,7 @@ def test_accuracy_that_rises_with_epsilon_is_flagged_where_it_is_higher():
         row("fgsm", 0.25, survivors(0, 27), data_digest="another"),
         row("fgsm", 0.25, survivors(0, 27), norm="l2"),
         row("fgsm", 0.25, survivors(0, 27), attack_options='{"random_start": true}'),
-        row("deepfool", 0.25, survivors(0, 27)),
+        row("deepfool", 0.25, survivors(0, 27), attack_kind="own"),
         row("fgsm", 0.05, survivors(0, 27), attack_options='{"a": 1}'),
         row("fgsm", 0.25, survivors(0, 27), access="ideal"),
         row("fgsm", 0.25, survivors(0, 27), access="shots"),
@@ -58,7 +58,7 @@ def test_pgd_weaker_than_fgsm():
     assert flags_of(fgsm, pgd) == [[], ["pgd_weaker_than_fgsm", "dominated"]]
     assert flags_of(pgd | of_attack("fgsm"), fgsm | of_attack("pgd")) == [[], []]  # as it should be
     assert flags_of(fgsm, pgd | {"epsilon": 0.04}) == [[], []]
-    assert flags_of(fgsm, pgd | of_attack("deepfool")) == [[], []]
+    assert flags_of(fgsm, pgd | of_attack("deepfool") | {"attack_kind": "own"}) == [[], []]
     for other in ({"norm": "l2"}, {"level": "angles"}, {"access": "ideal"}, {"search_model_key": "another"}):
         assert flags_of(fgsm, pgd | other) == [[], []], other
     ideal = {"access": "ideal", "search_device": "ideal"}
@@ -121,7 +121,7 @@ ANOTHER = {"search_model_key": "another", "audience": "others"}
 
 
 def test_a_transferred_attack_that_beats_every_attack_on_the_model_itself():
-    fgsm, deepfool = row("fgsm", 0.05, survivors(0, 30)), row("deepfool", 0.05, survivors(0, 27))
+    fgsm, deepfool = row("fgsm", 0.05, survivors(0, 30)), row("deepfool", 0.05, survivors(0, 27), attack_kind="own")
     strong = row("pgd", 0.05, survivors(0, 20), **ANOTHER)  # 7 fewer than DeepFool: p = 1/128
     assert flags_of(fgsm, deepfool, strong) == [["transfer_stronger"]] * 3
     assert flags_of(strong, deepfool, fgsm) == [["transfer_stronger"]] * 3
@@ -140,7 +140,7 @@ def test_a_transferred_attack_that_beats_every_attack_on_the_model_itself():
     row("pgd", 0.05, survivors(0, 20), **ANOTHER, search_seed=1),  # another seed's images
 ])  # fmt: skip
 def test_transfer_needs_significance_and_the_same_ball_judge_and_images(other):
-    rows = row("fgsm", 0.05, survivors(0, 30)), row("deepfool", 0.05, survivors(0, 27)), other
+    rows = row("fgsm", 0.05, survivors(0, 30)), row("deepfool", 0.05, survivors(0, 27), attack_kind="own"), other
     assert flags_of(*rows) == [[], [], []]
 
 
@@ -149,7 +149,7 @@ def test_noise_is_no_attack_that_a_transfer_could_beat():
 
 
 def test_a_black_box_attack_that_beats_every_gradient():
-    fgsm, deepfool = row("fgsm", 0.05, survivors(0, 30)), row("deepfool", 0.05, survivors(0, 27))
+    fgsm, deepfool = row("fgsm", 0.05, survivors(0, 30)), row("deepfool", 0.05, survivors(0, 27), attack_kind="own")
     square = row("pgd", 0.05, survivors(0, 20), black_box=True, gradient_steps=None)
     assert flags_of(fgsm, deepfool, square) == [["transfer_stronger"]] * 3
     assert flags_of(fgsm, deepfool, square | {"robust_correct": pack(survivors(0, 21))}) == [[], [], []]

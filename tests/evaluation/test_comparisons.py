@@ -45,8 +45,9 @@ def test_nobody_else_is_trapped(sound):
 def test_an_attack_that_missed_three_images_is_dominated():
     pgd = row("pgd", 0.05, survivors(0, 20))
     missed = [row("deepfool", 0.05, survivors(k, 40)) for k in (2, 3)]
-    assert flags_of(pgd, missed[0]) == [[], []]
-    assert flags_of(pgd, missed[1]) == [["dominated"], []]  # though it leaves 17 images more right
+    assert flags_of(pgd, missed[0]) == [[], ["dominated"]]  # an attack for the nearest point as well
+    assert flags_of(pgd, missed[1]) == [["dominated"], ["dominated"]]  # though the other leaves 17 images more right
+    assert flags_of(missed[1], row("deepfool", 0.04, survivors(3, 40))) == [[], []]
     together = row("noise", 0.05, survivors(2, 50)), row("deepfool", 0.03, CLEAN & ~survivors(19, 20))
     assert flags_of(pgd, *together)[0] == ["dominated"]  # two at the same epsilon, one at a smaller one
     assert flags_of(pgd, row("deepfool", 0.05, survivors(3, 40), **TRANSFER))[0] == ["dominated"]
@@ -143,6 +144,8 @@ def test_an_attack_along_the_loss_that_one_which_aims_outdoes():
     pgd, aimed = row("pgd", 0.05, survivors(0, 20)), row("bottleneck", 0.05, survivors(0, 13), aims=True)
     assert flags_of(pgd, aimed) == [["dominated", "targets_beat_loss"], []]  # 7 fewer: p = 1/128
     assert "targets_beat_loss" not in flags_of(pgd, row("bottleneck", 0.05, survivors(0, 14), aims=True))[0]
+    no_bottleneck = [one | {"n_qubits": None, "head": "linear"} for one in (pgd, aimed)]
+    assert flags_of(*no_bottleneck)[0] == ["dominated"]  # what aims had nothing to aim at there: other members broke them
     for other in ({"aims": False}, {"norm": "l2"}, {"epsilon": 0.04}, {"access": "ideal"}, TRANSFER, {"device": "another"}):
         assert "targets_beat_loss" not in flags_of(pgd, aimed | other)[0], other
     assert "targets_beat_loss" not in flags_of(pgd | {"gradient_steps": 1}, aimed)[0]

@@ -48,6 +48,7 @@ class Bottleneck(Attack):
         neighbours: nearest training images of other classes towards which it tries to go, where these are known.
         rounds: targets per image.
         steps: of the climb to each target; their size falls from 2.5 * epsilon / steps to 0.
+        budget: gradients of an image at which no more is spent; the first round is always whole.
     """
 
     title: ClassVar[str] = "Bottleneck"
@@ -58,6 +59,7 @@ class Bottleneck(Attack):
     neighbours: int = Field(0, ge=0, le=1000)
     rounds: int = Field(3, ge=1, le=1000)
     steps: int = Field(8, ge=1, le=10_000)
+    budget: int = Field(40, ge=1, le=1_000_000)
 
     @classmethod
     def example(cls, **options: Any) -> Self:
@@ -98,7 +100,8 @@ class Bottleneck(Attack):
 
     def per_search(self, n_classes: int) -> float:
         """The whole budget of a model that is cut at its logits; with Q pre-activations, Q + steps per round."""
-        return float(self.rounds * (n_classes + self.steps))
+        one = n_classes + self.steps
+        return float(max(one, min(self.rounds * one, self.budget)))
 
     def search(
         self, view: View, values: Tensor, labels: Tensor, epsilons: Sequence[float], generator: torch.Generator
@@ -108,7 +111,7 @@ class Bottleneck(Attack):
         targets = Targets(view, cut, self.directions, self.counterexamples, self.neighbours)
         for epsilon in epsilons:
             run = _Run(view, cut, targets, values, labels, epsilon, self.norm)
-            yield run.best_of(self.rounds, self.steps, generator)
+            yield run.best_of(self.rounds, self.steps, self.budget, generator)
 
 
 class _Aim(NamedTuple):
@@ -131,16 +134,20 @@ class _Run:
     epsilon: float
     norm: Norm
 
-    def best_of(self, rounds: int, steps: int, generator: torch.Generator) -> Tensor:
+    def best_of(self, rounds: int, steps: int, budget: int, generator: torch.Generator) -> Tensor:
         """The candidate with the largest margin of each image, [B, ...]."""
         self.best, self.x = self.values.clone(), self.values.clone()
         self.margins = self.values.new_full((len(self.values),), -torch.inf)
         left = torch.arange(len(self.values), device=self.values.device)
-        for _ in range(rounds):
+        spent = 0
+        for number in range(rounds):
             aim = self._aim(left, generator)
             self.x[left] = aim.jumped
-            left = left[self._climb(left, aim, steps)]
-            if not len(left):
+            spent += aim.targets.shape[1]
+            taken = min(steps, budget - spent) if number else steps
+            left = left[self._climb(left, aim, taken)]
+            spent += taken
+            if not len(left) or spent + aim.targets.shape[1] > budget:
                 break
         return self.best
 
