@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hqc_ray.evaluation.statistics import Outcomes, one_sided, sign_test
+from hqc_ray.evaluation.statistics import Outcomes, discordant, one_sided, sign_test
 from hqc_ray.results.row import AttackIdentity
 
 RISE_LEVEL = 0.01  # one-sided, of each paired test: a row is compared with several others
@@ -151,18 +151,31 @@ def _plateau(cell: Cell, cells: Sequence[Cell]) -> bool:
     if not cell.climbs or not cell.robust_low > FLOOR:
         return False
     same = [c for c in cells if c.attack == cell.attack and c.through == cell.through]
-    return any(_stays(c, cell) for c in same if 2 * c.epsilon <= cell.epsilon * (1 + 1e-9))
+    return any(_stays(c, cell) for c in same if doubled(c.epsilon, cell.epsilon))
 
 
 def _stays(small: Cell, large: Cell) -> bool:
+    if small.clean is None or small.robust is None or large.robust is None:
+        return False
+    return stopped(int(np.sum(small.clean & ~small.robust)), *discordant(small.robust, large.robust))
+
+
+def doubled(small: float, large: float) -> bool:
+    """Whether the larger epsilon is at least twice the smaller one."""
+    return 2 * small <= large * (1 + 1e-9)
+
+
+def stopped(before: int, since: int, back: int) -> bool:
     """Whether the larger epsilon is not shown to fool more, and fools significantly fewer than the smaller one had before it.
 
     The second keeps an epsilon so small that hardly anything has fallen yet from counting.
+
+    Args:
+        before: images that the smaller epsilon fooled.
+        since: images that only the larger one fooled.
+        back: images that only the smaller one fooled.
     """
-    if small.clean is None or small.robust is None or large.robust is None:
-        return False
-    before, since = int(np.sum(small.clean & ~small.robust)), int(np.sum(small.robust & ~large.robust))
-    return sign_test(small.robust, large.robust) >= FALL_LEVEL and one_sided(before, since) < RISE_LEVEL
+    return one_sided(since, back) >= FALL_LEVEL and one_sided(before, since) < RISE_LEVEL
 
 
 COMPARISONS: dict[str, Callable[[Cell, Sequence[Cell]], bool]] = {

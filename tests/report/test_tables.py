@@ -269,7 +269,7 @@ def test_transfers_to_another_seed_are_no_attack_on_the_model_itself():
     own = [make_row("pgd", 0.05, robust=100 + 20 * s, seed=s, head="vqc1") for s in (0, 1)]
     other = transferred(own[0], own[1], 30)
     (line,), notes = parsed(as_frame([*own, other]))
-    assert line["PGD"] == "55.0 ± 7.1 [50-60] (paper 50.5)"
+    assert line["PGD"] == "55.0 ± 7.1 [50-60] (paper 50.5!)"
     assert line["Worst case"] == "55.0 ± 7.1 [50-60]"  # they are other images
     assert "| PGD | 0.05 | vqc1, another seed | 15.0 [11-21] |" in notes
     assert "transfer_stronger" not in notes
@@ -309,7 +309,7 @@ def test_models_trained_on_a_noisy_device_have_their_own_line():
 def test_failed_cells_are_shown_and_listed():
     rows = [make_row("pgd", 0.05, robust=100, seed=0), failed_row(attack="pgd", seed=1), failed_row(attack="fgsm", head="vqc2")]
     lines, notes = parsed(as_frame(rows))
-    assert lines[0]["PGD"] == "50.0 [43-57] (1 of 2 seeds) (paper 50.5)"
+    assert lines[0]["PGD"] == "50.0 [43-57] (1 of 2 seeds) (paper 50.5!)"
     assert (lines[1]["FGSM"], lines[1]["Clean accuracy"]) == ("failed", "failed")
     assert notes.count("MemoryError: no room for \\| 2**30 amplitudes") == 2
     assert "Traceback" not in notes
@@ -318,7 +318,7 @@ def test_failed_cells_are_shown_and_listed():
 def test_many_failures_are_counted():
     rows = as_frame([failed_row(attack="pgd", seed=s) for s in range(30)])
     (line,), notes = parsed(rows)
-    assert line["PGD"] == "failed (paper 50.5)"
+    assert line["PGD"] == "failed (paper 50.5!)"
     assert notes.count("- failed:") == 20
     assert "10 more cells failed" in notes
     assert "Nothing was evaluated" in notes

@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Collection, Hashable, Mapping
 from functools import cache
 from importlib import resources
 from typing import Any
 
 import pandas as pd
 
-from hqc_ray.evaluation.statistics import difference
+from hqc_ray.evaluation.comparisons import FLOOR, MISSED, doubled, stopped
+from hqc_ray.evaluation.statistics import difference, wilson
 
 SOURCE = "arXiv 2309.06377, Table II"
 DATA_SOURCE, IMAGE_SIZE = "pcam", 96  # what it was measured on
 NAMES = {"fgsm": "FGSM", "deepfool": "DeepFool", "pgd": "PGD"}
 ATTACKS = tuple(NAMES)
 TEST_SHARE = 0.2  # of the images; every accuracy printed in the paper is a multiple of 1 / (0.2 * images), up to rounding
+RULES = {  # when one of its numbers earns a flag: the audit's, as far as counts without the outcome of each image can tell
+    "rises_with_epsilon": (
+        "the accuracy is higher than at a smaller epsilon, and the 95 % interval of the difference of two independent samples, "
+        "of a fifth of the images each, lies above 0."
+    ),
+    "pgd_weaker_than_fgsm": "PGD's accuracy is higher than FGSM's, with such an interval above 0.",
+    "dominated": (
+        f"PGD leaves at least {MISSED} images more right than another attack at the same epsilon, or any at a smaller one: "
+        "however the images pair, so many at least that PGD left right fell to the other."
+    ),
+    "plateau": (
+        "over a doubling of epsilon or more PGD's accuracy falls by so few images that no pairing of them makes it significant, "
+        "though the smaller epsilon took many and images are left that could fall."
+    ),
+}
 
+_MODEL = ("model", "images", "head")  # the columns that tell its models apart
 _Record = Mapping[Hashable, Any]
 _BACKBONES = {
     "CNN": "cnn1", "CNN2": "cnn2", "ResNet18": "resnet18", "VGG16": "vgg16", "InceptionV3": "inceptionv3", "AlexNet": "alexnet",
@@ -88,29 +105,48 @@ def paper(backbone: str, head: str, images: int, epsilon: float | None, attack: 
     return float(same[0][attack])
 
 
-def audit_reference() -> pd.DataFrame:
-    """The paper's table with the column `flags`: lists of texts like 'FGSM rises_with_epsilon'.
+def audit_reference(attacks: Collection[str] = ATTACKS) -> pd.DataFrame:
+    """The paper's table with the column `flags`: lists of texts like 'FGSM rises_with_epsilon', by what `RULES` says.
 
-    The paper prints percentages, not the outcome of each image, so rows are compared as independent samples of
-    0.2 x images each (more careful than the paired test, which needs the outcomes): a flag says that the 95 % interval
-    of the difference lies above 0.
+    Of `plateau`: an unpaired interval would be careless, since it overlooks falls that the paired test shows. That test's
+    p-value is least where no image is right again at the larger epsilon; the flag needs that not even this one shows a fall,
+    which is so up to four images. The same fall is held against what the smaller epsilon had taken.
+
+    Args:
+        attacks: whose numbers to use, FGSM's and PGD's among them: all keep within the epsilon of their row, as the table has it.
     """
     table = reference_table()
     records = table.to_dict("records")
-    table["flags"] = [
-        [f"{NAMES[a]} rises_with_epsilon" for a in ATTACKS if any(_above(row, a, other, a) for other in _smaller(row, records))]
-        + (["PGD pgd_weaker_than_fgsm"] if _above(row, "pgd", row, "fgsm") else [])
-        for row in records
-    ]
+    table["flags"] = [_flags(row, [r for r in records if all(r[k] == row[k] for k in _MODEL)], attacks) for row in records]
     return table
 
 
-def _smaller(row: _Record, records: list[dict[Hashable, Any]]) -> list[dict[Hashable, Any]]:
-    same = ("model", "images", "head")
-    return [r for r in records if all(r[k] == row[k] for k in same) and r["epsilon"] < row["epsilon"]]
+def _flags(row: _Record, model: list[dict[Hashable, Any]], attacks: Collection[str]) -> list[str]:
+    smaller = [r for r in model if r["epsilon"] < row["epsilon"]]
+    pgd, least = _right(row, "pgd"), min(_right(r, a) for r in [row, *smaller] for a in attacks)
+    lasting = wilson(pgd, _tested(row)).low > FLOOR
+    rises = [f"{NAMES[a]} rises_with_epsilon" for a in attacks if any(_above(row, a, other, a) for other in smaller)]
+    of_pgd = {
+        "pgd_weaker_than_fgsm": _above(row, "pgd", row, "fgsm"),
+        "dominated": pgd - least >= MISSED,
+        "plateau": lasting and any(_stopped(r, row) for r in smaller if doubled(r["epsilon"], row["epsilon"])),
+    }
+    return rises + [f"{NAMES['pgd']} {flag}" for flag, raised in of_pgd.items() if raised]
+
+
+def _stopped(small: _Record, large: _Record) -> bool:
+    clean, before, after = _right(small, "clean"), _right(small, "pgd"), _right(large, "pgd")
+    return stopped(clean - before, max(before - after, 0), 0)
 
 
 def _above(row: _Record, attack: str, other: _Record, other_attack: str) -> bool:
-    n = round(row["images"] * TEST_SHARE)
-    first, second = (round(r[f"{a}_accuracy"] / 100 * n) for r, a in ((row, attack), (other, other_attack)))
-    return difference(first, second, n, n).low > 0
+    n = _tested(row)
+    return difference(_right(row, attack), _right(other, other_attack), n, n).low > 0
+
+
+def _right(row: _Record, attack: str) -> int:
+    return round(row[f"{attack}_accuracy"] / 100 * _tested(row))
+
+
+def _tested(row: _Record) -> int:
+    return round(row["images"] * TEST_SHARE)

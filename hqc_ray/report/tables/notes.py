@@ -46,7 +46,7 @@ def reading(report: Report) -> list[str]:
     if values:
         texts.append(f"(paper ...): the same cell in {reference.SOURCE}; its settings beyond those columns are not all known.")
     if any(v.paper_flagged for v in values):
-        texts.append("!: the paper's own number would be flagged: it lies above a smaller epsilon's, or PGD's above FGSM's.")
+        texts.append("!: the paper's own number would be flagged: it rises with epsilon, or PGD is weaker than others, or stuck.")
     return texts
 
 
