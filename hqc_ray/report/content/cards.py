@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
+from hqc_ray.evaluation.comparisons import CONTROL
 from hqc_ray.evaluation.flags import FLAGS
 from hqc_ray.report.content.models import Model
 
@@ -18,10 +19,15 @@ FACTS: dict[str, Callable[[Sequence[float]], float]] = {
     "batch_dependent_share": max, "noise_effect": min, "linear_distance_linf": min,
 }  # fmt: skip
 MEASURED = tuple(FACTS)[1:]  # by the card itself; rows of before have none of them
-OF_MODELS = (
-    "trapped", "gradients_wrong", "dead_inputs", "noise_inactive", "random_outputs", "depends_on_batch", "softmax_output",
-    "surrogate_inexact", "accuracies_differ", "near_chance",
-)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Flagged:
+    """Of some rows, those that the audit flags."""
+
+    of: int
+    rows: int
+    flags: tuple[str, ...]  # as `FLAGS` orders them, then others
 
 
 @dataclass(frozen=True)
@@ -33,14 +39,16 @@ class Card:
         level: of the values that the facts are about.
         seeds: how many there are.
         facts: of `FACTS`, the worst over the seeds; NaN: unknown.
-        flags: of `OF_MODELS`, raised by any of its rows.
+        attacks: its flagged rows of attacks, over all seeds.
+        others: those without an attack whose flags no attack has.
     """
 
     model: Model
     level: str
     seeds: int
     facts: Mapping[str, float]
-    flags: tuple[str, ...]
+    attacks: Flagged
+    others: Flagged
 
 
 def cards(rows: Sequence[Mapping[str, Any]], model: Callable[[Mapping[str, Any]], Model]) -> tuple[Card, ...]:
@@ -52,10 +60,11 @@ def cards(rows: Sequence[Mapping[str, Any]], model: Callable[[Mapping[str, Any]]
     """
     groups: dict[tuple[Model, str], list[Mapping[str, Any]]] = {}
     for row in rows:
-        if row["status"] == "ok" and any(not math.isnan(_number(row[name])) for name in MEASURED):
+        if row["status"] == "ok":
             groups.setdefault((model(row), row["level"]), []).append(row)
     made = [_card(of, level, its) for (of, level), its in groups.items()]
-    return tuple(sorted(made, key=lambda card: (card.model.order, card.level != "pixels", card.level)))
+    known = [card for card in made if any(not math.isnan(card.facts[name]) for name in MEASURED)]
+    return tuple(sorted(known, key=lambda card: (card.model.order, card.level != "pixels", card.level)))
 
 
 def _card(model: Model, level: str, rows: Sequence[Mapping[str, Any]]) -> Card:
@@ -63,10 +72,15 @@ def _card(model: Model, level: str, rows: Sequence[Mapping[str, Any]]) -> Card:
     for name, worst in FACTS.items():
         known = [value for row in rows if not math.isnan(value := _number(row[name]))]
         facts[name] = worst(known) if known else math.nan
-    raised = {flag for row in rows for flag in row["flags"]}
-    return Card(
-        model, level, len({row["seed"] for row in rows}), facts, tuple(f for f in FLAGS if f in raised and f in OF_MODELS)
-    )
+    attacks = _flagged([row["flags"] for row in rows if row["attack_kind"] != CONTROL])
+    others = _flagged([set(row["flags"]) - {*attacks.flags} for row in rows if row["attack_kind"] == CONTROL])
+    return Card(model, level, len({row["seed"] for row in rows}), facts, attacks, others)
+
+
+def _flagged(raised: Sequence[Collection[str]]) -> Flagged:
+    found = {flag for flags in raised for flag in flags}
+    flags = tuple(flag for flag in [*FLAGS, *sorted(found - {*FLAGS})] if flag in found)
+    return Flagged(len(raised), sum(bool(its) for its in raised), flags)
 
 
 def _number(value: Any) -> float:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from hqc_ray.columns import counted
+from hqc_ray.evaluation.comparisons import TRAPPED_SHARE
 from hqc_ray.report.content.cards import Card
 from hqc_ray.report.content.view import Report
 from hqc_ray.report.style import strength_text
@@ -15,7 +17,7 @@ CARDS = (
     "outputs, 0 right, 1 unrelated. Dead inputs: of the head, on which no logit depends. Random, neighbours: images whose "
     "logits differ when they are asked again, or without half of their batch. Noise: the largest change of a logit by it, over "
     "the largest logit. Linear distance: the L∞ perturbation that would take half of the right images if slopes stayed as they "
-    "are."
+    "are. Flagged rows are those of all seeds."
 )
 HEADER = (
     "Model", "Images", "Head", "Device", "Level", "Seeds", "Test accuracy", "Trapped", "Gradient error", "Dead inputs", "Random",
@@ -40,8 +42,20 @@ def _line(card: Card) -> list[Cell]:
     texts.append(_text(facts["noise_effect"], f"{facts['noise_effect']:.2g}"))
     distance = facts["linear_distance_linf"]
     texts.append(NOTHING if math.isnan(distance) else _distance(distance, card.level))
-    said = Cell("flags" if card.flags else "text", (", ".join(card.flags) or NOTHING_FOUND,))
-    return [*(Cell("device" if i == 3 else "text", (text,)) for i, text in enumerate(texts)), said]
+    return [*(Cell("device" if i == 3 else "text", (text,)) for i, text in enumerate(texts)), _said(card)]
+
+
+def _said(card: Card) -> Cell:
+    """'16.8 % of right images are trapped; 5 of 10 attack rows are flagged: dominated'."""
+    trapped, said = card.facts["trapped_share"], []
+    attacks, others = ("attack row", "attack rows"), ("row without an attack", "rows without an attack")
+    for found, nouns in ((card.attacks, attacks), (card.others, others)):
+        if found.rows:
+            verb = "is" if found.rows == 1 else "are"
+            said.append(f"{found.rows:,} of {counted(found.of, *nouns)} {verb} flagged: {', '.join(found.flags)}")
+    if trapped > TRAPPED_SHARE or (said and not math.isnan(trapped)):
+        said.insert(0, f"{100 * trapped:.1f} % of right images are trapped")
+    return Cell("flags" if said else "text", ("; ".join(said) or NOTHING_FOUND,))
 
 
 def _distance(distance: float, level: str) -> str:
