@@ -15,6 +15,7 @@ NOISE_LEVEL = 0.05  # an attack has to show that it beats noise
 CONTROL = "none"  # the kind of attacks that do not search: clean and noise
 MINIMAL = "minimal"  # the kind of attacks that look for the nearest fooled point
 TRAPPED_SHARE = 0.02  # of images whose descent ends where the head is right; a monotone head has none
+TRAPPED_IMAGES = 2  # of those that are right, at least: a single one says little of a model
 MISSED = 3  # images that an attack leaves right and others do not, from which it is dominated
 FALL_LEVEL = 0.05  # an attack has to show that twice the epsilon fools more
 FLOOR = 0.02  # below it nothing is left that could fall
@@ -127,6 +128,8 @@ def _transfer_stronger(cell: Cell, cells: Sequence[Cell]) -> bool:
 
 def _trapped(cell: Cell, cells: Sequence[Cell]) -> bool:
     if not (cell.trapped_share > TRAPPED_SHARE and cell.searches) or cell.transfer:
+        return False
+    if cell.clean is not None and cell.trapped_share * np.count_nonzero(cell.clean) < TRAPPED_IMAGES - 0.5:
         return False
     return not (cell.narrow and any(c.aims and not c.transfer and c.ball == cell.ball for c in cells))
 

@@ -30,8 +30,8 @@ FLAGS: dict[str, str] = {
     ),
     "trapped": (
         "descent on the head alone, from the images' own pre-activations, ends where the head is still right for more than 2 % "
-        "of them: gradients of the loss drive the bottleneck into a corner that they do not leave (or an MLP to where its units "
-        "are dead), and no attack in this ball aims past it; add `{name: bottleneck}` (to an MLP of more than "
+        "of them, and two at least: gradients of the loss drive the bottleneck into a corner that they do not leave (or an MLP "
+        "to where its units are dead), and no attack in this ball aims past it; add `{name: bottleneck}` (to an MLP of more than "
         "12 hidden units, an attack without gradients), and read no robustness out of these rows until then."
     ),
     "dominated": (

@@ -18,7 +18,7 @@ def trapped(attack="deepfool", epsilon=0.05, share=0.1, **more):
 
 
 def test_a_row_of_a_trapped_model_needs_an_attack_that_aims_beside_it():
-    assert flags_of(trapped()) == [["trapped"]]
+    assert flags_of(trapped()) == flags_of(trapped(share=2 / 40, clean=survivors(0, 40))) == [["trapped"]]
     assert flags_of(trapped(), AIMED) == [[], []]
     for elsewhere in ({"norm": "l2"}, {"level": "features"}, {"epsilon": 0.04}, {"device": "another"}, {"status": "failed"}):
         assert flags_of(trapped(), AIMED | elsewhere)[0] == ["trapped"], elsewhere
@@ -36,6 +36,7 @@ def test_nothing_aims_past_dead_units():
 
 @pytest.mark.parametrize("sound", [
     trapped(share=0.02), trapped(share=0.0), trapped(share=None), trapped(share=float("nan")),
+    trapped(share=1 / 40, clean=survivors(0, 40)),
     trapped("noise"), trapped("clean"), trapped(**TRANSFER), AIMED, trapped(share=0.01, n_qubits=None),
 ])  # fmt: skip
 def test_nobody_else_is_trapped(sound):
