@@ -15,7 +15,7 @@ EPSILONS = (0.05, 0.15, 0.25)
 KINDS = {"clean": ("Clean", "none"), "noise": ("Noise", "none"), "fgsm": ("FGSM", "budget"), "pgd": ("PGD", "budget"),
          "deepfool": ("DeepFool", "minimal")}  # fmt: skip
 IDEAL = ("default.qubit", "lightning.qubit", "qiskit.aer")
-SLOPES = {"fgsm": 4.0, "deepfool": 9.0, "pgd": 12.0, "noise": 0.3}  # how fast each attack takes images away
+SLOPES = {"fgsm": 4.0, "deepfool": 12.0, "pgd": 12.0, "noise": 0.3}  # how fast each attack takes images away
 
 
 def make_row(attack="fgsm", epsilon=0.05, *, clean=176, robust=None, n=N, seed=0, head="vqc1", device="default.qubit", **more):

@@ -226,5 +226,5 @@ def test_a_real_sweep_against_numbers_reckoned_anew():
     sides = [f"{min(its):.1f} to {max(its):.1f} %" for its in (found[True], found[False])]
     assert f"in the worst case over all attacks {sides[0]} against {sides[1]} at 1/255, 0.0 % against 0.0 % at 4/255" in told
     assert "Upper bounds" not in told  # AutoAttack aims
-    assert "165 of 858 cells are flagged (98 PGD, 67 FGSM)" in told
+    assert "279 of 858 cells are flagged (114 DeepFool, 98 PGD, 67 FGSM)" in told
     assert "Is it the circuit? No sign of it, by paired tests on the same images against tanh: in all 90 cases" in told

@@ -64,6 +64,18 @@ def test_no_paper_number_beside_another_cell(change):
     assert "paper" not in "".join(attacked.values())
 
 
+def test_the_papers_number_stands_beside_either_split():
+    """10,000 patches are of two splits, where 1,000 are of one; the paper names none."""
+    split = {1000: "train", 10000: "train+valid"}
+    rows = [make_row(robust=104, data_size=n, data_options=f'{{"split": "{told}"}}', key=f"k{n}") for n, told in split.items()]
+    lines, _ = parsed(as_frame(rows))
+    assert [(line["data.split"], line["FGSM"].partition("(")[2]) for line in lines] == [
+        ("train", "paper 46.5)"), ("train+valid", "paper 50.9)"),
+    ]  # fmt: skip
+    lines, _ = parsed(as_frame([{**row, "train_epochs": e} for e, row in enumerate(rows, 1)]))
+    assert "paper" not in "".join(line["FGSM"] for line in lines)
+
+
 def test_no_paper_number_beside_an_attack_with_other_options():
     rows = [make_row(robust=104 - s, attack_options=f'{{"norm": "linf", "steps": {s}}}') for s in (2, 3)]
     (line,), _ = parsed(as_frame(rows))

@@ -17,6 +17,7 @@ from hqc_ray.report.style import backbone_name, head_order, natural
 Row = Mapping[str, Any]
 FEW = 3  # classes that are named one by one
 _PLACE = ("data", "evaluate")  # the sections whose settings decide on which images a model stands
+_SPLIT = "data.split="  # which images of its data were taken: no column of the reference study's table
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ class Model:
     def in_table2(self) -> bool:
         """Whether the reference study may have such a model; the columns of its table decide the rest."""
         ideal = self.device_kind in ("classical", "ideal") and self.shots is None
-        varied = self._told(lambda section: section != "evaluate")
+        varied = [told for told in self._told(lambda section: section != "evaluate") if not told.startswith(_SPLIT)]
         plain = not (self.variant or varied or self.task or self.train_device) and self.weights != "random"
         circuit = (self.layers or 1) == 1 and self.reuploads == 1 and self.readout in ("z", "")
         return self.data_source == reference.DATA_SOURCE and self.n_classes == 2 and ideal and plain and circuit
