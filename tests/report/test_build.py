@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 import re
 from html.parser import HTMLParser
+from io import BytesIO
 
+import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
+from PIL import Image
 from report_rows import as_frame, failed_row, make_row, suspect_rows, sweep_rows, transferred, write_examples
 
 from hqc_ray import report
@@ -236,3 +240,14 @@ def test_rows_are_looked_through_once(tmp_path, monkeypatch):
     report.build(tmp_path, made, {}, "once")
     report.terminal_table(made)
     assert set(counts.values()) == {1}
+
+
+def test_patches_are_saved_in_256_colours_and_charts_in_all(tmp_path):
+    figure = Figure(figsize=(4, 4))
+    noise = np.random.default_rng(0).random((200, 200, 3))
+    figure.subplots().imshow(noise)
+    pictures = [Image.open(BytesIO(report._png(figure, photographs))) for photographs in (False, True)]
+    colours = [len(set(one.convert("RGB").getdata())) for one in pictures]
+    assert colours[0] > 1000
+    assert colours[1] <= 256
+    assert pictures[0].size == pictures[1].size

@@ -72,6 +72,7 @@ def test_a_patch_has_the_probability_of_its_class_where_that_is_known(tmp_path):
     made = report.Report.of(as_frame(rows))
     (strip,) = report.strips(report.kept(made, tmp_path), lambda name: tmp_path / name)
     assert " %<" not in strip
+    assert "with the probability" not in report.page(made, [strip], {}, "s")
     path = tmp_path / rows[1]["example"]
     with np.load(path) as file:
         arrays = dict(file)
@@ -81,4 +82,5 @@ def test_a_patch_has_the_probability_of_its_class_where_that_is_known(tmp_path):
     told = re.findall(r"<small>(\d+) %</small>", strip)
     assert [int(b) - int(a) for a, b in zip(told[::2], told[1::2], strict=True)] == [30] * (len(told) // 2)
     assert len(told) == 4  # two images, before and after
+    assert "with the probability that it gives to it" in report.page(made, [strip], {}, "s")
     assert set(told[::2]) <= {"61", "62", "63", "64", "65"}

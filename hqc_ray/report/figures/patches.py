@@ -60,8 +60,8 @@ def _triple(axes: Sequence[Axes], example: Example, i: int, names: Sequence[str]
         ax.set_yticks([])
         ax.grid(False)
         ax.spines[:].set_visible(True)
-    _verdict(axes[0], int(example.clean_prediction[i]), int(example.labels[i]), names)
-    _verdict(axes[2], int(example.prediction[i]), int(example.labels[i]), names)
+    _verdict(axes[0], int(example.clean_prediction[i]), int(example.labels[i]), names, float(example.confidences[0, i]))
+    _verdict(axes[2], int(example.prediction[i]), int(example.labels[i]), names, float(example.confidences[1, i]))
     axes[1].set_xlabel(f"× {factor}", labelpad=1)
     if top:
         head = f"{example.attack.text}\nε = {epsilon_text(example.epsilon)}"
@@ -69,9 +69,11 @@ def _triple(axes: Sequence[Axes], example: Example, i: int, names: Sequence[str]
         axes[0].annotate(head, (0.5, 1), (0, 14), fontweight="bold", **place)
 
 
-def _verdict(ax: Axes, prediction: int, label: int, names: Sequence[str]) -> None:
+def _verdict(ax: Axes, prediction: int, label: int, names: Sequence[str], sure: float) -> None:
+    """The predicted class, with the probability that the model gives to it where that is known."""
     right = prediction == label
     colour = style.BLUE if right else style.VERMILLION
     name = names[prediction] if prediction >= 0 else "no class"  # -1: the model's outputs were not numbers
-    ax.set_title(name + ("" if right else " ×"), color=colour, pad=2, fontsize=8)
+    told = "" if np.isnan(sure) else f" {100 * sure:.0f} %"
+    ax.set_title(name + ("" if right else " ×") + told, color=colour, pad=2, fontsize=8)
     ax.spines[:].set(color=colour, linewidth=1.6)

@@ -192,10 +192,11 @@ def _audit(report: Report) -> Iterator[str]:
 
 
 def _pictures(pictures: Sequence[str]) -> Iterator[str]:
+    sure = ", with the probability that it gives to it" if any(" %</small>" in one for one in pictures) else ""
     yield soft(
         "Images of the test part that were right before: the clean image, then of each attack what it added "
-        "(magnified by the factor below, around grey) and what came of it. Below each image stands the class that the "
-        "model predicts, with the probability that it gives to it, × where it is wrong."
+        "(magnified by the factor below, around grey) and what came of it. Beside each image stands the class that the "
+        f"model predicts{sure}, × where it is wrong."
     )
     yield from pictures
 
