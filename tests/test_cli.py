@@ -5,12 +5,13 @@ import os
 import re
 import sys
 import warnings
+import zipfile
 
 import h5py
 import numpy as np
 import pytest
 import torch
-from torchvision.models import squeezenet1_0
+from torchvision.models import resnet18, squeezenet1_0, squeezenet1_1
 
 from hqc_ray import cli, report
 
@@ -120,6 +121,53 @@ def test_weights_of_another_architecture(tmp_path, capsys):
     torch.save(squeezenet1_0(weights=None).state_dict(), tmp_path / "w.pth")
     error = refused(capsys, "plan", sweep(tmp_path, model=f"{{backbone: resnet18, weights: {tmp_path / 'w.pth'}}}"))
     assert "not of the architecture resnet18" in error
+
+
+@pytest.fixture
+def placed(tmp_path, monkeypatch):
+    """A sweep of squeezenet1_1 with imagenet weights, and the place of its file in $HQC_WEIGHTS."""
+    monkeypatch.setenv("HQC_WEIGHTS", str(tmp_path))
+    return sweep(tmp_path, model="{backbone: squeezenet1_1, image_size: 32, head: linear}"), tmp_path / "squeezenet1_1.pth"
+
+
+def test_a_file_in_the_folder_of_weights_is_taken_for_what_its_name_says_until_the_sweep(tmp_path, capsys, placed):
+    file, weights = placed
+    torch.save(resnet18(weights=None).state_dict(), weights)
+    assert cli.main(["plan", str(file)]) == cli.OK
+    error = refused(capsys, "sweep", file, "--results", tmp_path / "r", "--serial")
+    assert "not of the architecture squeezenet1_1" in error
+    assert not (tmp_path / "r" / "bad" / "rows.jsonl").exists()
+
+
+def damaged(path, change):
+    """The weights of squeezenet1_1, with their bytes changed."""
+    torch.save(squeezenet1_1(weights=None).state_dict(), path)
+    path.write_bytes(change(path.read_bytes()))
+
+
+BROKEN = {
+    "empty": (lambda path: path.touch(), "it is empty"),
+    "a web page": (lambda path: path.write_text("<html>404</html>"), "it is a web page"),
+    "text": (lambda path: path.write_text("weights"), "it is no file of torch"),
+    "truncated": (lambda path: damaged(path, lambda whole: whole[:-100]), "it is truncated or damaged"),
+    "changed bytes": (lambda path: damaged(path, lambda whole: whole[:400] + b"?!" + whole[402:]), "it is truncated or damaged"),
+    "another archive": (lambda path: zipfile.ZipFile(path, "w").writestr("a/b", b"c"), "it is truncated or damaged"),
+    "TorchScript": (lambda path: torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), path), "it is a TorchScript archive"),
+    "an old form, of another network": (
+        lambda path: torch.save({"a": torch.ones(1)}, path, _use_new_zipfile_serialization=False),
+        "not of the architecture squeezenet1_1",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_plan_refuses_a_file_in_the_folder_of_weights_that_is_no_whole_checkpoint(capsys, placed, case):
+    file, weights = placed
+    write, said = BROKEN[case]
+    write(weights)
+    error = refused(capsys, "plan", file)
+    assert "squeezenet1_1.pth" in error
+    assert said in error
 
 
 def test_a_results_folder_that_cannot_be_written(tmp_path, capsys):

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 ROOT = Path(__file__).parent.parent
 HEAVY = {
@@ -40,6 +41,16 @@ blocks:
     evaluate: {keep: true, judges: {heads: all, devices: all}}
 """
 
+PRETRAINED = """\
+name: pretrained
+defaults:
+  data: {source: synthetic, size: 400}
+  controls: true
+  attack: {name: fgsm, epsilon: 1/255}
+blocks:
+  - model: {backbone: resnet18, weights: imagenet, head: vqc1}
+"""
+
 
 def imported(folder: Path, *arguments: str) -> set[str]:
     """The modules that are there after a command, which must succeed."""
@@ -58,6 +69,13 @@ COMMANDS = [("plan", "quickstart"), ("plan", "all.yaml", "--json"), ("list", "at
 def test_a_plan_imports_nothing_that_computes(tmp_path, arguments):
     (tmp_path / "all.yaml").write_text(ALL)
     assert not HEAVY & imported(tmp_path, *arguments)
+
+
+def test_a_plan_opens_no_weights_that_lie_in_their_folder(tmp_path, monkeypatch):
+    (tmp_path / "pretrained.yaml").write_text(PRETRAINED)
+    torch.save({"conv1.weight": torch.ones(64, 3, 7, 7)}, tmp_path / "resnet18.pth")
+    monkeypatch.setenv("HQC_WEIGHTS", str(tmp_path))
+    assert not HEAVY & imported(tmp_path, "plan", "pretrained.yaml")
 
 
 def test_help_imports_nothing_but_the_parser(tmp_path):

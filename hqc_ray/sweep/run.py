@@ -57,7 +57,7 @@ def prepare(path: str | Path) -> tuple[spec.SweepSpec, Plan]:
     """Read, validate and plan a sweep file; computes nothing, and downloads nothing.
 
     Raises:
-        InputError: anything that would stop the sweep later.
+        InputError: anything that would stop the sweep later, but for what is only seen by reading a file of $HQC_WEIGHTS.
     """
     loaded = spec.checked(path)
     with spec.on_lines(loaded.places, loaded.file):

@@ -267,6 +267,8 @@ def test_what_may_not_fit_is_not_foreseen(tmp_path):
     model = ModelSpec(backbone="resnet18", weights="random", image_size=28)
     assert backbones.foreseen(model, "random") == 512
     assert backbones.foreseen(model, str(own)) is None
+    torch.save({}, own)
+    assert backbones.foreseen(model, str(own)) is None  # whose name says nothing of the network
     assert backbones.foreseen(model.model_copy(update={"image_size": 27}), "random") is None
     assert backbones.foreseen(ModelSpec(backbone="vit_b_16", image_size=225), "random") is None
     assert backbones.foreseen(ModelSpec(backbone="vit_b_16", image_size=224), "random") == 768

@@ -123,12 +123,13 @@ def foreseen(spec: ModelSpec, weights: str) -> int | None:
     """F of the backbone with `weights`, where it is known without building it that these and the images fit; else None.
 
     They do if the weights are drawn, or torchvision's own file, and the images of a size that the network is known to take.
+    A whole file in $HQC_WEIGHTS is taken for what its name says: only `build` finds out that it is of another network.
 
     Raises:
         ModelError: what `weights_id` raises.
     """
     known = weights_id(spec.backbone, weights).origin.startswith(("random", "torchvision", "trained"))
-    if not known or ":" in spec.backbone or spec.image_size is None:
+    if ":" in spec.backbone or spec.image_size is None or not (known or weight_files.is_placed(spec.backbone, weights)):
         return None
     return entry(spec).foreseen(sides(spec.image_size))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,22 @@ else:
     torch = later("torch")
 
 _SAVED = "torch.save(model.state_dict(), FILE)"
+
+
+def is_whole(file: Path) -> bool:
+    """Whether a file is an archive as torch.save writes it, none of its bytes lost or changed; no tensor in it is looked at.
+
+    One that is not may still be weights, of an older form; `load` finds out, and says what else is wrong with it.
+    """
+    try:
+        with zipfile.ZipFile(file) as archive:
+            members = archive.infolist()
+            names = {member.filename.rpartition("/")[2] for member in members}
+            if "data.pkl" not in names or "constants.pkl" in names:  # the latter is in those of TorchScript
+                return False
+            return sum(member.file_size for member in members) <= file.stat().st_size and archive.testzip() is None
+    except Exception:  # what the readers of archives raise on damage is of many classes
+        return False
 
 
 def load(file: Path | io.BytesIO, where: str) -> Any:

@@ -169,6 +169,15 @@ def missing(name: str, weights: str) -> str | None:
     return None if kept.is_file() else url
 
 
+def is_placed(name: str, weights: str) -> bool:
+    """Whether `weights` are a file that somebody put into $HQC_WEIGHTS as those of `name`: a checkpoint, and all of it is there.
+
+    Its name says of which network it is; whether that is so is only seen by reading it.
+    """
+    path = _path(name, weights) if weights == "imagenet" else None
+    return path is not None and checkpoint.is_whole(path)
+
+
 def _path(name: str, weights: str) -> Path | None:
     """The file that `weights` stands for; None: torchvision's own download."""
     if weights == "imagenet":
