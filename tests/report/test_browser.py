@@ -5,6 +5,7 @@ Chromium is Debian's (`apt-get install chromium`) or playwright's own; without e
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -270,10 +271,46 @@ def test_axe_finds_nothing_serious(chromium, pages, scheme):
     opened.close()
 
 
-def test_a_phone_has_no_sideways_page(chromium, pages):
-    opened = Opened(chromium, pages["middle"], viewport={"width": 390, "height": 844})
-    assert opened.page.evaluate("document.documentElement.scrollWidth") <= 390
-    assert opened.page.evaluate("document.querySelector('#chart-accuracy svg').clientWidth") <= 390
+CUT = """() => [...document.querySelectorAll('.drawing svg text')].filter(of => {
+  const [text, frame] = [of, of.ownerSVGElement].map(one => one.getBoundingClientRect());
+  const inside = text.left > frame.left - 1 && text.right < frame.right + 1
+    && text.top > frame.top - 1 && text.bottom < frame.bottom + 1;
+  return of.textContent && of.getAttribute('opacity') !== '0' && !inside;
+}).map(of => `${of.closest('figure').id}: ${of.textContent}`)"""
+WIDE = """() => [...document.querySelectorAll('.drawing')].filter(of => of.scrollWidth > of.clientWidth)
+  .map(of => of.closest('figure').id)"""
+
+
+@pytest.fixture(scope="module")
+def long_names(tmp_path_factory):
+    """A report whose devices, heads and attacks have options: in sentences, tables, legends and headers of maps."""
+    folder = tmp_path_factory.mktemp("long")
+    devices = [f"qiskit.aer[fake_jakarta,idle,noise_scale={n},mitigation=readout+zne(1/1.5/2),shots=4096]" for n in (1, 2, 3)]
+    hidden = [{"head": "mlp", "model_options": json.dumps({"model.hidden": size})} for size in (5, 512)]
+    trained = {"head": "vqc6", "train_device": devices[0]}
+    models = [{"head": "vqc1", "device": device} for device in devices] + hidden + [trained]
+    told = [("noise", 0.0, 160), ("pgd", 0.05, 60), ("pgd", 0.15, 20), ("AutoAttack, of many parts", 0.05, 55)]
+    grid = [(model, seed, one) for model in models for seed in (0, 1) for one in told]
+    rows = write_examples(folder, [make_row(a, e, robust=right, seed=seed, **model) for model, seed, (a, e, right) in grid])
+    made = report.Report.of(as_frame(rows))
+    pictures = report.strips(report.kept(made, folder), lambda name: folder / "figures" / f"{name}.png")
+    path = folder / "report.html"
+    keys = list(dict.fromkeys(row["model_key"] for row in rows))
+    path.write_text(report.page(made, pictures, {}, "long", "name: long\n", curves(made, histories(keys, epochs=30))))
+    return path
+
+
+@pytest.mark.parametrize("width", [390, 1400])
+@pytest.mark.parametrize("name", ["middle", "long"])
+def test_no_page_goes_sideways_and_no_chart_cuts_its_texts(chromium, pages, long_names, width, name):
+    opened = Opened(chromium, long_names if name == "long" else pages[name], viewport={"width": width, "height": 844})
+    page = opened.page
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    for panels in ("", "head"):
+        page.select_option("[data-choice=panels]", panels)
+        page.evaluate(SETTLE)
+        assert page.evaluate(CUT) == []
+        assert page.evaluate(WIDE) == []
     opened.close()
 
 

@@ -15,11 +15,14 @@ function style(name, value, at) {
 }
 
 const narrow = () => innerWidth < 620;
+const LEGEND = 220; // at most, beside a chart
+const widest = names => 6 * Math.max(...names.map(name => name.length)); // about as many pixels
 
 /** Colour, shape and dashes of a dimension: of all its values, so that no colour moves when rows are filtered. */
 function coded(name, values = TEXTS[name].values) {
   const styles = values.map((value, at) => style(name, value, at));
-  const legend = { title: title(name), symbolLimit: 60, labelLimit: 220, ...(narrow() ? { orient: 'bottom', columns: 2 } : { columns: 1 }) };
+  const room = innerWidth - 110, columns = narrow() && widest(values) < room / 2 - 15 ? 2 : 1; // of a phone, beneath the chart
+  const legend = { title: title(name), symbolLimit: 60, columns, ...(narrow() ? { orient: 'bottom', labelLimit: room / columns - 15 } : { labelLimit: LEGEND }) };
   const scale = range => ({ domain: values, range: styles.map(range) });
   return {
     color: { field: 'by', type: 'nominal', scale: scale(of => of.colour), legend },
@@ -94,7 +97,8 @@ const draws = {
     const values = [...starts(spots), ...pooled(spots, s => `${s.panel}|${s.by}|${s.strength}`)];
     const code = coded(by), x = strengthAxis(space), panel = [...new Set(values.map(of => of.panel))];
     const columns = panel.length < 2 || narrow() ? 1 : width < 1000 || panel.length === 2 ? 2 : 3;
-    const each = Math.max(180, (width - (narrow() ? 10 : 150) - columns * 46) / columns);
+    const beside = narrow() ? 10 : 30 + Math.min(LEGEND, Math.max(120, widest(TEXTS[by].values)));
+    const each = panel.length < 2 ? width : Math.max(180, (width - beside - columns * 46) / columns);
     const layer = [
       { mark: { type: 'line', strokeWidth: 1.7 }, encoding: { color: code.color, strokeDash: code.dash } },
       { mark: { type: 'rule', strokeWidth: 1, opacity: .55 }, encoding: { y: { ...RIGHT, field: 'low' }, y2: { field: 'high' }, color: code.color } },
@@ -228,7 +232,7 @@ function scatter(field, x, y, code, width) {
   return { width: side, height: Math.min(320, side), layer: [
     { data: { values: [{ a: 0 }, { a: 100 }] }, mark: { type: 'line', strokeDash: [3, 3], color: css('--soft'), strokeWidth: 1 },
       encoding: { x: { field: 'a', type: 'quantitative' }, y: { field: 'a', type: 'quantitative' } } },
-    { mark: { ...marked(), opacity: .9 }, encoding: { x: { ...axis, field, title: x }, y: { ...axis, field: 'mean', title: y }, color: code.color, shape: code.shape,
+    { mark: { ...marked(), opacity: .9 }, encoding: { x: { ...axis, field, title: x, axis: { titleLimit: side - (narrow() ? 60 : 60 + LEGEND) } }, y: { ...axis, field: 'mean', title: y }, color: code.color, shape: code.shape,
       tooltip: tip([{ field: 'what', title: 'what' }, { field: 'by', title: 'by' }, { field, title: x, format: '.1f' }]) } },
   ] };
 }

@@ -134,6 +134,11 @@ function clickable(made) {
   return made;
 }
 
+/** Room for what reaches out of a chart at its right: the narrower its columns get, the further their slanted names do. */
+async function fit(view) {
+  for (let width = null, tries = 0; width !== view.width() && tries < 5; tries++) { width = view.width(); await view.resize().runAsync(); }
+}
+
 async function draw(name, rows) {
   const figure = $(`#chart-${name}`), target = $('.drawing', figure);
   const { spec, values, told, filter, note } = draws[name](rows, Math.max(260, target.clientWidth - 4));
@@ -144,11 +149,12 @@ async function draw(name, rows) {
   $('.more', figure)?.remove();
   if (note) target.after(make('p', { className: 'soft more', textContent: note }));
   const signature = JSON.stringify([spec, dark.matches]), old = drawn.get(name);
-  if (old?.signature === signature) { await old.view.data('rows', values).resize().runAsync(); return; }
+  if (old?.signature === signature) { await fit(old.view.data('rows', values)); return; }
   old?.view.finalize();
   counted.embeds++;
   const whole = { ...spec, data: { name: 'rows', values }, config: theme(), autosize: spec.facet ? { type: 'pad' } : { type: 'fit-x', contains: 'padding' } };
   const { view } = await vegaEmbed(target, whole, { renderer: 'svg', actions: false, logLevel: 1, patch: clickable, tooltip: { theme: dark.matches ? 'dark' : 'light' } });
+  await fit(view);
   const dimension = filter === undefined ? name === 'heat' || name === 'clean' || name === 'certificate' ? choices.by === 'attack' ? 'head' : choices.by : choices.by : filter;
   view.addEventListener('click', (_, item) => pick(item, dimension, name));
   drawn.set(name, { view, signature });
