@@ -5,6 +5,7 @@ Chromium is Debian's (`apt-get install chromium`) or playwright's own; without e
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -255,6 +256,44 @@ def test_every_chart_and_table_can_be_saved(middle):
         text = Path(waiting.value.path()).read_text(encoding="utf-8-sig")
         assert lines is None or len(text.strip().splitlines()) == lines + 1
         assert "default.qubit" in text
+
+
+def contrasts(page, chart):
+    """The WCAG contrast of each number of a map with the field under it, by the colours that are drawn."""
+    drawn = page.evaluate(
+        "name => { const all = which => [...document.querySelectorAll(`#chart-${name} svg .role-mark${which}`)]"
+        ".map(of => [getComputedStyle(of).fill, of.getBoundingClientRect()]);"
+        "return all('.mark-text text').map(([ink, at]) => [ink, ...all('.mark-rect path').filter(([, field]) =>"
+        " Math.abs((field.left + field.right - at.left - at.right) / 2) < 3 && field.top < at.bottom && at.top < field.bottom"
+        " && Math.abs((field.top + field.bottom - at.top - at.bottom) / 2) < 6).map(([colour]) => colour)]); }",
+        chart,
+    )
+    assert {len(colours) for colours in drawn} == {2}  # each number is on one field
+    return [_contrast(*colours) for colours in drawn]
+
+
+def _contrast(*colours):
+    channels = [[int(value) / 255 for value in re.findall(r"\d+", colour)[:3]] for colour in colours]
+    linear = [[c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in its] for its in channels]
+    dark, light = sorted(0.2126 * red + 0.7152 * green + 0.0722 * blue for red, green, blue in linear)
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_number_of_a_map_can_be_read(chromium, tmp_path, scheme):
+    """One of each percent, and the same as transfers."""
+    rows = [make_row(f"a{k % 10}", 0.05, head=f"sim{k // 10 + 1}", clean=200, robust=2 * k) for k in range(101)]
+    heads = [row for row in rows if row["attack"] == "a0"]
+    rows += [transferred(judge, found, 20 * i, "a0") for i, judge in enumerate(heads) for found in heads if judge is not found]
+    path = tmp_path / "shades.html"
+    path.write_text(report.page(report.Report.of(as_frame(rows)), [], {}, "shades"))
+    opened = Opened(chromium, path, color_scheme=scheme)
+    for chart, value in (("heat", "mean"), ("transfer", "robust")):
+        found = contrasts(opened.page, chart)
+        assert len(found) == len(opened.values(chart)) > 100
+        assert {round(of[value], -1) for of in opened.values(chart)} == set(range(0, 101, 10))
+        assert min(found) >= 4.5
+    opened.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
