@@ -296,6 +296,28 @@ def test_every_number_of_a_map_can_be_read(chromium, tmp_path, scheme):
     opened.close()
 
 
+def test_charts_say_what_they_show_whatever_is_filtered(middle):
+    def said():
+        labels = "[...document.querySelectorAll('figure[id^=chart-]')].map(of => of.querySelector('.drawing').ariaLabel)"
+        return dict(label.split(": ", 1) for label in middle.page.evaluate(labels))
+
+    def fields(head):
+        middle.page.evaluate("name => { report.filters.set('head', new Set([name])); return report.apply(); }", head)
+        return f"{len(middle.values('heat'))} fields at epsilon {middle.page.input_value('[data-choice=epsilon]')}, pixels, L∞"
+
+    first = said()
+    assert len(first) == 9
+    assert first["Accuracy against epsilon"] == "4 curves in 2 panels"
+    told = fields("vqc6")
+    assert said()["Head against attack"] == told != first["Head against attack"]
+    told = fields("linear")
+    assert said()["Head against attack"] == told
+    assert said()["Device against device"].startswith("0 points")  # nothing is drawn there
+    middle.page.evaluate("report.filters.clear(); report.apply()")
+    middle.page.evaluate(SETTLE)
+    assert said() == first
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_serious(chromium, pages, scheme):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
