@@ -318,6 +318,26 @@ def test_charts_say_what_they_show_whatever_is_filtered(middle):
     assert said() == first
 
 
+def test_an_unfinished_sweep_says_so_in_every_section(chromium, pages, tmp_path):
+    rows, told = small_rows(), "Unfinished: 9 of 65 cells, 56 to come."
+    path = tmp_path / "unfinished.html"
+    path.write_text(report.page(report.Report.of(as_frame(rows), 65), ["<p>an image</p>"], {}, "unfinished"))
+    opened = Opened(chromium, path)
+    assert opened.page.inner_text("#chosen b") == "9 of 65 cells, 56 to come"
+    opened.page.evaluate("report.filters.set('attack', new Set(['FGSM'])); report.apply()")
+    assert opened.page.inner_text("#chosen b") == "2 of 65 cells, 56 to come"
+    opened.page.emulate_media(media="print")
+    assert opened.page.is_visible("#chosen b")
+    for section in ("models", "audit", "images"):
+        assert opened.page.is_visible(f"#{section} > .unfinished")
+        assert opened.page.inner_text(f"#{section} > .unfinished") == told
+    opened.close()
+    finished = Opened(chromium, pages["small"])
+    assert finished.page.inner_text("#chosen b") == "9 of 9 cells"
+    assert finished.page.locator(".unfinished").count() == 0
+    finished.close()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_serious(chromium, pages, scheme):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")

@@ -87,7 +87,7 @@ function tellFilters(rows) {
     all.addEventListener('click', () => { filters.clear(); table.search(''); lastSearch = ''; apply(); });
     chips.push(all);
   }
-  $('#chosen').replaceChildren(make('b', { textContent: `${rows.length.toLocaleString('en')} of ${SIZE.toLocaleString('en')} cells` }), ...chips);
+  $('#chosen').replaceChildren(make('b', { textContent: `${rows.length.toLocaleString('en')} of ${(SIZE + DATA.missing).toLocaleString('en')} cells${DATA.missing ? `, ${DATA.missing.toLocaleString('en')} to come` : ''}` }), ...chips);
 }
 
 // choices ------------------------------------------------------------------------------------------------------------------
