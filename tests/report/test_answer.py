@@ -127,6 +127,14 @@ def test_what_was_not_asked_is_not_answered():
     assert said(failed_row(head="vqc2"), make_row("pgd"))[0].startswith("2 cells, of which 1 failed, of 2 trained models: ")
 
 
+def test_heads_that_their_options_tell_apart_are_counted_one_by_one():
+    told = [{"model_options": f'{{"hidden": {hidden}}}', "model_key": f"mlp-{hidden}"} for hidden in (4, 5)]
+    wide = [attacked("mlp", 0, 60, "pgd", **its) for its in told]
+    assert "2 trained models: ResNet18 with mlp, model.hidden=4 and mlp, model.hidden=5, under PGD" in said(*wide)[0]
+    others = [attacked(head, 0, 60, "pgd") for head in ("linear", "vqc1", "vqc2", "vqc3", "vqc6")]
+    assert "7 trained models: ResNet18 with 7 heads, under PGD" in said(*wide, *others)[0]
+
+
 def bounds(*rows):
     return [text for text in said(*rows) if text.startswith("Upper bounds")]
 

@@ -6,6 +6,7 @@ Chromium is Debian's (`apt-get install chromium`) or playwright's own; without e
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -256,6 +257,86 @@ def test_every_chart_and_table_can_be_saved(middle):
         text = Path(waiting.value.path()).read_text(encoding="utf-8-sig")
         assert lines is None or len(text.strip().splitlines()) == lines + 1
         assert "default.qubit" in text
+
+
+def contrasts(page, chart):
+    """The WCAG contrast of each number of a map with the field under it, by the colours that are drawn."""
+    drawn = page.evaluate(
+        "name => { const all = which => [...document.querySelectorAll(`#chart-${name} svg .role-mark${which}`)]"
+        ".map(of => [getComputedStyle(of).fill, of.getBoundingClientRect()]);"
+        "return all('.mark-text text').map(([ink, at]) => [ink, ...all('.mark-rect path').filter(([, field]) =>"
+        " Math.abs((field.left + field.right - at.left - at.right) / 2) < 3 && field.top < at.bottom && at.top < field.bottom"
+        " && Math.abs((field.top + field.bottom - at.top - at.bottom) / 2) < 6).map(([colour]) => colour)]); }",
+        chart,
+    )
+    assert {len(colours) for colours in drawn} == {2}  # each number is on one field
+    return [_contrast(*colours) for colours in drawn]
+
+
+def _contrast(*colours):
+    channels = [[int(value) / 255 for value in re.findall(r"\d+", colour)[:3]] for colour in colours]
+    linear = [[c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in its] for its in channels]
+    dark, light = sorted(0.2126 * red + 0.7152 * green + 0.0722 * blue for red, green, blue in linear)
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_number_of_a_map_can_be_read(chromium, tmp_path, scheme):
+    """One of each percent, and the same as transfers."""
+    rows = [make_row(f"a{k % 10}", 0.05, head=f"sim{k // 10 + 1}", clean=200, robust=2 * k) for k in range(101)]
+    heads = [row for row in rows if row["attack"] == "a0"]
+    rows += [transferred(judge, found, 20 * i, "a0") for i, judge in enumerate(heads) for found in heads if judge is not found]
+    path = tmp_path / "shades.html"
+    path.write_text(report.page(report.Report.of(as_frame(rows)), [], {}, "shades"))
+    opened = Opened(chromium, path, color_scheme=scheme)
+    for chart, value in (("heat", "mean"), ("transfer", "robust")):
+        found = contrasts(opened.page, chart)
+        assert len(found) == len(opened.values(chart)) > 100
+        assert {round(of[value], -1) for of in opened.values(chart)} == set(range(0, 101, 10))
+        assert min(found) >= 4.5
+    opened.close()
+
+
+def test_charts_say_what_they_show_whatever_is_filtered(middle):
+    def said():
+        labels = "[...document.querySelectorAll('figure[id^=chart-]')].map(of => of.querySelector('.drawing').ariaLabel)"
+        return dict(label.split(": ", 1) for label in middle.page.evaluate(labels))
+
+    def fields(head):
+        middle.page.evaluate("name => { report.filters.set('head', new Set([name])); return report.apply(); }", head)
+        return f"{len(middle.values('heat'))} fields at epsilon {middle.page.input_value('[data-choice=epsilon]')}, pixels, L∞"
+
+    first = said()
+    assert len(first) == 9
+    assert first["Accuracy against epsilon"] == "4 curves in 2 panels"
+    told = fields("vqc6")
+    assert said()["Head against attack"] == told != first["Head against attack"]
+    told = fields("linear")
+    assert said()["Head against attack"] == told
+    assert said()["Device against device"].startswith("0 points")  # nothing is drawn there
+    middle.page.evaluate("report.filters.clear(); report.apply()")
+    middle.page.evaluate(SETTLE)
+    assert said() == first
+
+
+def test_an_unfinished_sweep_says_so_in_every_section(chromium, pages, tmp_path):
+    rows, told = small_rows(), "Unfinished: 9 of 65 cells, 56 to come."
+    path = tmp_path / "unfinished.html"
+    path.write_text(report.page(report.Report.of(as_frame(rows), 65), ["<p>an image</p>"], {}, "unfinished"))
+    opened = Opened(chromium, path)
+    assert opened.page.inner_text("#chosen b") == "9 of 65 cells, 56 to come"
+    opened.page.evaluate("report.filters.set('attack', new Set(['FGSM'])); report.apply()")
+    assert opened.page.inner_text("#chosen b") == "2 of 65 cells, 56 to come"
+    opened.page.emulate_media(media="print")
+    assert opened.page.is_visible("#chosen b")
+    for section in ("models", "audit", "images"):
+        assert opened.page.is_visible(f"#{section} > .unfinished")
+        assert opened.page.inner_text(f"#{section} > .unfinished") == told
+    opened.close()
+    finished = Opened(chromium, pages["small"])
+    assert finished.page.inner_text("#chosen b") == "9 of 9 cells"
+    assert finished.page.locator(".unfinished").count() == 0
+    finished.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

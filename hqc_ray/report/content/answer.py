@@ -75,7 +75,7 @@ def _extent(lines: Sequence[Line], facts: Facts) -> str:
     cells += f", of which {facts.failed:,} failed," if facts.failed else ""
     models = counted(facts.models, "trained model")
     backbones = _named((line.model.backbone_name for line in lines), "backbones")
-    heads = _named((line.model.head_name for line in lines), "heads")
+    heads = _named((line.model.full_head for line in lines), "heads")
     searched = [attack for line in lines for attack in line.attacks if not attack.control]
     under = f", under {_named((attack.title for attack in searched), 'attacks')}" if searched else ""
     return f"{cells} of {models}: {backbones} with {heads}{under}; {_seeds(lines)}."

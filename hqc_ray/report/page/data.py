@@ -43,6 +43,7 @@ def data(report: Report, training: Sequence[Curve] = ()) -> dict[str, Any]:
     for of, shared in zip(numbers, _shared(records), strict=True):
         of |= shared
     return {
+        "missing": report.facts.missing,
         "titles": {**dict(NUMBERS), **dict(TEXTS), "flag": "Flags"},
         "texts": texts,
         "numbers": {name: _one([_short(of.get(name)) for of in numbers]) for name, _ in NUMBERS},

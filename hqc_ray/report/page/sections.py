@@ -57,18 +57,24 @@ def top(report: Report, title: str, unfinished: str, pictures: bool = False) -> 
 def sections(report: Report, pictures: Sequence[str], provenance: Mapping[str, Any], sweep: str) -> Iterator[str]:
     """All that follows the first screen, in order."""
     yield section("results", "Results", *_results(report))
-    yield section("models", "Model by model", *_lines(report))
+    so_far = _so_far(report)
+    yield section("models", "Model by model", so_far, *_lines(report))
     if report.controls:
-        yield section("controls", "Paired controls", *_controls(report))
+        yield section("controls", "Paired controls", so_far, *_controls(report))
     if report.transfers:
-        yield section("transfers", "Transferred attacks", *_transfers(report))
-    yield section("audit", "What the audit says", *_audit(report))
+        yield section("transfers", "Transferred attacks", so_far, *_transfers(report))
+    yield section("audit", "What the audit says", so_far, *_audit(report))
     if pictures:
-        yield section("images", "Images before and after", *_pictures(pictures))
+        yield section("images", "Images before and after", so_far, *_pictures(pictures))
     if _on_its_data(report):
         yield section("reference", "The reference study", *_reference())
     yield section("columns", "Columns of the data files", *_columns())
     yield section("provenance", "Where the numbers come from", *_provenance(provenance, sweep))
+
+
+def _so_far(report: Report) -> str:
+    """What a section says first while cells are still to come; its reader may have come by a link past the banner."""
+    return f'<p class="unfinished">Unfinished: {escape(report.unfinished)}.</p>' if report.unfinished else ""
 
 
 def _on_its_data(report: Report) -> bool:

@@ -89,6 +89,8 @@ function strengthAxis(space) {
 
 const tip = more => [...more, { field: 'mean', title: 'right, %', format: '.1f' }, { field: 'low', title: '95 % from', format: '.1f' },
   { field: 'high', title: 'to', format: '.1f' }, { field: 'seeds', title: 'models' }, { field: 'doubted', title: 'flagged' }];
+/** The ink of a number on a field of that value: black or white, whichever stands out more from its colour. */
+const inked = field => ({ condition: { test: `contrast(scale('color', datum.${field}), '#fff') > contrast(scale('color', datum.${field}), '#000')`, value: '#fff' }, value: '#000' });
 const marked = () => ({ type: 'point', size: 46, strokeWidth: 1.6, filled: false, fill: { expr: `datum.flagged ? '${css('--back')}' : scale('color', datum.by || datum.value)` } }); // hollow: flagged
 
 const draws = {
@@ -128,8 +130,7 @@ const draws = {
     const spec = { width, height: 19 * order.length, encoding, layer: [
       { mark: { type: 'rect', cornerRadius: 2 }, encoding: { tooltip, color: { field: 'mean', type: 'quantitative',
         scale: { domain: [0, 100], scheme: 'blues' }, legend: null } } },
-      { mark: { type: 'text', fontSize: 11 }, encoding: { text: { field: 'said' }, tooltip,
-        color: { condition: { test: 'datum.mean > 55', value: '#fff' }, value: '#111' } } },
+      { mark: { type: 'text', fontSize: 11 }, encoding: { text: { field: 'said' }, tooltip, color: inked('mean') } },
     ] };
     const left = lines.length - order.length;
     return { spec, values, told: `${values.length} fields at epsilon ${epsilon}, ${space}`, note: left > 0 ? `${left} more lines: filter to see them.` : '' };
@@ -221,7 +222,7 @@ const draws = {
     const spec = { width: Math.min(width, 240 + 64 * matrix.judges.length), height: 30 * matrix.found.length, encoding, layer: [
       { mark: { type: 'rect', cornerRadius: 2 }, encoding: { color: { field: 'robust', type: 'quantitative', scale: { domain: [0, 100], scheme: 'blues' }, legend: null },
         stroke: { condition: { test: 'datum.own', value: css('--ink') }, value: null }, strokeWidth: { value: 1.6 } } },
-      { mark: { type: 'text', fontSize: 11 }, encoding: { text: { field: 'said' }, color: { condition: { test: 'datum.robust > 55', value: '#fff' }, value: '#111' } } },
+      { mark: { type: 'text', fontSize: 11 }, encoding: { text: { field: 'said' }, color: inked('robust') } },
     ] };
     return { spec, values, filter: null, told: matrix.title ?? '' };
   },

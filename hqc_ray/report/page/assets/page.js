@@ -87,7 +87,7 @@ function tellFilters(rows) {
     all.addEventListener('click', () => { filters.clear(); table.search(''); lastSearch = ''; apply(); });
     chips.push(all);
   }
-  $('#chosen').replaceChildren(make('b', { textContent: `${rows.length.toLocaleString('en')} of ${SIZE.toLocaleString('en')} cells` }), ...chips);
+  $('#chosen').replaceChildren(make('b', { textContent: `${rows.length.toLocaleString('en')} of ${(SIZE + DATA.missing).toLocaleString('en')} cells${DATA.missing ? `, ${DATA.missing.toLocaleString('en')} to come` : ''}` }), ...chips);
 }
 
 // choices ------------------------------------------------------------------------------------------------------------------
@@ -143,7 +143,7 @@ async function draw(name, rows) {
   const figure = $(`#chart-${name}`), target = $('.drawing', figure);
   const { spec, values, told, filter, note } = draws[name](rows, Math.max(260, target.clientWidth - 4));
   counted.draws++;
-  target.ariaLabel = `${$('h3', figure).textContent}: ${told}`;
+  const label = target.ariaLabel = `${$('h3', figure).textContent}: ${told}`;
   figure.classList.toggle('empty', !values.length);
   if (!values.length) { drawn.get(name)?.view.finalize(); drawn.delete(name); target.replaceChildren(make('p', { className: 'soft', textContent: 'The chosen cells have nothing to draw here.' })); return; }
   $('.more', figure)?.remove();
@@ -152,7 +152,7 @@ async function draw(name, rows) {
   if (old?.signature === signature) { await fit(old.view.data('rows', values)); return; }
   old?.view.finalize();
   counted.embeds++;
-  const whole = { ...spec, data: { name: 'rows', values }, config: theme(), autosize: spec.facet ? { type: 'pad' } : { type: 'fit-x', contains: 'padding' } };
+  const whole = { ...spec, description: label, data: { name: 'rows', values }, config: theme(), autosize: spec.facet ? { type: 'pad' } : { type: 'fit-x', contains: 'padding' } };
   const { view } = await vegaEmbed(target, whole, { renderer: 'svg', actions: false, logLevel: 1, patch: clickable, tooltip: { theme: dark.matches ? 'dark' : 'light' } });
   await fit(view);
   const dimension = filter === undefined ? name === 'heat' || name === 'clean' || name === 'certificate' ? choices.by === 'attack' ? 'head' : choices.by : choices.by : filter;
