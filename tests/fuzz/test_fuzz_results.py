@@ -36,14 +36,14 @@ def made(tmp_path_factory):
     (place / "small.yaml").write_text(SWEEP)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HQC_CACHE", str(place / "cache"))
-        patch.setattr(report, "_png", lambda _: PNG)
+        patch.setattr(report, "_png", lambda *_: PNG)
         assert cli.main(["sweep", str(place / "small.yaml"), "--serial", "--results", str(place / "r")]) == cli.OK
     return place / "r" / "small"
 
 
 @pytest.fixture
 def folder(made, tmp_path, monkeypatch):
-    monkeypatch.setattr(report, "_png", lambda _: PNG)
+    monkeypatch.setattr(report, "_png", lambda *_: PNG)
     return shutil.copytree(made, tmp_path / "r" / "small")
 
 
