@@ -90,11 +90,13 @@ def test_initially_wrong_images_are_left_alone(attack, toy, five):
 @searching
 def test_accuracy_falls_to_zero(attack, toy):
     epsilons = [0.0, 0.02, 0.05, 0.3] if attack.norm == "linf" else [0.0, 0.2, 0.5, 4.0]
+    if "queries" in type(attack).model_fields:  # a hundred leave 2 to 4 %, as the processor rounds
+        attack = attack.model_copy(update={"queries": 300})
     result = attacks.run(attack, toy.model, toy.images, toy.labels, epsilons, seed=0)
     accuracy = accuracies(result, toy.labels)
     assert accuracy[0] == result.attacked.mean() > 0.85
     assert accuracy[0] > accuracy[1] > accuracy[2] > accuracy[3]
-    assert accuracy[3] <= (0.06 if attack.black_box else 0)  # random search with few queries: it depends on roundings as well
+    assert accuracy[3] <= (0.03 if attack.black_box else 0)
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])

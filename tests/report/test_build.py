@@ -242,7 +242,7 @@ def test_rows_are_looked_through_once(tmp_path, monkeypatch):
     assert set(counts.values()) == {1}
 
 
-def test_patches_are_saved_in_256_colours_and_charts_in_all(tmp_path):
+def test_patches_are_saved_in_256_colours_and_charts_in_all():
     figure = Figure(figsize=(4, 4))
     noise = np.random.default_rng(0).random((200, 200, 3))
     figure.subplots().imshow(noise)
